@@ -1,0 +1,109 @@
+//! Time as the protocol counts it.
+//!
+//! Owns `Timestamp`, whole seconds since the epoch. Nothing here but [`Timestamp::now`] reads a clock, and only a
+//! `main.rs` calls it: everything else is told what time it is.
+
+use std::ops::Add;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// Whole seconds since the Unix epoch, below 2^53: the `NumericDate` of RFC 7519 §2, without fractions.
+///
+/// The bound keeps a hostile `exp` from overflowing arithmetic, here or in a reader that has only doubles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u64", into = "u64")]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    const LIMIT: u64 = 1 << 53;
+
+    /// What the system clock says.
+    #[must_use]
+    pub fn now() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::from_secs(since_epoch.as_secs())
+    }
+
+    /// The moment that many seconds after the epoch, or the last one that there is.
+    #[must_use]
+    pub const fn from_secs(secs: u64) -> Self {
+        if secs < Self::LIMIT { Self(secs) } else { Self(Self::LIMIT - 1) }
+    }
+
+    /// Seconds since the epoch.
+    #[must_use]
+    pub const fn as_secs(self) -> u64 {
+        self.0
+    }
+
+    /// How long ago `earlier` was; zero if it was not.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_secs(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Timestamp {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self::from_secs(self.0.saturating_add(duration.as_secs()))
+    }
+}
+
+impl TryFrom<u64> for Timestamp {
+    type Error = &'static str;
+
+    fn try_from(secs: u64) -> Result<Self, Self::Error> {
+        if secs < Self::LIMIT { Ok(Self(secs)) } else { Err("a time beyond 2^53 seconds") }
+    }
+}
+
+impl From<Timestamp> for u64 {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.0
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(timestamp: Timestamp) -> Self {
+        UNIX_EPOCH + Duration::from_secs(timestamp.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arithmetic_ends_at_the_last_moment_instead_of_wrapping() {
+        let last = Timestamp::from_secs(u64::MAX);
+        assert_eq!(last + Duration::MAX, last);
+        assert_eq!(Timestamp::from_secs(5).since(Timestamp::from_secs(9)), Duration::ZERO);
+    }
+
+    /// R44: a claim that is not a whole number of seconds in `[0, 2^53)` is no time.
+    #[test]
+    fn only_whole_seconds_below_two_to_the_53_are_read_as_a_time() {
+        let read = |json: &str| serde_json::from_str::<Timestamp>(json);
+        assert_eq!(read("1700000000").unwrap().as_secs(), 1_700_000_000);
+        assert!(read("9007199254740991").is_ok());
+        for not_a_time in [
+            "9007199254740992",
+            "18446744073709551615",
+            "-1",
+            "1.9",
+            "1700000000.0",
+            "1e308",
+            "1e9",
+            "true",
+            "null",
+            "\"never\"",
+            "[]",
+            "{}",
+        ] {
+            assert!(read(not_a_time).is_err(), "{not_a_time}");
+        }
+    }
+}

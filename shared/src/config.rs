@@ -1,0 +1,365 @@
+//! What an operator can set, read once at the cold start.
+//!
+//! Owns the names, defaults and bounds of all settings: a missing or unsafe one refuses to start and says which.
+//! Knows nothing of what the settings are used for; touches the environment in `from_env` only.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::error::{Error, Result};
+
+/// One documented field per variable.
+#[derive(Debug)]
+pub struct Config {
+    /// The table of users. Read from `USERS_TABLE`; required.
+    pub users_table: String,
+    /// The table of sessions. Read from `SESSIONS_TABLE`; required.
+    pub sessions_table: String,
+    /// Signs access tokens: at least 32 bytes (R37). Read from `ACCESS_SECRET`; required.
+    pub access_secret: SecretString,
+    /// Signs refresh tokens: at least 32 bytes, another secret than the first. Read from `REFRESH_SECRET`; required.
+    pub refresh_secret: SecretString,
+    /// The `Domain` of our cookies; without one they are host-only and named `__Host-…`. Read from `COOKIE_DOMAIN`; none by default.
+    pub cookie_domain: Option<String>,
+    /// Origins whose pages may change state, besides our own. Read from `ALLOWED_ORIGINS`, comma-separated; none by default.
+    pub allowed_origins: Vec<String>,
+    /// The `iss` of every token. Read from `ISSUER`; `latchkey` by default.
+    pub issuer: String,
+    /// The `aud` of every token. Read from `AUDIENCE`; `latchkey` by default.
+    pub audience: String,
+    /// How long an access token is valid. Read from `ACCESS_TTL` in seconds, 300 to 86400; 86400 (1 day) by default.
+    pub access_ttl: Duration,
+    /// How long a session lives without renewal. Read from `REFRESH_TTL` in seconds, `ACCESS_TTL` to `SESSION_MAX_TTL`; 604800 (7 days) by default.
+    pub refresh_ttl: Duration,
+    /// How long a session lives at most, renewed or not. Read from `SESSION_MAX_TTL` in seconds, up to 2592000; 2592000 (30 days) by default.
+    pub session_max_ttl: Duration,
+    /// Memory of one Argon2id hash (R1). Read from `HASH_MEMORY_KIB`, up to a quarter of the function's memory; 19456 (19 MiB) by default.
+    pub hash_memory_kib: u32,
+    /// Passes of one Argon2id hash (R1). Read from `HASH_ITERATIONS`, up to 10; 2 by default.
+    pub hash_iterations: u32,
+    /// How to reach AWS; set by Lambda itself.
+    pub aws: Aws,
+}
+
+/// Where DynamoDB is and who asks it: variables that Lambda sets.
+#[derive(Debug)]
+pub struct Aws {
+    /// The region. Read from `AWS_REGION`; required.
+    pub region: String,
+    /// The key id of the function's role. Read from `AWS_ACCESS_KEY_ID`; required.
+    pub access_key_id: String,
+    /// The key of the function's role. Read from `AWS_SECRET_ACCESS_KEY`; required.
+    pub secret_access_key: SecretString,
+    /// The session of the function's role. Read from `AWS_SESSION_TOKEN`; none by default.
+    pub session_token: Option<SecretString>,
+    /// Another DynamoDB than the region's: the local stack. Read from `AWS_ENDPOINT_URL_DYNAMODB`; none by default.
+    pub endpoint_url: Option<String>,
+}
+
+impl Config {
+    /// Reads the settings from the process environment.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the first variable that is missing or unsafe.
+    pub fn from_env() -> Result<Self> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// Reads the settings from wherever `lookup` looks. An empty value counts as absent: a template cannot leave one out.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] names the first variable that is missing or unsafe.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let from = Lookup(lookup);
+        let config = Self {
+            users_table: from.required("USERS_TABLE")?,
+            sessions_table: from.required("SESSIONS_TABLE")?,
+            access_secret: from.secret("ACCESS_SECRET")?,
+            refresh_secret: from.secret("REFRESH_SECRET")?,
+            cookie_domain: from.optional("COOKIE_DOMAIN").map(cookie_domain).transpose()?,
+            allowed_origins: origins(&from.or("ALLOWED_ORIGINS", ""))?,
+            issuer: from.or("ISSUER", "latchkey"),
+            audience: from.or("AUDIENCE", "latchkey"),
+            access_ttl: from.seconds("ACCESS_TTL", DAY)?,
+            refresh_ttl: from.seconds("REFRESH_TTL", 7 * DAY)?,
+            session_max_ttl: from.seconds("SESSION_MAX_TTL", 30 * DAY)?,
+            hash_memory_kib: from.number("HASH_MEMORY_KIB", 19_456)?,
+            hash_iterations: from.number("HASH_ITERATIONS", 2)?,
+            aws: Aws {
+                region: from.required("AWS_REGION")?,
+                access_key_id: from.required("AWS_ACCESS_KEY_ID")?,
+                secret_access_key: from.required("AWS_SECRET_ACCESS_KEY")?.into(),
+                session_token: from.optional("AWS_SESSION_TOKEN").map(SecretString::from),
+                endpoint_url: from.optional("AWS_ENDPOINT_URL_DYNAMODB"),
+            },
+        };
+        config.check_secrets()?;
+        config.check_lifetimes()?;
+        config.check_hash(from.number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", u32::MAX)?)?;
+        Ok(config)
+    }
+
+    /// One secret for both kinds would let a refresh token pass where an access token is asked for.
+    fn check_secrets(&self) -> Result<()> {
+        if self.access_secret.expose_secret() == self.refresh_secret.expose_secret() {
+            return setting("REFRESH_SECRET", "must differ from ACCESS_SECRET");
+        }
+        Ok(())
+    }
+
+    fn check_lifetimes(&self) -> Result<()> {
+        if !(300..=DAY).contains(&self.access_ttl.as_secs()) {
+            return setting("ACCESS_TTL", "must be 300 to 86400 seconds");
+        }
+        if self.session_max_ttl > Duration::from_secs(30 * DAY) {
+            return setting("SESSION_MAX_TTL", "must be at most 2592000 seconds");
+        }
+        if self.refresh_ttl < self.access_ttl || self.refresh_ttl > self.session_max_ttl {
+            return setting("REFRESH_TTL", "must be at least ACCESS_TTL and at most SESSION_MAX_TTL");
+        }
+        Ok(())
+    }
+
+    /// R2: below the floor of OWASP's cheat sheet nothing is served. R12: nor with hashes that exhaust the function's memory.
+    fn check_hash(&self, function_memory_mib: u32) -> Result<()> {
+        let floor = match self.hash_iterations {
+            0 => return setting("HASH_ITERATIONS", "must be at least 1"),
+            1 => 47_104,
+            2 => 19_456,
+            3..=10 => 12_288,
+            _ => return setting("HASH_ITERATIONS", "must be at most 10"),
+        };
+        if self.hash_memory_kib < floor {
+            return setting(
+                "HASH_MEMORY_KIB",
+                "is below the floor: 47104 with HASH_ITERATIONS=1, 19456 with 2, 12288 with 3 or more",
+            );
+        }
+        let quarter_of_the_function = function_memory_mib.saturating_mul(1024) / 4;
+        if self.hash_memory_kib > quarter_of_the_function.min(1024 * 1024) {
+            return setting(
+                "HASH_MEMORY_KIB",
+                "must be at most a quarter of the function's memory, and at most 1048576",
+            );
+        }
+        Ok(())
+    }
+}
+
+const DAY: u64 = 86_400;
+
+fn setting<T>(name: &'static str, problem: impl Into<Cow<'static, str>>) -> Result<T> {
+    Err(Error::Setting { name, problem: problem.into() })
+}
+
+struct Lookup<F>(F);
+
+impl<F: Fn(&str) -> Option<String>> Lookup<F> {
+    fn optional(&self, name: &str) -> Option<String> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+
+    fn required(&self, name: &'static str) -> Result<String> {
+        self.optional(name).map_or_else(|| setting(name, "is not set"), Ok)
+    }
+
+    fn or(&self, name: &str, default: &str) -> String {
+        self.optional(name).unwrap_or_else(|| default.to_owned())
+    }
+
+    fn secret(&self, name: &'static str) -> Result<SecretString> {
+        let secret = SecretString::from(self.required(name)?);
+        if secret.expose_secret().len() < 32 {
+            return setting(name, "must have at least 32 bytes: `openssl rand -base64 32` makes one");
+        }
+        Ok(secret)
+    }
+
+    fn number<N: std::str::FromStr>(&self, name: &'static str, default: N) -> Result<N> {
+        match self.optional(name).map(|value| value.parse()) {
+            None => Ok(default),
+            Some(Ok(number)) => Ok(number),
+            Some(Err(_)) => setting(name, "must be a whole number"),
+        }
+    }
+
+    fn seconds(&self, name: &'static str, default: u64) -> Result<Duration> {
+        self.number(name, default).map(Duration::from_secs)
+    }
+}
+
+/// A domain goes into a header as it is, so only letters, digits, dots and hyphens may stand in it.
+fn cookie_domain(domain: String) -> Result<String> {
+    let is_label = |label: &str| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        !label.is_empty() && label.bytes().all(inner) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    if domain.split('.').all(is_label) {
+        Ok(domain)
+    } else {
+        setting("COOKIE_DOMAIN", "must be a plain domain such as example.com")
+    }
+}
+
+/// An origin as a browser sends it: scheme, host and perhaps a port, in lower case and without a path (RFC 6454 §6.2).
+fn origins(list: &str) -> Result<Vec<String>> {
+    let is_origin = |origin: &&str| {
+        let Some((scheme, authority)) = origin.split_once("://") else { return false };
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _port)| host);
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]".contains(&byte);
+        let trustworthy =
+            scheme == "https" || (scheme == "http" && matches!(host, "localhost" | "127.0.0.1" | "[::1]"));
+        trustworthy && !host.is_empty() && authority.bytes().all(plain)
+    };
+    let listed = list.split(',').map(str::trim).filter(|origin| !origin.is_empty());
+    listed.map(|origin| Some(origin).filter(is_origin).map(str::to_owned)).collect::<Option<_>>().map_or_else(
+        || setting("ALLOWED_ORIGINS", "must list origins such as https://app.example.com, without a path or `*`"),
+        Ok,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 7] = [
+        ("USERS_TABLE", "users"),
+        ("SESSIONS_TABLE", "sessions"),
+        ("ACCESS_SECRET", "access-secret-0123456789-0123456789"),
+        ("REFRESH_SECRET", "refresh-secret-0123456789-012345678"),
+        ("AWS_REGION", "eu-west-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+        ("AWS_SECRET_ACCESS_KEY", "the-key-of-the-role"),
+    ];
+
+    fn with(changes: &[(&str, &str)]) -> Result<Config> {
+        Config::from_lookup(|name| {
+            let found = changes.iter().chain(&GOOD).find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    fn refused(changes: &[(&str, &str)]) -> &'static str {
+        match with(changes) {
+            Err(Error::Setting { name, .. }) => name,
+            other => panic!("{changes:?} gave {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_contract() {
+        let config = with(&[]).unwrap();
+        assert_eq!((config.issuer.as_str(), config.audience.as_str()), ("latchkey", "latchkey"));
+        assert_eq!(config.access_ttl.as_secs(), 86_400);
+        assert_eq!(config.refresh_ttl.as_secs(), 604_800);
+        assert_eq!(config.session_max_ttl.as_secs(), 2_592_000);
+        assert_eq!((config.hash_memory_kib, config.hash_iterations), (19_456, 2));
+        assert_eq!(config.cookie_domain, None);
+        assert!(config.allowed_origins.is_empty());
+    }
+
+    #[test]
+    fn each_required_variable_is_asked_for_by_name() {
+        for (name, _) in GOOD {
+            assert_eq!(refused(&[(name, "")]), name);
+        }
+    }
+
+    /// R37.
+    #[test]
+    fn a_secret_under_32_bytes_refuses_to_start() {
+        assert_eq!(refused(&[("ACCESS_SECRET", &"x".repeat(31))]), "ACCESS_SECRET");
+        assert_eq!(refused(&[("REFRESH_SECRET", &"x".repeat(31))]), "REFRESH_SECRET");
+        assert!(with(&[("ACCESS_SECRET", &"x".repeat(32))]).is_ok());
+    }
+
+    #[test]
+    fn one_secret_for_both_kinds_of_token_refuses_to_start() {
+        let same = "0123456789-0123456789-0123456789";
+        assert_eq!(refused(&[("ACCESS_SECRET", same), ("REFRESH_SECRET", same)]), "REFRESH_SECRET");
+    }
+
+    /// R2.
+    #[test]
+    fn a_hash_below_the_floor_refuses_to_start() {
+        for (memory, iterations) in [("4096", "2"), ("19455", "2"), ("47103", "1"), ("12287", "3")] {
+            assert_eq!(refused(&[("HASH_MEMORY_KIB", memory), ("HASH_ITERATIONS", iterations)]), "HASH_MEMORY_KIB");
+        }
+        for (memory, iterations) in [("19456", "2"), ("47104", "1"), ("12288", "3"), ("65536", "4")] {
+            assert!(with(&[("HASH_MEMORY_KIB", memory), ("HASH_ITERATIONS", iterations)]).is_ok());
+        }
+        for iterations in ["0", "11", "-1", "many"] {
+            assert_eq!(refused(&[("HASH_ITERATIONS", iterations)]), "HASH_ITERATIONS");
+        }
+    }
+
+    /// F32.
+    #[test]
+    fn a_hash_that_takes_more_than_a_quarter_of_the_memory_refuses_to_start() {
+        let on_512_mb = |kib| with(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"), ("HASH_MEMORY_KIB", kib)]);
+        assert!(on_512_mb("131072").is_ok());
+        assert!(on_512_mb("131073").is_err());
+        assert_eq!(refused(&[("HASH_MEMORY_KIB", "1048577")]), "HASH_MEMORY_KIB");
+    }
+
+    #[test]
+    fn lifetimes_out_of_range_refuse_to_start() {
+        assert_eq!(refused(&[("ACCESS_TTL", "299")]), "ACCESS_TTL");
+        assert_eq!(refused(&[("ACCESS_TTL", "86401")]), "ACCESS_TTL");
+        assert_eq!(refused(&[("ACCESS_TTL", "1 day")]), "ACCESS_TTL");
+        assert_eq!(refused(&[("REFRESH_TTL", "3600")]), "REFRESH_TTL");
+        assert_eq!(refused(&[("SESSION_MAX_TTL", "3600")]), "REFRESH_TTL");
+        assert_eq!(refused(&[("SESSION_MAX_TTL", "2592001")]), "SESSION_MAX_TTL");
+    }
+
+    #[test]
+    fn a_cookie_domain_that_could_end_the_attribute_refuses_to_start() {
+        assert_eq!(with(&[("COOKIE_DOMAIN", "localhost")]).unwrap().cookie_domain.as_deref(), Some("localhost"));
+        for domain in [
+            "example.com; Path=/x",
+            ".example.com",
+            "example..com",
+            "exam ple.com",
+            "https://example.com",
+            "-a.com",
+            "é.com",
+        ] {
+            assert_eq!(refused(&[("COOKIE_DOMAIN", domain)]), "COOKIE_DOMAIN");
+        }
+    }
+
+    #[test]
+    fn allowed_origins_are_exact_and_never_any() {
+        let config =
+            with(&[("ALLOWED_ORIGINS", "https://localhost:3000, https://app.example.com,http://localhost:5173")])
+                .unwrap();
+        assert_eq!(
+            config.allowed_origins,
+            ["https://localhost:3000", "https://app.example.com", "http://localhost:5173"]
+        );
+        for origin in [
+            "*",
+            "null",
+            "https://*.example.com",
+            "https://app.example.com/",
+            "app.example.com",
+            "http://app.example.com",
+            "https://",
+            "HTTPS://App.example.com",
+        ] {
+            assert_eq!(refused(&[("ALLOWED_ORIGINS", origin)]), "ALLOWED_ORIGINS");
+        }
+    }
+
+    /// R97.
+    #[test]
+    fn no_secret_is_printed() {
+        let config = with(&[("AWS_SESSION_TOKEN", "the-session-of-the-role")]).unwrap();
+        let printed = format!("{config:?}");
+        for secret in ["access-secret", "refresh-secret", "the-key-of-the-role", "the-session-of-the-role"] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The two identifiers that tokens and tables share.
+//!
+//! Owns what a well-formed `UserId` and `SessionId` are and how a new one is drawn. Knows nothing of what they name.
+
+use std::fmt;
+
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Names a user for ever: opaque, stable, never given to somebody else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct UserId(String);
+
+impl UserId {
+    /// Draws an identifier that nobody has had before.
+    ///
+    /// # Errors
+    /// [`Error::Unexpected`] where the system has no randomness to give.
+    pub fn random() -> Result<Self> {
+        random_128_bits().map(Self)
+    }
+
+    /// Reads an identifier: 1 to 64 of `A-Z a-z 0-9 _ -`.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for anything else.
+    pub fn parse(text: impl Into<String>) -> Result<Self> {
+        let text = text.into();
+        let well_formed = (1..=64).contains(&text.len()) && text.bytes().all(is_base64url);
+        if well_formed {
+            Ok(Self(text))
+        } else {
+            Err(Error::Malformed("a user id is 1 to 64 of A-Z a-z 0-9 _ -".into()))
+        }
+    }
+
+    /// The identifier as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Names one login of one user: 128 random bits (R60), as 22 characters of base64url.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SessionId(String);
+
+impl SessionId {
+    /// Draws an identifier that nobody can guess.
+    ///
+    /// # Errors
+    /// [`Error::Unexpected`] where the system has no randomness to give.
+    pub fn random() -> Result<Self> {
+        random_128_bits().map(Self)
+    }
+
+    /// Reads an identifier: the base64url form of exactly 16 bytes.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for anything else.
+    pub fn parse(text: impl Into<String>) -> Result<Self> {
+        let text = text.into();
+        let well_formed = URL_SAFE_NO_PAD.decode(&text).is_ok_and(|bytes| bytes.len() == 16);
+        if well_formed {
+            Ok(Self(text))
+        } else {
+            Err(Error::Malformed("a session id is 22 characters of base64url".into()))
+        }
+    }
+
+    /// The identifier as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Draws 128 bits from the operating system's generator and writes them as base64url (R60).
+pub(crate) fn random_128_bits() -> Result<String> {
+    let mut bytes = [0; 16];
+    rand::fill(&mut bytes).map_err(|_| Error::Unexpected("the random number generator failed".into()))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+const fn is_base64url(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+}
+
+impl TryFrom<String> for UserId {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        Self::parse(text)
+    }
+}
+
+impl TryFrom<String> for SessionId {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        Self::parse(text)
+    }
+}
+
+impl From<UserId> for String {
+    fn from(id: UserId) -> Self {
+        id.0
+    }
+}
+
+impl From<SessionId> for String {
+    fn from(id: SessionId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// R60.
+    #[test]
+    fn session_ids_are_sixteen_random_bytes_and_never_repeat() {
+        let ids: HashSet<_> = (0..100_000).map(|_| SessionId::random().unwrap().0).collect();
+        assert_eq!(ids.len(), 100_000);
+        assert!(ids.iter().all(|id| URL_SAFE_NO_PAD.decode(id).unwrap().len() == 16));
+    }
+
+    #[test]
+    fn a_session_id_reads_back_and_nothing_else_does() {
+        let id = SessionId::random().unwrap();
+        assert_eq!(SessionId::parse(id.as_str()).unwrap(), id);
+        for bad in [
+            "",
+            "short",
+            "AAAAAAAAAAAAAAAAAAAAAB",
+            "AAAAAAAAAAAAAAAAAAAAAA=",
+            "AAAAAAAAAAAAAAAAAAAAA+",
+            "AAAAAAAAAAAAAAAAAAAAAAAA",
+        ] {
+            assert!(SessionId::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_user_id_is_a_short_url_safe_word() {
+        assert_eq!(UserId::parse("0").unwrap().as_str(), "0");
+        for bad in ["", "a b", "a#b", "é", &"x".repeat(65)] {
+            assert!(UserId::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
