@@ -1,0 +1,554 @@
+//! Claims to token and back: the only place that knows the signing keys.
+//!
+//! A strict wrapper around `jsonwebtoken`'s primitives, which alone accept any `typ`, any `crit`, short keys and claims
+//! of the wrong type (measured). The order is fixed: size, shape, header, signature, and only then a look at the claims.
+//! Knows nothing of where a token travels or of whether its session lives.
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use crate::claims::{Claims, Expected, Kind, Subject, generation_id};
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::id::random_128_bits;
+
+/// The longest token that is looked at (R49): what a browser keeps in one cookie.
+const LONGEST: usize = 4096;
+
+/// A signed token on its way out.
+pub struct Token {
+    /// Which of the two.
+    pub kind: Kind,
+    /// When it stops being good.
+    pub expires_at: Timestamp,
+    text: SecretString,
+}
+
+impl Token {
+    /// The token as it travels.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.text.expose_secret()
+    }
+}
+
+/// Makes tokens of both kinds.
+pub struct Signer {
+    access: Key,
+    refresh: Key,
+    issuer: String,
+    audience: String,
+    access_ttl: Duration,
+}
+
+impl Signer {
+    /// A signer with the configured secrets, issuer, audience and lifetimes.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            access: Key::new(Kind::Access, &config.access_secret),
+            refresh: Key::new(Kind::Refresh, &config.refresh_secret),
+            issuer: config.issuer.clone(),
+            audience: config.audience.clone(),
+            access_ttl: config.access_ttl,
+        }
+    }
+
+    /// The `kid` that refresh tokens are signed with from now on; a session remembers it.
+    #[must_use]
+    pub fn refresh_kid(&self) -> &str {
+        &self.refresh.id
+    }
+
+    /// Signs an access token that is good from `now` on, and never past `not_after`.
+    ///
+    /// # Errors
+    /// [`Error::Unexpected`] where the cryptography fails.
+    pub fn access(&self, subject: &Subject<'_>, now: Timestamp, not_after: Timestamp) -> Result<Token> {
+        let exp = not_after.min(now + self.access_ttl);
+        let claims = Claims { roles: subject.roles.to_vec(), ..self.claims(subject, now, exp, random_128_bits()?) };
+        self.access.sign(&claims)
+    }
+
+    /// Signs the refresh token of one generation. It follows from its arguments and the key alone, bit for bit, so that
+    /// it can be made again.
+    ///
+    /// # Errors
+    /// [`Error::Unexpected`] where the cryptography fails.
+    pub fn refresh(&self, subject: &Subject<'_>, generation: &Generation) -> Result<Token> {
+        let jti = generation_id(subject.session_id, generation.number);
+        let claims = Claims {
+            generation: Some(generation.number),
+            ..self.claims(subject, generation.issued_at, generation.expires_at, jti)
+        };
+        self.refresh.sign(&claims)
+    }
+
+    fn claims(&self, subject: &Subject<'_>, iat: Timestamp, exp: Timestamp, jti: String) -> Claims {
+        Claims {
+            iss: self.issuer.clone(),
+            aud: self.audience.clone(),
+            sub: subject.user_id.clone(),
+            id: subject.user_id.clone(),
+            email: subject.email.to_owned(),
+            sid: subject.session_id.clone(),
+            iat,
+            exp,
+            jti,
+            nbf: None,
+            roles: Vec::new(),
+            generation: None,
+        }
+    }
+}
+
+/// One refresh token of a session, as its record describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// Counts from 1.
+    pub number: u64,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When the session ends unless it is renewed.
+    pub expires_at: Timestamp,
+}
+
+/// Reads tokens of both kinds.
+pub struct Verifier {
+    access: (Key, Expected),
+    refresh: (Key, Expected),
+}
+
+impl Verifier {
+    /// A verifier for what a [`Signer`] with the same configuration makes.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let expected =
+            |kind, ttl| Expected { kind, ttl, issuer: config.issuer.clone(), audience: config.audience.clone() };
+        Self {
+            access: (Key::new(Kind::Access, &config.access_secret), expected(Kind::Access, config.access_ttl)),
+            refresh: (Key::new(Kind::Refresh, &config.refresh_secret), expected(Kind::Refresh, config.refresh_ttl)),
+        }
+    }
+
+    /// The claims of a token that we signed, of the kind asked for, and that is good now.
+    ///
+    /// # Errors
+    /// [`Error::NotAuthorized`] for every other token, whatever is wrong with it.
+    pub fn verify(&self, kind: Kind, token: &[u8], now: Timestamp) -> Result<Claims> {
+        let claims = self.authentic(kind, token)?;
+        claims.check_time(now)?;
+        Ok(claims)
+    }
+
+    /// The claims of a token that we signed, of the kind asked for, good now or not: enough to end its session.
+    ///
+    /// # Errors
+    /// [`Error::NotAuthorized`] for every other token, whatever is wrong with it.
+    pub fn authentic(&self, kind: Kind, token: &[u8]) -> Result<Claims> {
+        let (key, expected) = match kind {
+            Kind::Access => &self.access,
+            Kind::Refresh => &self.refresh,
+        };
+        let payload = key.verified_payload(token)?;
+        let claims: Claims = serde_json::from_slice(&payload).map_err(|_| Error::NotAuthorized)?;
+        claims.check(expected)?;
+        Ok(claims)
+    }
+
+    /// Refuses a `Bearer` token that comes together with an access cookie of somebody else: which of the two is meant
+    /// is not ours to guess (R92).
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where it does.
+    pub fn check_one_user(&self, bearer: &Claims, access_cookies: &[&[u8]]) -> Result<()> {
+        let in_cookies = access_cookies.iter().filter_map(|cookie| self.authentic(Kind::Access, cookie).ok());
+        if in_cookies.into_iter().any(|claims| claims.sub != bearer.sub) {
+            return Err(Error::Malformed("The Bearer token and the access cookie are not of the same user.".into()));
+        }
+        Ok(())
+    }
+}
+
+/// One HS256 key: algorithm, `typ` and `kid` belong to it, never to the token (R35, R36, R42).
+struct Key {
+    kind: Kind,
+    id: String,
+    signing: EncodingKey,
+    verifying: DecodingKey,
+}
+
+/// The only header that we write and read: unknown names (`crit`, `jwk`, `jku`, `x5u`, `zip`, …) and names said twice
+/// are refused (R39, R41, R47).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header<'a> {
+    alg: &'a str,
+    kid: &'a str,
+    typ: &'a str,
+}
+
+impl Key {
+    fn new(kind: Kind, secret: &SecretString) -> Self {
+        let secret = secret.expose_secret().as_bytes();
+        Self {
+            kind,
+            id: key_id(kind, secret),
+            signing: EncodingKey::from_secret(secret),
+            verifying: DecodingKey::from_secret(secret),
+        }
+    }
+
+    fn sign(&self, claims: &Claims) -> Result<Token> {
+        let header = format!(r#"{{"alg":"HS256","kid":"{}","typ":"{}"}}"#, self.id, self.kind.typ());
+        let payload = serde_json::to_vec(claims).map_err(|error| Error::Unexpected(error.into()))?;
+        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+        let signature = crypto::sign(message.as_bytes(), &self.signing, Algorithm::HS256)
+            .map_err(|error| Error::Unexpected(error.into()))?;
+        let text = format!("{message}.{signature}").into();
+        Ok(Token { kind: self.kind, expires_at: claims.exp, text })
+    }
+
+    /// The JSON of a token's claims, once everything around it has been found right.
+    fn verified_payload(&self, token: &[u8]) -> Result<Vec<u8>> {
+        let (message, header, payload, signature) = split(token).ok_or(Error::NotAuthorized)?;
+        let header = decode(header)?;
+        let header: Header<'_> = serde_json::from_slice(&header).map_err(|_| Error::NotAuthorized)?;
+        let typ = header.typ.to_ascii_lowercase();
+        let typ = typ.strip_prefix("application/").unwrap_or(&typ);
+        if header.alg != "HS256" || header.kid != self.id || typ != self.kind.typ() {
+            return Err(Error::NotAuthorized);
+        }
+        match crypto::verify(signature, message.as_bytes(), &self.verifying, Algorithm::HS256) {
+            Ok(true) => decode(payload),
+            Ok(false) | Err(_) => Err(Error::NotAuthorized),
+        }
+    }
+}
+
+/// Message, header, payload and signature of a compact JWS (RFC 7515 §7.1) that is short enough to look at (R48, R49).
+fn split(token: &[u8]) -> Option<(&str, &str, &str, &str)> {
+    if token.len() > LONGEST {
+        return None;
+    }
+    let (message, signature) = std::str::from_utf8(token).ok()?.rsplit_once('.')?;
+    let (header, payload) = message.split_once('.')?;
+    let is_base64url = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    [header, payload, signature].into_iter().all(is_base64url).then_some((message, header, payload, signature))
+}
+
+/// Base64url to the last bit: no padding, no stray bits (R48).
+fn decode(part: &str) -> Result<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| Error::NotAuthorized)
+}
+
+/// A name for a secret that does not tell it: 64 bits of a SHA-256 over a label and the secret.
+fn key_id(kind: Kind, secret: &[u8]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(b"latchkey key id\0");
+    context.update(kind.typ().as_bytes());
+    context.update(b"\0");
+    context.update(secret);
+    URL_SAFE_NO_PAD.encode(&context.finish().as_ref()[..8])
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("kind", &self.kind).field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("kind", &self.kind).field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::id::{SessionId, UserId};
+
+    const ACCESS_SECRET: &str = "access-secret-0123456789-0123456789";
+    const REFRESH_SECRET: &str = "refresh-secret-0123456789-012345678";
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    fn config() -> Config {
+        let secrets = [("ACCESS_SECRET", ACCESS_SECRET), ("REFRESH_SECRET", REFRESH_SECRET)];
+        Config::from_lookup(testbed::settings(&secrets)).unwrap()
+    }
+
+    fn signer() -> Signer {
+        Signer::new(&config())
+    }
+
+    fn verifier() -> Verifier {
+        Verifier::new(&config())
+    }
+
+    fn user() -> UserId {
+        UserId::parse("0").unwrap()
+    }
+
+    fn session() -> SessionId {
+        SessionId::parse("AAAAAAAAAAAAAAAAAAAAAA").unwrap()
+    }
+
+    fn access_token() -> String {
+        let (user_id, session_id) = (user(), session());
+        let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
+        let token = signer().access(&subject, NOW, NOW + Duration::from_secs(86_400)).unwrap();
+        token.expose().to_owned()
+    }
+
+    fn refresh_token() -> String {
+        let (user_id, session_id) = (user(), session());
+        let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
+        let generation = Generation { number: 1, issued_at: NOW, expires_at: NOW + Duration::from_secs(604_800) };
+        signer().refresh(&subject, &generation).unwrap().expose().to_owned()
+    }
+
+    fn header() -> Value {
+        json!({ "alg": "HS256", "kid": key_id(Kind::Access, ACCESS_SECRET.as_bytes()), "typ": "at+jwt" })
+    }
+
+    fn payload() -> Value {
+        serde_json::from_slice(&part(&access_token(), 1)).unwrap()
+    }
+
+    fn part(token: &str, index: usize) -> Vec<u8> {
+        URL_SAFE_NO_PAD.decode(token.split('.').nth(index).unwrap()).unwrap()
+    }
+
+    /// A token with a right signature over whatever it says.
+    fn forge(header: &str, payload: &str, secret: &str) -> String {
+        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+        let key = EncodingKey::from_secret(secret.as_bytes());
+        format!("{message}.{}", crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap())
+    }
+
+    fn passes(token: &str) -> bool {
+        verifier().verify(Kind::Access, token.as_bytes(), NOW).is_ok()
+    }
+
+    #[test]
+    fn what_the_signer_makes_the_verifier_reads() {
+        let claims = verifier().verify(Kind::Access, access_token().as_bytes(), NOW).unwrap();
+        assert_eq!((claims.sub, claims.sid, claims.iat), (user(), session(), NOW));
+        let claims = verifier().verify(Kind::Refresh, refresh_token().as_bytes(), NOW).unwrap();
+        assert_eq!((claims.generation, claims.jti.as_str()), (Some(1), "AAAAAAAAAAAAAAAAAAAAAA.1"));
+        assert!(passes(&forge(&header().to_string(), &payload().to_string(), ACCESS_SECRET)), "the forge forges well");
+    }
+
+    /// R54.
+    #[test]
+    fn a_token_says_what_the_contract_lists_and_nothing_else() {
+        let names = |token: &str, index| {
+            let value: serde_json::Map<String, Value> = serde_json::from_slice(&part(token, index)).unwrap();
+            value.into_iter().map(|(name, _)| name).collect::<BTreeSet<_>>()
+        };
+        let listed = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let common = ["iss", "aud", "sub", "id", "email", "sid", "iat", "exp", "jti"];
+        assert_eq!(names(&access_token(), 0), listed(&["alg", "kid", "typ"]));
+        assert_eq!(names(&access_token(), 1), listed(&common));
+        assert_eq!(names(&refresh_token(), 1), listed(&[&common[..], &["gen"]].concat()));
+    }
+
+    #[test]
+    fn the_refresh_token_of_a_generation_is_the_same_bit_for_bit() {
+        assert_eq!(refresh_token(), refresh_token());
+        assert_ne!(access_token(), access_token(), "each access token has a name of its own");
+    }
+
+    #[test]
+    fn an_access_token_never_outlives_its_session() {
+        let (user_id, session_id) = (user(), session());
+        let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
+        let end = NOW + Duration::from_secs(60);
+        assert_eq!(signer().access(&subject, NOW, end).unwrap().expires_at, end);
+    }
+
+    /// R42.
+    #[test]
+    fn one_kind_of_token_never_verifies_as_the_other() {
+        assert!(verifier().verify(Kind::Refresh, access_token().as_bytes(), NOW).is_err());
+        assert!(verifier().verify(Kind::Access, refresh_token().as_bytes(), NOW).is_err());
+    }
+
+    #[test]
+    fn an_expired_token_is_refused_but_still_names_its_session() {
+        let later = NOW + Duration::from_secs(86_405);
+        let token = access_token();
+        assert!(matches!(verifier().verify(Kind::Access, token.as_bytes(), later), Err(Error::NotAuthorized)));
+        assert_eq!(verifier().authentic(Kind::Access, token.as_bytes()).unwrap().sid, session());
+    }
+
+    /// R35.
+    #[test]
+    fn any_other_algorithm_is_refused() {
+        for alg in ["none", "None", "NONE", "nOnE", "noNE", "hs256", "HS384", "HS512", "RS256", "ES256", "EdDSA", ""] {
+            let mut header = header();
+            header["alg"] = json!(alg);
+            let signed = forge(&header.to_string(), &payload().to_string(), ACCESS_SECRET);
+            let unsigned = format!("{}.", signed.rsplit_once('.').unwrap().0);
+            assert!(!passes(&signed) && !passes(&unsigned), "{alg}");
+        }
+    }
+
+    /// R42.
+    #[test]
+    fn only_the_type_of_an_access_token_is_accepted() {
+        for (typ, good) in [
+            ("at+jwt", true),
+            ("AT+JWT", true),
+            ("application/at+jwt", true),
+            ("JWT", false),
+            ("rt+jwt", false),
+            ("id+jwt", false),
+            ("", false),
+            ("text/at+jwt", false),
+        ] {
+            let mut header = header();
+            header["typ"] = json!(typ);
+            assert_eq!(passes(&forge(&header.to_string(), &payload().to_string(), ACCESS_SECRET)), good, "{typ}");
+        }
+    }
+
+    /// R39, R41, R43.
+    #[test]
+    fn a_header_that_says_more_or_less_than_ours_is_refused() {
+        for (name, value) in [
+            ("crit", json!(["exp"])),
+            ("crit", json!([])),
+            ("jwk", json!({ "kty": "oct", "k": "AA" })),
+            ("jku", json!("https://evil.example/keys")),
+            ("x5u", json!("https://evil.example/cert")),
+            ("x5c", json!([])),
+            ("zip", json!("DEF")),
+            ("b64", json!(false)),
+        ] {
+            let mut header = header();
+            header[name] = value;
+            assert!(!passes(&forge(&header.to_string(), &payload().to_string(), ACCESS_SECRET)), "with {name}");
+        }
+        for name in ["alg", "kid", "typ"] {
+            let mut header = header();
+            header.as_object_mut().unwrap().remove(name);
+            assert!(!passes(&forge(&header.to_string(), &payload().to_string(), ACCESS_SECRET)), "without {name}");
+        }
+    }
+
+    /// R40.
+    #[test]
+    fn a_key_id_is_compared_and_never_looked_up() {
+        let long = "k".repeat(2000);
+        for kid in ["../../dev/null", "x' UNION SELECT '1';--", "|sleep 10", "", &long] {
+            let mut header = header();
+            header["kid"] = json!(kid);
+            assert!(!passes(&forge(&header.to_string(), &payload().to_string(), ACCESS_SECRET)), "{kid}");
+        }
+    }
+
+    /// R47.
+    #[test]
+    fn a_name_said_twice_is_refused() {
+        let header = header().to_string();
+        let twice = header.replacen('{', r#"{"alg":"HS256","#, 1);
+        assert!(!passes(&forge(&twice, &payload().to_string(), ACCESS_SECRET)));
+        let twice = payload().to_string().replacen('{', r#"{"exp":1800000001,"#, 1);
+        assert!(!passes(&forge(&header, &twice, ACCESS_SECRET)));
+    }
+
+    /// R37, R52.
+    #[test]
+    fn a_token_signed_with_another_key_is_refused() {
+        for secret in ["", REFRESH_SECRET, "latchkey"] {
+            assert!(!passes(&forge(&header().to_string(), &payload().to_string(), secret)), "{secret}");
+        }
+    }
+
+    #[test]
+    fn a_changed_claim_breaks_the_signature() {
+        let token = access_token();
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        let (header, _) = message.split_once('.').unwrap();
+        let mut payload = payload();
+        payload["sub"] = json!("1");
+        payload["id"] = json!("1");
+        assert!(!passes(&format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(payload.to_string()))));
+    }
+
+    /// R48.
+    #[test]
+    fn a_token_in_any_other_form_is_refused() {
+        let good = access_token();
+        let parts: Vec<_> = good.split('.').collect();
+        let padded = format!("{good}=");
+        let json_form = json!({ "protected": parts[0], "payload": parts[1], "signature": parts[2] }).to_string();
+        let forms = [
+            String::new(),
+            ".".into(),
+            "..".into(),
+            format!("{}.{}", parts[0], parts[1]),
+            format!("{}.{}.", parts[0], parts[1]),
+            format!("{good}.{}", parts[2]),
+            format!("{good}.AA.AA"),
+            format!("{good}\n"),
+            format!(" {good}"),
+            format!("\"{good}\""),
+            padded,
+            json_form,
+            good.replace('.', ".."),
+        ];
+        for form in forms {
+            assert!(!passes(&form), "{form}");
+        }
+        assert!(verifier().verify(Kind::Access, b"\xff.\xff.\xff", NOW).is_err());
+    }
+
+    /// R48: the last character of 32 bytes in base64url carries two bits that must be zero.
+    #[test]
+    fn a_signature_with_stray_bits_is_refused() {
+        let good = access_token();
+        let (rest, last) = good.split_at(good.len() - 1);
+        let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let accepted: Vec<_> = alphabet.chars().filter(|end| passes(&format!("{rest}{end}"))).collect();
+        assert_eq!(accepted, last.chars().collect::<Vec<_>>());
+    }
+
+    /// R49.
+    #[test]
+    fn a_token_longer_than_a_cookie_is_not_looked_at() {
+        let mut payload = payload();
+        payload["roles"] = json!(["r".repeat(3500)]);
+        assert!(!passes(&forge(&header().to_string(), &payload.to_string(), ACCESS_SECRET)));
+        assert!(!passes(&"a".repeat(5 * 1024 * 1024)));
+        assert!(!passes(&".".repeat(100_000)));
+    }
+
+    /// R97.
+    #[test]
+    fn a_key_and_a_token_are_never_printed() {
+        let key = Key::new(Kind::Access, &ACCESS_SECRET.into());
+        assert!(!format!("{key:?}").contains("access-secret"));
+        let subject_id = user();
+        let session_id = session();
+        let subject = Subject { user_id: &subject_id, email: "kim@example.com", roles: &[], session_id: &session_id };
+        let token = signer().access(&subject, NOW, NOW + Duration::from_secs(60)).unwrap();
+        assert!(!format!("{token:?}").contains(token.expose()));
+    }
+}
