@@ -1,0 +1,325 @@
+//! Who is behind a token: the one read over both tables, and its verdict.
+//!
+//! Owns what makes a verified token still good: the user is there, not shut out and has the same address, and the
+//! session lives. Knows nothing of signatures or of how a token got here.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+
+use crate::claims::{Claims, Subject};
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::sessions::{Session, read_session};
+use crate::store::{Budget, Client, Item, text};
+use crate::users::{User, read_user, user_key};
+
+/// A user, and the session in which the user is signed in.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Who.
+    pub user: User,
+    /// Since when, until when.
+    pub session: Session,
+}
+
+impl Identity {
+    /// What a token says of this user in this session.
+    #[must_use]
+    pub fn subject(&self) -> Subject<'_> {
+        Subject {
+            user_id: &self.user.profile.id,
+            email: &self.user.profile.email,
+            roles: &self.user.profile.roles,
+            session_id: &self.session.id,
+        }
+    }
+}
+
+/// Both tables, for one read.
+#[derive(Clone, Debug)]
+pub struct Identities {
+    client: Client,
+    users_table: String,
+    sessions_table: String,
+}
+
+impl Identities {
+    /// The two configured tables as one.
+    #[must_use]
+    pub fn new(client: Client, config: &Config) -> Self {
+        Self { client, users_table: config.users_table.clone(), sessions_table: config.sessions_table.clone() }
+    }
+
+    /// Who is behind claims that were verified. Both records come from one strongly consistent read, so what ended a
+    /// moment ago is over now (R73, R75).
+    ///
+    /// # Errors
+    /// [`Error::NotAuthorized`] where user or session say no; [`Error::Unavailable`], [`Error::Misconfigured`] or
+    /// [`Error::Corrupt`] where they cannot be asked.
+    pub async fn behind(&self, claims: &Claims, now: Timestamp, budget: &Budget) -> Result<Identity> {
+        let (user, session) = self.records(claims, budget).await?;
+        let user = read_user(user.ok_or(Error::NotAuthorized)?)?;
+        let session = read_session(session.ok_or(Error::NotAuthorized)?).map_err(|corrupt| {
+            tracing::error!(causes = corrupt.causes(), "A session cannot be read: it counts as ended.");
+            Error::NotAuthorized
+        })?;
+        let still_good = !user.disabled
+            && user.profile.email == claims.email
+            && session.is_live(user.session_epoch, now)
+            && (claims.generation.is_none() || renews(claims, &session));
+        if still_good { Ok(Identity { user, session }) } else { Err(Error::NotAuthorized) }
+    }
+
+    /// The item of the user and the item of the session, where there are any.
+    async fn records(&self, claims: &Claims, budget: &Budget) -> Result<(Option<Item>, Option<Item>)> {
+        let mut wanted = Some(self.keys(claims)?);
+        let (mut user, mut session) = (None, None);
+        let mut pause = Duration::from_millis(50);
+        while let Some(keys) = wanted {
+            let call = self.client.batch_get_item().set_request_items(Some(keys));
+            let answer = budget.spend(call.send()).await?;
+            let mut found = answer.responses.unwrap_or_default();
+            let mut take = |table| found.remove(table).and_then(|mut items| items.pop());
+            user = take(&self.users_table).or(user);
+            session = take(&self.sessions_table).or(session);
+            wanted = answer.unprocessed_keys.filter(|keys| !keys.is_empty());
+            if wanted.is_some() {
+                budget.pause(pause).await?;
+                pause *= 2;
+            }
+        }
+        Ok((user, session))
+    }
+
+    fn keys(&self, claims: &Claims) -> Result<HashMap<String, KeysAndAttributes>> {
+        let user = Item::from([("pk".into(), text(user_key(&claims.sub)))]);
+        let session = Item::from([
+            ("user_id".into(), text(claims.sub.as_str())),
+            ("session_id".into(), text(claims.sid.as_str())),
+        ]);
+        let consistently = |key| {
+            let keys = KeysAndAttributes::builder().keys(key).consistent_read(true).build();
+            keys.map_err(|error| Error::Unexpected(error.into()))
+        };
+        Ok(HashMap::from([
+            (self.users_table.clone(), consistently(user)?),
+            (self.sessions_table.clone(), consistently(session)?),
+        ]))
+    }
+}
+
+/// Whether a refresh token is the one that renews the session now.
+fn renews(claims: &Claims, session: &Session) -> bool {
+    session.current_generation().is_some_and(|current| {
+        claims.generation == Some(current.number) && claims.iat == current.issued_at && claims.exp == current.expires_at
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::config::retry::RetryConfig;
+    use aws_sdk_dynamodb::error::ErrorMetadata;
+    use aws_sdk_dynamodb::operation::batch_get_item::{BatchGetItemError, BatchGetItemOutput};
+    use aws_smithy_mocks::{RuleMode, mock, mock_client};
+    use serde_json::{Value, json};
+    use testbed::Tables;
+
+    use super::*;
+    use crate::claims::Kind;
+    use crate::id::{SessionId, UserId};
+    use crate::store;
+    use crate::tokens::{Signer, Verifier};
+
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+    const SID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+    fn user() -> Value {
+        json!({
+            "pk": { "S": "user#0" }, "v": { "N": "1" }, "id": { "S": "0" }, "userId": { "S": "kimcoding" },
+            "email": { "S": "kim@example.com" }, "name": { "S": "" }, "position": { "S": "" }, "location": { "S": "" },
+            "bio": { "S": "" }, "disabled": { "BOOL": false }, "session_epoch": { "N": "1" }, "password_version": { "N": "1" },
+        })
+    }
+
+    fn session() -> Value {
+        json!({
+            "user_id": { "S": "0" }, "session_id": { "S": SID }, "v": { "N": "1" }, "epoch": { "N": "1" },
+            "keep": { "BOOL": true }, "created_at": { "N": "1800000000" }, "gen": { "N": "1" },
+            "issued_at": { "N": "1800000000" }, "kid": { "S": "k" }, "idle_exp": { "N": "1800604800" },
+            "abs_exp": { "N": "1802592000" },
+        })
+    }
+
+    /// The verified claims of the first refresh token of that session, or of an access token of it.
+    fn claims(kind: Kind) -> Claims {
+        let config = Config::from_lookup(testbed::settings(&[])).unwrap();
+        let (user_id, session_id) = (UserId::parse("0").unwrap(), SessionId::parse(SID).unwrap());
+        let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
+        let generation =
+            crate::tokens::Generation { number: 1, issued_at: NOW, expires_at: NOW + Duration::from_secs(604_800) };
+        let signer = Signer::new(&config);
+        let token = match kind {
+            Kind::Access => signer.access(&subject, NOW, generation.expires_at),
+            Kind::Refresh => signer.refresh(&subject, &generation),
+        };
+        Verifier::new(&config).verify(kind, token.unwrap().expose().as_bytes(), NOW).unwrap()
+    }
+
+    async fn verdict(user: Option<Value>, session: Option<Value>, kind: Kind) -> Result<Identity> {
+        let tables = Tables::new().await;
+        user.iter().for_each(|item| tables.put("users", item));
+        session.iter().for_each(|item| tables.put("sessions", item));
+        let config = Config::from_lookup(tables.settings(&[])).unwrap();
+        Identities::new(store::connect(&config), &config).behind(&claims(kind), NOW, &Budget::new(None)).await
+    }
+
+    fn with(mut item: Value, name: &str, value: Value) -> Option<Value> {
+        item[name] = value;
+        Some(item)
+    }
+
+    #[tokio::test]
+    async fn a_live_session_of_a_user_in_good_standing_is_an_identity() {
+        for kind in [Kind::Access, Kind::Refresh] {
+            let identity = verdict(Some(user()), Some(session()), kind).await.unwrap();
+            assert_eq!(identity.subject().user_id.as_str(), "0");
+            assert_eq!(identity.subject().session_id.as_str(), SID);
+        }
+    }
+
+    /// R34, R72, R74, R76.
+    #[tokio::test]
+    async fn what_ended_the_session_ends_the_token() {
+        for (user, session, why) in [
+            (None, Some(session()), "the user is gone"),
+            (Some(user()), None, "the session is gone"),
+            (None, None, "both are gone"),
+            (with(user(), "disabled", json!({ "BOOL": true })), Some(session()), "the user is shut out"),
+            (with(user(), "email", json!({ "S": "new@example.com" })), Some(session()), "the address changed"),
+            (with(user(), "session_epoch", json!({ "N": "2" })), Some(session()), "all sessions were ended"),
+            (Some(user()), with(session(), "ended_at", json!({ "N": "1800000000" })), "the session was ended"),
+            (Some(user()), with(session(), "idle_exp", json!({ "N": "1800000000" })), "it was not renewed in time"),
+            (Some(user()), with(session(), "abs_exp", json!({ "N": "1800000000" })), "its time is over"),
+        ] {
+            for kind in [Kind::Access, Kind::Refresh] {
+                let verdict = verdict(user.clone(), session.clone(), kind).await;
+                assert!(matches!(verdict, Err(Error::NotAuthorized)), "{why}: {verdict:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refresh_token_must_be_the_current_one_of_a_kept_session() {
+        for (name, value) in [
+            ("keep", json!({ "BOOL": false })),
+            ("gen", json!({ "N": "2" })),
+            ("issued_at", json!({ "N": "1799999999" })),
+            ("idle_exp", json!({ "N": "1800604801" })),
+        ] {
+            let refused = verdict(Some(user()), with(session(), name, value.clone()), Kind::Refresh).await;
+            assert!(matches!(refused, Err(Error::NotAuthorized)), "{name}: {refused:?}");
+            assert!(verdict(Some(user()), with(session(), name, value), Kind::Access).await.is_ok(), "{name}");
+        }
+    }
+
+    /// F21.
+    #[tokio::test]
+    async fn a_session_that_cannot_be_read_has_ended_and_a_user_that_cannot_is_a_fault() {
+        for (name, value) in
+            [("v", json!({ "N": "2" })), ("abs_exp", json!({ "S": "soon" })), ("epoch", json!({ "N": "-1" }))]
+        {
+            let refused = verdict(Some(user()), with(session(), name, value), Kind::Access).await;
+            assert!(matches!(refused, Err(Error::NotAuthorized)), "{name}: {refused:?}");
+        }
+        let fault = verdict(with(user(), "v", json!({ "N": "2" })), Some(session()), Kind::Access).await;
+        assert!(matches!(fault, Err(Error::Corrupt(_))), "{fault:?}");
+    }
+
+    fn items(table: &str, item: &Value) -> BatchGetItemOutput {
+        let strings = item.as_object().unwrap().iter().map(|(name, value)| {
+            let (kind, value) = value.as_object().unwrap().iter().next().unwrap();
+            let attribute = match (kind.as_str(), value) {
+                ("N", Value::String(number)) => aws_sdk_dynamodb::types::AttributeValue::N(number.clone()),
+                ("BOOL", Value::Bool(flag)) => aws_sdk_dynamodb::types::AttributeValue::Bool(*flag),
+                (_, value) => text(value.as_str().unwrap()),
+            };
+            (name.clone(), attribute)
+        });
+        BatchGetItemOutput::builder().responses(table, vec![strings.collect()]).build()
+    }
+
+    fn unprocessed(table: &str, output: BatchGetItemOutput) -> BatchGetItemOutput {
+        let key = Item::from([("pk".into(), text("k"))]);
+        let keys = KeysAndAttributes::builder().keys(key).consistent_read(true).build().unwrap();
+        let unprocessed = HashMap::from([(table.to_owned(), keys)]);
+        BatchGetItemOutput::builder().set_responses(output.responses).set_unprocessed_keys(Some(unprocessed)).build()
+    }
+
+    fn identities(client: Client) -> Identities {
+        Identities::new(client, &Config::from_lookup(testbed::settings(&[])).unwrap())
+    }
+
+    /// R73: both reads are strongly consistent, on the base tables, in one call.
+    #[tokio::test]
+    async fn user_and_session_come_from_one_consistent_read() {
+        let empty = mock!(Client::batch_get_item)
+            .match_requests(|request| {
+                let tables = request.request_items().unwrap();
+                tables.len() == 2
+                    && tables.values().all(|keys| keys.keys().len() == 1 && keys.consistent_read() == Some(true))
+            })
+            .then_output(|| BatchGetItemOutput::builder().build());
+        let client = mock_client!(aws_sdk_dynamodb, [&empty]);
+        let verdict = identities(client).behind(&claims(Kind::Access), NOW, &Budget::new(None)).await;
+        assert!(matches!(verdict, Err(Error::NotAuthorized)), "{verdict:?}");
+        assert_eq!(empty.num_calls(), 1);
+    }
+
+    #[tokio::test]
+    async fn keys_that_were_left_unprocessed_are_asked_for_again() {
+        let first = mock!(Client::batch_get_item).then_output(|| unprocessed("sessions", items("users", &user())));
+        let second = mock!(Client::batch_get_item)
+            .match_requests(|request| request.request_items().unwrap().keys().eq(["sessions"]))
+            .then_output(|| items("sessions", &session()));
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::Sequential, [&first, &second]);
+        identities(client).behind(&claims(Kind::Access), NOW, &Budget::new(None)).await.unwrap();
+        assert_eq!((first.num_calls(), second.num_calls()), (1, 1));
+    }
+
+    /// R75: not knowing is no verdict.
+    #[tokio::test]
+    async fn keys_that_stay_unprocessed_are_an_outage_and_no_verdict() {
+        let always = mock!(Client::batch_get_item).then_output(|| unprocessed("sessions", items("users", &user())));
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&always]);
+        let started = std::time::Instant::now();
+        let outage = identities(client).behind(&claims(Kind::Access), NOW, &Budget::new(None)).await;
+        assert!(matches!(outage, Err(Error::Unavailable(_))), "{outage:?}");
+        assert!(always.num_calls() > 2 && started.elapsed() < Duration::from_secs(3));
+    }
+
+    /// F04, F19.
+    #[tokio::test]
+    async fn a_table_that_is_busy_is_an_outage_and_one_that_refuses_is_wrongly_set_up() {
+        for (code, is_outage) in [
+            ("ProvisionedThroughputExceededException", true),
+            ("ThrottlingException", true),
+            ("RequestLimitExceeded", true),
+            ("AccessDeniedException", false),
+            ("ResourceNotFoundException", false),
+            ("ValidationException", false),
+            ("ExpiredTokenException", false),
+        ] {
+            let fails = mock!(Client::batch_get_item)
+                .then_error(move || BatchGetItemError::generic(ErrorMetadata::builder().code(code).build()));
+            let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&fails], |sdk| {
+                sdk.retry_config(RetryConfig::disabled())
+            });
+            let error = identities(client).behind(&claims(Kind::Access), NOW, &Budget::new(None)).await.unwrap_err();
+            assert_eq!(matches!(error, Error::Unavailable(_)), is_outage, "{code}: {error:?}");
+            assert_eq!(matches!(error, Error::Misconfigured(_)), !is_outage, "{code}: {error:?}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! DynamoDB: the client, and how long a request may wait for it.
+//!
+//! The only place that builds a client. Owns its timeouts and retries, the `Budget` of a request, what a failed call
+//! means, and the form that all records share. Knows no table.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::Config as SdkConfig;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::AttributeValue;
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+
+/// The client that all stores share. Cloning it is cheap.
+pub use aws_sdk_dynamodb::Client;
+
+/// What all store calls of one request may take together. Past it the answer is "try again", well before API Gateway
+/// or Lambda would give up (F16).
+pub const REQUEST_BUDGET: Duration = Duration::from_secs(2);
+
+/// Makes the client. Every value that decides how long a call takes is set here: the SDK's own defaults know no read,
+/// attempt or operation timeout, and change between behaviour versions.
+///
+/// Region and credentials are what Lambda put into the environment; nothing is searched for, nothing is fetched.
+#[must_use]
+pub fn connect(config: &Config) -> Client {
+    let aws = &config.aws;
+    let session_token = aws.session_token.as_ref().map(|token| token.expose_secret().to_owned());
+    let secret_access_key = aws.secret_access_key.expose_secret();
+    let sdk = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new(aws.region.clone()))
+        .credentials_provider(Credentials::new(
+            &aws.access_key_id,
+            secret_access_key,
+            session_token,
+            None,
+            "environment",
+        ))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_millis(500))
+                .read_timeout(Duration::from_millis(700))
+                .operation_attempt_timeout(Duration::from_millis(700))
+                .operation_timeout(REQUEST_BUDGET)
+                .build(),
+        )
+        .retry_config(
+            RetryConfig::standard()
+                .with_max_attempts(3)
+                .with_initial_backoff(Duration::from_millis(50))
+                .with_max_backoff(Duration::from_millis(300)),
+        )
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    let sdk = match &aws.endpoint_url {
+        Some(url) => sdk.endpoint_url(url),
+        None => sdk,
+    };
+    Client::from_conf(sdk.build())
+}
+
+/// How long the store calls of one request may still take. Time spent on anything else does not count, but the end of
+/// the invocation does.
+#[derive(Debug)]
+pub struct Budget {
+    left: Mutex<Duration>,
+    deadline: Option<Instant>,
+}
+
+impl Budget {
+    /// A full budget, for an invocation that ends at `deadline`.
+    #[must_use]
+    pub fn new(deadline: Option<Instant>) -> Self {
+        Self { left: Mutex::new(REQUEST_BUDGET), deadline }
+    }
+
+    /// Waits for `call` as long as the budget lasts, and takes off what it took.
+    ///
+    /// # Errors
+    /// A timeout where the budget ends first; else what the call fails with.
+    pub async fn spend<T, E>(&self, call: impl Future<Output = Result<T, SdkError<E>>>) -> Result<T, SdkError<E>> {
+        let started = Instant::now();
+        let outcome = tokio::time::timeout(self.left(), call).await;
+        self.take(started.elapsed());
+        outcome.unwrap_or_else(|_| Err(SdkError::timeout_error("the time for the stores of this request is used up")))
+    }
+
+    /// Lets `pause` pass before a call is tried again.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where there would be no time left for the call.
+    pub async fn pause(&self, pause: Duration) -> Result<()> {
+        if self.left() <= pause {
+            return Err(Error::Unavailable("the time for the stores of this request is used up".into()));
+        }
+        tokio::time::sleep(pause).await;
+        self.take(pause);
+        Ok(())
+    }
+
+    /// What is left.
+    #[must_use]
+    pub fn left(&self) -> Duration {
+        let left = *self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.deadline {
+            Some(deadline) => left.min(deadline.saturating_duration_since(Instant::now())),
+            None => left,
+        }
+    }
+
+    fn take(&self, spent: Duration) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        *left = left.saturating_sub(spent);
+    }
+}
+
+/// What a failed call means for the request: a store that cannot answer is asked again later, one that refuses to is
+/// wrongly set up, and neither says anything about who is asking.
+impl<E> From<SdkError<E>> for Error
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    fn from(error: SdkError<E>) -> Self {
+        let passes = match &error {
+            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => true,
+            SdkError::ServiceError(service) => {
+                service.raw().status().is_server_error() || service.err().code().is_some_and(is_transient)
+            }
+            _ => false,
+        };
+        if passes { Self::Unavailable(error.into()) } else { Self::Misconfigured(error.into()) }
+    }
+}
+
+fn is_transient(code: &str) -> bool {
+    matches!(
+        code,
+        "InternalServerError"
+            | "ProvisionedThroughputExceededException"
+            | "ReplicatedWriteConflictException"
+            | "RequestLimitExceeded"
+            | "ServiceUnavailable"
+            | "ThrottlingException"
+            | "TransactionConflictException"
+            | "TransactionInProgressException"
+    )
+}
+
+/// A record as DynamoDB keeps it.
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// The version of the records that this code writes, in the attribute `v`. An attribute more does not change it; one
+/// that older code would misread does.
+const RECORD_VERSION: &str = "1";
+
+/// The item for a record, under its key.
+pub(crate) fn to_item(record: &impl Serialize, key: &[(&str, AttributeValue)]) -> Result<Item> {
+    let mut item: Item = serde_dynamo::to_item(record).map_err(|error| Error::Unexpected(error.into()))?;
+    item.insert("v".into(), AttributeValue::N(RECORD_VERSION.into()));
+    item.extend(key.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    Ok(item)
+}
+
+/// The record in an item. What the item holds is not repeated in the error: it ends up in a log.
+pub(crate) fn from_item<T: DeserializeOwned>(item: Item, kind: &'static str) -> Result<T> {
+    let corrupt = |problem: &str| Error::Corrupt(format!("{kind} record {problem}").into());
+    match item.get("v") {
+        Some(AttributeValue::N(version)) if version == RECORD_VERSION => {}
+        Some(_) => return Err(corrupt("of an unknown version")),
+        None => return Err(corrupt("without a version")),
+    }
+    serde_dynamo::from_item(item).map_err(|_| corrupt("with an attribute missing or of the wrong type"))
+}
+
+/// A string attribute.
+pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+/// A number attribute.
+pub(crate) fn number(value: impl Into<u64>) -> AttributeValue {
+    AttributeValue::N(value.into().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use testbed::Tables;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::id::UserId;
+    use crate::users::Users;
+
+    /// What a read of an absent user gives against whatever listens at `endpoint_url`, and how long it took.
+    async fn read(endpoint_url: &str, budget: &Budget) -> (Result<bool>, Duration) {
+        let settings = testbed::settings(&[("AWS_ENDPOINT_URL_DYNAMODB", endpoint_url)]);
+        let users = Users::new(connect(&Config::from_lookup(settings).unwrap()), "users");
+        let started = Instant::now();
+        let found = users.find(&UserId::parse("9").unwrap(), budget).await;
+        (found.map(|user| user.is_some()), started.elapsed())
+    }
+
+    /// A server that takes every connection and never says a word.
+    async fn silent() -> (String, tokio::task::JoinHandle<io::Result<()>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let holding = tokio::spawn(async move {
+            let mut connections = Vec::new();
+            loop {
+                connections.push(listener.accept().await?);
+            }
+        });
+        (url, holding)
+    }
+
+    /// F16.
+    #[tokio::test]
+    async fn a_store_that_never_answers_is_given_up_within_the_budget() {
+        let (url, holding) = silent().await;
+        let (outcome, took) = read(&url, &Budget::new(None)).await;
+        assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
+        assert!(took < Duration::from_secs(3), "{took:?}");
+        holding.abort();
+    }
+
+    /// F17.
+    #[tokio::test]
+    async fn a_store_that_cannot_be_reached_is_an_outage() {
+        let (outcome, took) = read("http://127.0.0.1:9", &Budget::new(None)).await;
+        assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn all_calls_of_a_request_share_one_budget() {
+        let (url, holding) = silent().await;
+        let budget = Budget::new(None);
+        let (first, _) = read(&url, &budget).await;
+        assert!(matches!(first, Err(Error::Unavailable(_))), "{first:?}");
+        let (second, took) = read(&url, &budget).await;
+        assert!(matches!(second, Err(Error::Unavailable(_))), "{second:?}");
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        holding.abort();
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_invocation_ends_the_budget() {
+        let (url, holding) = silent().await;
+        let (outcome, took) = read(&url, &Budget::new(Some(Instant::now() + Duration::from_millis(200)))).await;
+        assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
+        assert!(took < Duration::from_millis(650), "{took:?}");
+        holding.abort();
+    }
+
+    #[tokio::test]
+    async fn a_table_that_is_not_there_is_wrongly_set_up() {
+        let tables = Tables::new().await;
+        let config = Config::from_lookup(tables.settings(&[])).unwrap();
+        let users = Users::new(connect(&config), "no-such-table");
+        let error = users.find(&UserId::parse("9").unwrap(), &Budget::new(None)).await.unwrap_err();
+        assert!(matches!(error, Error::Misconfigured(_)), "{error:?}");
+        assert!(error.causes().contains("ResourceNotFoundException"), "{error:?}");
+        assert!(!error.to_string().contains("no-such-table"), "{error}");
+    }
+}

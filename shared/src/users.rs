@@ -1,0 +1,445 @@
+//! The users table.
+//!
+//! Owns who there is and what each person is called: one item for the profile, one for signing in, one for the e-mail
+//! address, so that both names are unique without an index. Knows nothing of sessions but the epoch that ends them all,
+//! and nothing of how a hash is made.
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use precis_profiles::UsernameCaseMapped;
+use precis_profiles::precis_core::profile::Profile as _;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::id::UserId;
+use crate::passwords::PasswordHash;
+use crate::store::{Budget, Client, Item, from_item, number, text, to_item};
+
+/// What others may see of a user: the JSON of `/userinfo`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Profile {
+    /// Names the user for ever.
+    pub id: UserId,
+    /// The login name as its owner writes it.
+    pub user_id: String,
+    /// The e-mail address.
+    pub email: String,
+    /// What the person is called.
+    pub name: String,
+    /// What the person does.
+    pub position: String,
+    /// Where the person is.
+    pub location: String,
+    /// A line about the person.
+    pub bio: String,
+    /// What the person may do. Left out when there is nothing to say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+}
+
+/// A user as the table knows one, without the password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// What others may see.
+    #[serde(flatten)]
+    pub profile: Profile,
+    /// Whether the user is shut out.
+    pub disabled: bool,
+    /// Raised to end every session at once: one that was opened in another epoch is over (R76).
+    pub session_epoch: u64,
+    /// Raised with every new password, here and beside the hash: a login that saw only one of them is refused.
+    pub password_version: u64,
+}
+
+impl User {
+    /// A new user with this profile, whom nothing has happened to yet.
+    #[must_use]
+    pub fn new(profile: Profile) -> Self {
+        Self { profile, disabled: false, session_epoch: 1, password_version: 1 }
+    }
+}
+
+/// What it takes to check a password.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Credentials {
+    /// Whose they are.
+    pub id: UserId,
+    /// What the password is compared with.
+    pub password_hash: PasswordHash,
+    /// Which password it is.
+    pub password_version: u64,
+}
+
+/// A login name in its one canonical form: RFC 8265's `UsernameCaseMapped`, so that `Admin`, `admin` and the full-width
+/// `ａｄｍｉｎ` are the same person, and a name with spaces or invisible characters is nobody's (R31).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LoginName(String);
+
+impl LoginName {
+    /// The canonical form of a name.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for what cannot be a name.
+    pub fn parse(typed: &str) -> Result<Self> {
+        canonical(typed).map(Self).ok_or_else(|| {
+            Error::Malformed(
+                "A login name has 1 to 254 letters, digits or signs, without spaces or invisible characters.".into(),
+            )
+        })
+    }
+
+    /// The canonical form as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The users table.
+#[derive(Clone, Debug)]
+pub struct Users {
+    client: Client,
+    table: String,
+}
+
+impl Users {
+    /// The table of that name.
+    #[must_use]
+    pub fn new(client: Client, table: &str) -> Self {
+        Self { client, table: table.to_owned() }
+    }
+
+    /// The credentials behind a login name as it was typed. For what cannot be a name the table is asked all the same,
+    /// so that the answer takes no less time.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
+    pub async fn credentials(&self, typed: &str, budget: &Budget) -> Result<Option<Credentials>> {
+        let name = LoginName::parse(typed).map_or_else(|_| String::new(), |name| name.0);
+        let item = self.item(login_key(&name), budget).await?;
+        item.map(|item| from_item(item, "login")).transpose()
+    }
+
+    /// The user of that id.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
+    pub async fn find(&self, id: &UserId, budget: &Budget) -> Result<Option<User>> {
+        let item = self.item(user_key(id), budget).await?;
+        item.map(read_user).transpose()
+    }
+
+    /// Adds a user, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Taken`] where somebody has the id, the login name or the address already, in whatever spelling;
+    /// [`Error::Malformed`] for what cannot be a name or an address; [`Error::Unavailable`] or [`Error::Misconfigured`].
+    pub async fn create(&self, user: &User, password_hash: PasswordHash, budget: &Budget) -> Result<()> {
+        let Profile { id, user_id, email, .. } = &user.profile;
+        let name = LoginName::parse(user_id)?;
+        let address = canonical_address(email)?;
+        let credentials = Credentials { id: id.clone(), password_hash, password_version: user.password_version };
+        let puts = [
+            self.put_new(user_key(id), user)?,
+            self.put_new(login_key(name.as_str()), &credentials)?,
+            self.put_new(email_key(&address), &AddressOwner { id })?,
+        ];
+        let call = self.client.transact_write_items().set_transact_items(Some(puts.into()));
+        budget.spend(call.send()).await.map(drop).map_err(not_created)
+    }
+
+    /// Ends every session of the user that was opened in `epoch` or before. Where that epoch is over already, there is
+    /// nothing left to end.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
+    pub async fn end_sessions(&self, id: &UserId, epoch: u64, budget: &Budget) -> Result<()> {
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(user_key(id)))
+            .update_expression("SET session_epoch = :next")
+            .condition_expression("session_epoch = :epoch")
+            .expression_attribute_values(":epoch", number(epoch))
+            .expression_attribute_values(":next", number(epoch.saturating_add(1)));
+        match budget.spend(call.send()).await {
+            Err(error)
+                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            outcome => outcome.map(drop).map_err(Error::from),
+        }
+    }
+
+    async fn item(&self, key: String, budget: &Budget) -> Result<Option<Item>> {
+        let call = self.client.get_item().table_name(&self.table).key("pk", text(key)).consistent_read(true);
+        Ok(budget.spend(call.send()).await?.item)
+    }
+
+    fn put_new(&self, key: String, record: &impl Serialize) -> Result<TransactWriteItem> {
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(to_item(record, &[("pk", text(key))])?))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()
+            .map_err(|error| Error::Unexpected(error.into()))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+}
+
+/// The item under `email#…`: it only keeps the address from being given twice.
+#[derive(Serialize)]
+struct AddressOwner<'a> {
+    id: &'a UserId,
+}
+
+/// The user in an item of the table.
+pub(crate) fn read_user(item: Item) -> Result<User> {
+    from_item(item, "user")
+}
+
+/// The key of the item that holds a profile.
+pub(crate) fn user_key(id: &UserId) -> String {
+    format!("user#{id}")
+}
+
+fn login_key(canonical: &str) -> String {
+    format!("login#{canonical}")
+}
+
+fn email_key(canonical: &str) -> String {
+    format!("email#{canonical}")
+}
+
+/// RFC 8265 §3.3.1. What does not stay as it is when the rules are applied again is refused (RFC 8264 §7).
+fn canonical(typed: &str) -> Option<String> {
+    let profile = UsernameCaseMapped::new();
+    let once = profile.enforce(typed).ok()?;
+    let stable = profile.enforce(once.as_ref()).is_ok_and(|twice| twice == once);
+    (stable && once.len() <= 254).then(|| once.into_owned())
+}
+
+fn canonical_address(typed: &str) -> Result<String> {
+    let is_address = |text: &String| {
+        text.split_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'))
+    };
+    let address = canonical(typed).filter(is_address);
+    address.ok_or_else(|| Error::Malformed("An e-mail address has the form name@example.com.".into()))
+}
+
+/// Why a user could not be added: one of the three names is taken, or the table was busy.
+fn not_created(error: SdkError<TransactWriteItemsError>) -> Error {
+    let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
+        return error.into();
+    };
+    let mut codes = canceled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default());
+    let names = ["id", "login name", "e-mail address"];
+    match codes.clone().zip(names).find(|(code, _)| *code == "ConditionalCheckFailed") {
+        Some((_, name)) => Error::Taken(name),
+        None if codes.any(|code| code == "TransactionConflict" || code == "ThrottlingError") => {
+            Error::Unavailable(error.into())
+        }
+        None => error.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use testbed::Tables;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::passwords::{Hasher, Password};
+    use crate::store;
+
+    fn users(tables: &Tables) -> Users {
+        let config = Config::from_lookup(tables.settings(&[])).unwrap();
+        Users::new(store::connect(&config), &config.users_table)
+    }
+
+    fn user(id: &str, name: &str, email: &str) -> User {
+        let text = str::to_owned;
+        User::new(Profile {
+            id: UserId::parse(id).unwrap(),
+            user_id: text(name),
+            email: text(email),
+            name: text("김코딩"),
+            position: text("Frontend Developer"),
+            location: text("Seoul, South Korea"),
+            bio: text("Writes the page."),
+            roles: vec![],
+        })
+    }
+
+    fn hash() -> PasswordHash {
+        let hasher = Hasher::new(&Config::from_lookup(testbed::settings(&[])).unwrap()).unwrap();
+        hasher.hash(&Password::new("1234").unwrap()).unwrap()
+    }
+
+    fn budget() -> Budget {
+        Budget::new(None)
+    }
+
+    #[tokio::test]
+    async fn a_user_is_found_again_by_id_and_by_login_name() {
+        let tables = Tables::new().await;
+        let users = users(&tables);
+        let kim = user("0", "kimcoding", "kim@example.com");
+        users.create(&kim, hash(), &budget()).await.unwrap();
+        assert_eq!(users.find(&kim.profile.id, &budget()).await.unwrap(), Some(kim.clone()));
+        let credentials = users.credentials("kimcoding", &budget()).await.unwrap().unwrap();
+        assert_eq!((credentials.id, credentials.password_version), (kim.profile.id, 1));
+    }
+
+    #[tokio::test]
+    async fn nobody_is_found_where_nobody_is() {
+        let tables = Tables::new().await;
+        let users = users(&tables);
+        assert!(users.find(&UserId::random().unwrap(), &budget()).await.unwrap().is_none());
+        for name in ["parkhacker", "", "two words", "a\u{200b}b", "\0", &"x".repeat(5000)] {
+            assert!(users.credentials(name, &budget()).await.unwrap().is_none(), "{name:?}");
+        }
+    }
+
+    /// The hash stands where `userinfo` does not read.
+    #[tokio::test]
+    async fn the_password_hash_is_kept_apart_from_the_profile() {
+        let tables = Tables::new().await;
+        users(&tables).create(&user("0", "kimcoding", "kim@example.com"), hash(), &budget()).await.unwrap();
+        let mut with_hash: Vec<_> = tables.items("users");
+        with_hash.retain(|item| item.to_string().contains("argon2id"));
+        assert_eq!(with_hash.len(), 1);
+        assert_eq!(with_hash[0]["pk"], json!({ "S": "login#kimcoding" }));
+    }
+
+    /// R31.
+    #[test]
+    fn a_login_name_has_one_canonical_form() {
+        let canonical = |typed| LoginName::parse(typed).map(|name| name.0).ok();
+        for typed in ["admin", "Admin", "ADMIN", "\u{ff41}\u{ff44}\u{ff4d}\u{ff49}\u{ff4e}"] {
+            assert_eq!(canonical(typed).as_deref(), Some("admin"), "{typed}");
+        }
+        assert_eq!(canonical("Z\u{fc}rich"), canonical("Zu\u{308}rich"));
+        assert_eq!(canonical("kim.coding+1@example.com").as_deref(), Some("kim.coding+1@example.com"));
+        assert_eq!(canonical("\u{ae40}\u{cf54}\u{b529}").as_deref(), Some("\u{ae40}\u{cf54}\u{b529}"));
+        for typed in [
+            "",
+            " ",
+            "two words",
+            " admin",
+            "admin\n",
+            "ad\u{200b}min",
+            "ad\u{ad}min",
+            "\u{3164}",
+            "a\0b",
+            &"x".repeat(255),
+        ] {
+            assert_eq!(canonical(typed), None, "{typed:?}");
+        }
+    }
+
+    proptest::proptest! {
+        /// R31: what is stored is found again.
+        #[test]
+        fn the_canonical_form_of_a_canonical_form_is_itself(typed in "\\PC{1,12}") {
+            if let Ok(name) = LoginName::parse(&typed) {
+                proptest::prop_assert_eq!(LoginName::parse(name.as_str()).unwrap(), name);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn no_two_users_share_an_id_a_login_name_or_an_address() {
+        let tables = Tables::new().await;
+        let users = users(&tables);
+        users.create(&user("0", "kimcoding", "kim@example.com"), hash(), &budget()).await.unwrap();
+        let before = tables.items("users").len();
+        for (second, what) in [
+            (user("0", "other", "other@example.com"), "id"),
+            (user("1", "KimCoding", "other@example.com"), "login name"),
+            (user("1", "other", "KIM@Example.com"), "e-mail address"),
+        ] {
+            let refused = users.create(&second, hash(), &budget()).await;
+            assert!(matches!(refused, Err(Error::Taken(taken)) if taken == what), "{what}: {refused:?}");
+        }
+        assert_eq!(tables.items("users").len(), before, "a user that could not be added leaves nothing behind");
+    }
+
+    /// R31.
+    #[tokio::test]
+    async fn of_many_who_want_the_same_name_at_once_exactly_one_gets_it() {
+        let tables = Tables::new().await;
+        let users = users(&tables);
+        let hash = hash();
+        let wanting = (0..8).map(|number| {
+            let (users, hash) = (users.clone(), hash.clone());
+            tokio::spawn(async move {
+                let user = user(&number.to_string(), "Kimcoding", &format!("{number}@example.com"));
+                users.create(&user, hash, &budget()).await
+            })
+        });
+        let mut created = 0;
+        for attempt in wanting.collect::<Vec<_>>() {
+            match attempt.await.unwrap() {
+                Ok(()) => created += 1,
+                Err(Error::Taken("login name")) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        assert_eq!((created, tables.items("users").len()), (1, 3));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_address_is_refused_before_anything_is_written() {
+        let tables = Tables::new().await;
+        for email in ["", "kim", "@example.com", "kim@", "kim@a@b", "kim @example.com", "kim@exam\nple.com"] {
+            let refused = users(&tables).create(&user("0", "kimcoding", email), hash(), &budget()).await;
+            assert!(matches!(refused, Err(Error::Malformed(_))), "{email}: {refused:?}");
+        }
+        assert!(tables.items("users").is_empty());
+    }
+
+    /// R76.
+    #[tokio::test]
+    async fn an_epoch_ends_once_however_often_it_is_asked_for() {
+        let tables = Tables::new().await;
+        let users = users(&tables);
+        let kim = user("0", "kimcoding", "kim@example.com");
+        users.create(&kim, hash(), &budget()).await.unwrap();
+        let epoch = async || users.find(&kim.profile.id, &budget()).await.unwrap().unwrap().session_epoch;
+        users.end_sessions(&kim.profile.id, 1, &budget()).await.unwrap();
+        assert_eq!(epoch().await, 2);
+        users.end_sessions(&kim.profile.id, 1, &budget()).await.unwrap();
+        assert_eq!(epoch().await, 2);
+    }
+
+    #[tokio::test]
+    async fn ending_the_sessions_of_nobody_creates_nobody() {
+        let tables = Tables::new().await;
+        users(&tables).end_sessions(&UserId::parse("9").unwrap(), 1, &budget()).await.unwrap();
+        assert!(tables.items("users").is_empty());
+    }
+
+    /// F21: a corrupt user is a fault of ours, not an unknown user.
+    #[tokio::test]
+    async fn a_user_that_cannot_be_read_is_an_error_that_quotes_nothing() {
+        let tables = Tables::new().await;
+        for item in [
+            json!({ "pk": { "S": "user#7" } }),
+            json!({ "pk": { "S": "user#7" }, "v": { "N": "1" }, "id": { "S": "7" }, "email": { "S": "secret@example.com" } }),
+            json!({ "pk": { "S": "user#7" }, "v": { "N": "2" } }),
+            json!({ "pk": { "S": "user#7" }, "v": { "S": "1" } }),
+        ] {
+            tables.put("users", &item);
+            let error = users(&tables).find(&UserId::parse("7").unwrap(), &budget()).await.unwrap_err();
+            assert!(matches!(error, Error::Corrupt(_)), "{error:?}");
+            assert!(!format!("{error:?}").contains("secret@example.com"));
+        }
+    }
+}
