@@ -1,0 +1,27 @@
+//! The `login` function: what `Login` is made of.
+
+use login::Login;
+use shared::clock::Timestamp;
+use shared::config::Config;
+use shared::cookies::Cookies;
+use shared::error::Result;
+use shared::passwords::Hasher;
+use shared::sessions::Sessions;
+use shared::tokens::Signer;
+use shared::users::Users;
+use shared::{http, store, telemetry};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    telemetry::init();
+    let config = Config::from_env()?;
+    let client = store::connect(&config);
+    let login = Login {
+        users: Users::new(client.clone(), &config.users_table),
+        sessions: Sessions::new(client, &config),
+        hasher: Hasher::new(&config)?,
+        signer: Signer::new(&config),
+        cookies: Cookies::new(config.cookie_domain),
+    };
+    http::serve(&config.allowed_origins, |request| login.handle(request, Timestamp::now())).await
+}

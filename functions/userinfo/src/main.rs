@@ -1,0 +1,23 @@
+//! The `userinfo` function: what `Userinfo` is made of.
+
+use shared::clock::Timestamp;
+use shared::config::Config;
+use shared::cookies::Cookies;
+use shared::error::Result;
+use shared::identity::Identities;
+use shared::tokens::{Signer, Verifier};
+use shared::{http, store, telemetry};
+use userinfo::Userinfo;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    telemetry::init();
+    let config = Config::from_env()?;
+    let userinfo = Userinfo {
+        identities: Identities::new(store::connect(&config), &config),
+        verifier: Verifier::new(&config),
+        signer: Signer::new(&config),
+        cookies: Cookies::new(config.cookie_domain),
+    };
+    http::serve(&config.allowed_origins, |request| userinfo.handle(request, Timestamp::now())).await
+}

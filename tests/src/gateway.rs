@@ -1,0 +1,126 @@
+//! API Gateway, as far as a function can see it: an event in, a response out.
+
+use std::fs;
+use std::path::Path;
+
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Context, LambdaEvent, Service};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// An event of payload version 2.0: one from `events/`, with what a test changes about it.
+#[derive(Clone, Debug)]
+pub struct Event(Value);
+
+impl Event {
+    /// The event in `events/<name>.json`.
+    #[must_use]
+    pub fn recorded(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../events").join(name).with_extension("json");
+        Self(serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap())
+    }
+
+    /// With another method.
+    #[must_use]
+    pub fn method(mut self, method: &str) -> Self {
+        self.0["requestContext"]["http"]["method"] = json!(method);
+        self
+    }
+
+    /// With this header, in lower case as the gateway sends it.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.0["headers"][name] = json!(value);
+        self
+    }
+
+    /// Without this header.
+    #[must_use]
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.0["headers"].as_object_mut().unwrap().remove(name);
+        self
+    }
+
+    /// With these cookies and no others, each `name=value`.
+    #[must_use]
+    pub fn cookies<C: Into<String>>(mut self, cookies: impl IntoIterator<Item = C>) -> Self {
+        self.0["cookies"] = cookies.into_iter().map(Into::into).collect::<Vec<String>>().into();
+        self
+    }
+
+    /// With this body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<String>) -> Self {
+        self.0["body"] = json!(body.into());
+        self
+    }
+
+    /// With this query.
+    #[must_use]
+    pub fn query(mut self, query: &str) -> Self {
+        self.0["rawQueryString"] = json!(query);
+        self
+    }
+
+    /// With this in place of what stands at a JSON pointer.
+    #[must_use]
+    pub fn with(mut self, pointer: &str, value: Value) -> Self {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        self.0.pointer_mut(parent).unwrap()[name] = value;
+        self
+    }
+
+    /// Sends the event, as bytes, the way that Lambda would.
+    pub async fn send<S>(&self, service: &mut S) -> Reply
+    where
+        S: Service<LambdaEvent<LambdaRequest>, Response: Serialize, Error = std::convert::Infallible>,
+    {
+        let payload: LambdaRequest = serde_json::from_slice(self.0.to_string().as_bytes()).unwrap();
+        let mut context = Context::default();
+        context.request_id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd".to_owned();
+        let Ok(answer) = service.call(LambdaEvent::new(payload, context)).await;
+        serde_json::from_slice(&serde_json::to_vec(&answer).unwrap()).unwrap()
+    }
+}
+
+/// A response as API Gateway receives it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reply {
+    /// The status.
+    #[serde(rename = "statusCode")]
+    pub status: u16,
+    headers: Map<String, Value>,
+    /// The `Set-Cookie` lines, one each.
+    #[serde(default)]
+    pub cookies: Vec<String>,
+    body: Option<String>,
+}
+
+impl Reply {
+    /// The value of a header.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.as_str().unwrap())
+    }
+
+    /// The body; empty where there is none.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        self.body.as_deref().unwrap_or_default()
+    }
+
+    /// The body, read as JSON.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(self.body()).unwrap()
+    }
+
+    /// The value of the cookie of that name that the response sets.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        let of_name = |line: &'_ String| line.starts_with(&format!("{name}="));
+        let line = self.cookies.iter().find(|line| of_name(line))?;
+        line[name.len() + 1..].split(';').next()
+    }
+}

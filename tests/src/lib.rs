@@ -1,0 +1,15 @@
+//! What the tests stand on: a DynamoDB of their own, the settings that reach it, and events as API Gateway sends them.
+//!
+//! No mock: the tables are an embedded DynamoDB behind HTTP, asked through the real SDK client; an event is raw JSON
+//! and takes the way that Lambda's own would.
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "it runs in tests only, where a panic is a failure"
+)]
+
+mod gateway;
+mod tables;
+
+pub use gateway::{Event, Reply};
+pub use tables::{Tables, settings};
