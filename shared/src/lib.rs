@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`config`] | the settings: names, defaults, bounds |
 //! | [`error`] | everything that can go wrong, without HTTP |
-//! | [`clock`], [`id`] | seconds since the epoch; `UserId` and `SessionId` |
+//! | [`clock`], [`id`], [`json`] | seconds since the epoch; `UserId` and `SessionId`; strict JSON |
 //! | [`claims`], [`tokens`], [`cookies`] | what a token asserts, how it is signed, how it travels |
 //! | [`passwords`] | hash and verify |
 //! | [`store`] | the DynamoDB client and the time that a request may spend on it |
@@ -36,6 +36,7 @@ pub mod error;
 pub mod http;
 pub mod id;
 pub mod identity;
+pub mod json;
 pub mod passwords;
 pub mod sessions;
 pub mod store;

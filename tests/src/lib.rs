@@ -8,8 +8,12 @@
     reason = "it runs in tests only, where a panic is a failure"
 )]
 
+mod calls;
 mod gateway;
+mod people;
 mod tables;
 
+pub use calls::Calls;
 pub use gateway::{Event, Reply};
+pub use people::{add_kim, add_park};
 pub use tables::{Tables, settings};

@@ -8,6 +8,7 @@ use shared::error::{Error, Result};
 use shared::http::{Reply, Request, reply};
 use shared::id::UserId;
 use shared::identity::Identity;
+use shared::json::Object;
 use shared::passwords::{Hasher, Password};
 use shared::sessions::{Opening, Sessions};
 use shared::store::Budget;
@@ -32,7 +33,7 @@ pub struct Login {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Form {
-    login_info: LoginInfo,
+    login_info: Object<LoginInfo>,
     #[serde(default)]
     checked_keep_login: Option<bool>,
 }
@@ -96,5 +97,241 @@ impl Login {
         };
         let refresh = self.signer.refresh(&identity.subject(), &generation)?;
         [access, refresh].iter().map(|token| self.cookies.set(token, Lifetime::Token, now)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use serde_json::{Value, json};
+    use shared::config::Config;
+    use shared::{http, store};
+    use testbed::{Calls, Event, Reply, Tables};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+    fn config(tables: &Tables, changes: &[(&str, &str)]) -> Config {
+        Config::from_lookup(tables.settings(changes)).unwrap()
+    }
+
+    fn login(config: &Config, client: store::Client) -> Login {
+        Login {
+            users: Users::new(client.clone(), &config.users_table),
+            sessions: Sessions::new(client, config),
+            hasher: Hasher::new(config).unwrap(),
+            signer: Signer::new(config),
+            cookies: Cookies::new(config.cookie_domain.clone()),
+        }
+    }
+
+    async fn send(config: &Config, event: Event) -> Reply {
+        let login = login(config, store::connect(config));
+        event.send(&mut http::service(&config.allowed_origins, |request| login.handle(request, NOW))).await
+    }
+
+    fn form(user_id: &str, password: &str) -> Event {
+        let body = json!({ "loginInfo": { "userId": user_id, "password": password } });
+        Event::recorded("login").body(body.to_string())
+    }
+
+    async fn with_kim() -> (Tables, Config) {
+        let tables = Tables::new().await;
+        let config = config(&tables, &[]);
+        testbed::add_kim(&config).await;
+        (tables, config)
+    }
+
+    /// Changes a string, number or flag of an item in the users table.
+    fn change(tables: &Tables, pk: &str, name: &str, value: Value) {
+        let mut item = tables.items("users").into_iter().find(|item| item["pk"]["S"] == pk).unwrap();
+        item[name] = value;
+        tables.put("users", &item);
+    }
+
+    #[tokio::test]
+    async fn somebody_to_be_kept_signed_in_gets_two_cookies_that_last() {
+        let (tables, config) = with_kim().await;
+        let reply = send(&config, Event::recorded("login")).await;
+        assert_eq!((reply.status, reply.header("location"), reply.body()), (302, Some("/userinfo"), ""));
+        let [access, refresh] = &reply.cookies[..] else { panic!("{:?}", reply.cookies) };
+        let attributes = "; Path=/; Secure; HttpOnly; SameSite=Strict; Domain=localhost";
+        assert!(access.starts_with("access_jwt=ey") && refresh.starts_with("refresh_jwt=ey"));
+        assert!(
+            access.ends_with(&format!("{attributes}; Max-Age=86400; Expires=Sat, 16 Jan 2027 08:00:00 GMT")),
+            "{access}"
+        );
+        assert!(
+            refresh.ends_with(&format!("{attributes}; Max-Age=604800; Expires=Fri, 22 Jan 2027 08:00:00 GMT")),
+            "{refresh}"
+        );
+        assert_eq!(tables.items("sessions").len(), 1);
+    }
+
+    #[tokio::test]
+    async fn everybody_else_gets_one_cookie_that_ends_with_the_browser() {
+        let (tables, config) = with_kim().await;
+        for flag in [json!({}), json!({ "checkedKeepLogin": false }), json!({ "checkedKeepLogin": null })] {
+            let mut body = json!({ "loginInfo": { "userId": "kimcoding", "password": "1234" } });
+            body.as_object_mut().unwrap().extend(flag.as_object().unwrap().clone());
+            let reply = send(&config, Event::recorded("login").body(body.to_string())).await;
+            assert_eq!((reply.status, reply.cookies.len()), (302, 1), "{flag}");
+            assert!(reply.cookies[0].ends_with("; Path=/; Secure; HttpOnly; SameSite=Strict; Domain=localhost"));
+        }
+        assert!(tables.items("sessions").iter().all(|session| session["keep"] == json!({ "BOOL": false })));
+    }
+
+    #[tokio::test]
+    async fn without_a_domain_the_cookies_are_host_only() {
+        let tables = Tables::new().await;
+        let config = config(&tables, &[("COOKIE_DOMAIN", "")]);
+        testbed::add_kim(&config).await;
+        let reply = send(&config, Event::recorded("login")).await;
+        assert!(reply.cookie("__Host-access_jwt").is_some() && reply.cookie("__Host-refresh_jwt").is_some());
+        assert!(reply.cookies.iter().all(|line| !line.contains("Domain")), "{:?}", reply.cookies);
+    }
+
+    /// R17: whatever is wrong, the answer is the same to the last byte.
+    #[tokio::test]
+    async fn every_refusal_looks_the_same_and_opens_nothing() {
+        let (tables, config) = with_kim().await;
+        let mut refusals = Vec::new();
+        for (name, password) in [
+            ("nobody", "1234"),
+            ("kimcoding", "4321"),
+            ("kimcoding", ""),
+            ("", ""),
+            ("two words", "1234"),
+            ("김", "1234"),
+        ] {
+            refusals.push(send(&config, form(name, password)).await);
+        }
+        change(&tables, "user#0", "disabled", json!({ "BOOL": true }));
+        refusals.push(send(&config, form("kimcoding", "1234")).await);
+        for refusal in refusals {
+            assert_eq!((refusal.status, refusal.body()), (401, "Not Authorized"));
+            assert_eq!(refusal.header("content-type"), Some("text/plain; charset=utf-8"));
+            assert!(refusal.cookies.is_empty());
+        }
+        assert!(tables.items("sessions").is_empty());
+    }
+
+    /// R18: no name can be told from another by what it costs to refuse it.
+    #[tokio::test]
+    async fn an_unknown_name_costs_the_same_calls_as_a_wrong_password() {
+        let (_tables, config) = with_kim().await;
+        let (client, calls) = Calls::of(&store::connect(&config));
+        let login = login(&config, client);
+        let mut service = http::service(&config.allowed_origins, |request| login.handle(request, NOW));
+        for (name, password) in [("kimcoding", "4321"), ("nobody", "4321"), ("two words", "4321"), ("", "4321")] {
+            assert_eq!(form(name, password).send(&mut service).await.status, 401);
+            assert_eq!(calls.take(), ["GetItem", "GetItem"], "{name:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_login_that_races_a_change_of_password_is_refused() {
+        for record in ["user#0", "login#kimcoding"] {
+            let (tables, config) = with_kim().await;
+            change(&tables, record, "password_version", json!({ "N": "2" }));
+            assert_eq!(send(&config, form("kimcoding", "1234")).await.status, 401, "{record}");
+            assert!(tables.items("sessions").is_empty());
+        }
+    }
+
+    /// R31.
+    #[tokio::test]
+    async fn a_login_name_is_found_however_it_is_written() {
+        let (_tables, config) = with_kim().await;
+        for name in ["KimCoding", "KIMCODING", "ｋｉｍｃｏｄｉｎｇ"] {
+            assert_eq!(send(&config, form(name, "1234")).await.status, 302, "{name}");
+        }
+    }
+
+    /// R30.
+    #[tokio::test]
+    async fn a_body_of_any_other_form_is_refused_before_anything_is_read() {
+        let (tables, config) = with_kim().await;
+        let info = r#""userId":"kimcoding","password":"1234""#;
+        for body in [
+            String::new(),
+            "{}".into(),
+            format!("{{{info}}}"),
+            r#"{"loginInfo":{"userId":"kimcoding"}}"#.into(),
+            r#"{"loginInfo":{"userId":"kimcoding","password":["1234"]}}"#.into(),
+            r#"{"loginInfo":{"userId":"kimcoding","password":true}}"#.into(),
+            r#"{"loginInfo":{"userId":null,"password":"1234"}}"#.into(),
+            format!(r#"{{"loginInfo":{{{info},"role":"admin"}}}}"#),
+            format!(r#"{{"loginInfo":{{{info},"password":"1234"}}}}"#),
+            format!(r#"{{"loginInfo":{{{info}}},"loginInfo":{{{info}}}}}"#),
+            format!(r#"{{"loginInfo":{{{info}}},"checkedKeepLogin":"true"}}"#),
+            format!(r#"{{"loginInfo":{{{info}}},"checkedKeepLogin":1}}"#),
+            format!(r#"{{"loginInfo":{{{info}}},"keep":true}}"#),
+            r#"{"loginInfo":["kimcoding","1234"]}"#.into(),
+            format!(r#"[{{{info}}},true]"#),
+        ] {
+            let refused = send(&config, Event::recorded("login").body(body.clone())).await;
+            assert_eq!((refused.status, refused.cookies.len()), (400, 0), "{body}");
+        }
+        assert_eq!(send(&config, Event::recorded("login-malformed")).await.status, 400);
+        assert_eq!(send(&config, form("kimcoding", &"p".repeat(4097))).await.status, 400);
+        assert!(tables.items("sessions").is_empty());
+    }
+
+    #[tokio::test]
+    async fn only_a_post_signs_in() {
+        let (tables, config) = with_kim().await;
+        let refused = send(&config, Event::recorded("login").method("GET")).await;
+        assert_eq!((refused.status, refused.header("allow")), (405, Some("POST")));
+        assert!(tables.items("sessions").is_empty());
+    }
+
+    /// R29.
+    #[tokio::test]
+    async fn a_foreign_page_cannot_sign_anybody_in() {
+        let (tables, config) = with_kim().await;
+        let foreign = Event::recorded("login").header("origin", "https://evil.example");
+        assert_eq!(send(&config, foreign).await.status, 403);
+        let as_text = Event::recorded("login").header("content-type", "text/plain");
+        assert_eq!(send(&config, as_text).await.status, 415);
+        assert!(tables.items("sessions").is_empty());
+    }
+
+    /// R61.
+    #[tokio::test]
+    async fn no_token_is_stored() {
+        let (tables, config) = with_kim().await;
+        let reply = send(&config, Event::recorded("login")).await;
+        let stored = [tables.items("users"), tables.items("sessions")].concat();
+        let stored = Value::from(stored).to_string();
+        for name in ["access_jwt", "refresh_jwt"] {
+            for part in reply.cookie(name).unwrap().split('.') {
+                assert!(!stored.contains(part), "{name}");
+            }
+        }
+        assert!(!stored.contains("1234\""), "nor a password");
+    }
+
+    /// F02, F16: an outage is no refusal.
+    #[tokio::test]
+    async fn a_store_that_does_not_answer_is_503_in_time_and_sets_no_cookie() {
+        let config = Config::from_lookup(testbed::settings(&[])).unwrap();
+        let started = Instant::now();
+        let outage = send(&config, Event::recorded("login")).await;
+        assert_eq!((outage.status, outage.header("retry-after"), outage.cookies.len()), (503, Some("1"), 0));
+        assert!(started.elapsed() < Duration::from_secs(3));
+    }
+
+    /// F19.
+    #[tokio::test]
+    async fn a_session_that_cannot_be_recorded_signs_nobody_in() {
+        let tables = Tables::new().await;
+        let config = config(&tables, &[("SESSIONS_TABLE", "no-such-table")]);
+        testbed::add_kim(&config).await;
+        let failed = send(&config, Event::recorded("login")).await;
+        assert_eq!((failed.status, failed.cookies.len()), (500, 0));
+        assert!(!failed.body().contains("no-such-table"), "{}", failed.body());
     }
 }

@@ -157,3 +157,373 @@ fn into_gateway(response: Reply) -> ApiGatewayV2httpResponse {
     gateway.body = Some(body);
     gateway
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use serde::Deserialize;
+    use serde_json::{Value, json};
+    use testbed::Event;
+
+    use super::*;
+
+    /// What a function with this handler answers.
+    async fn answered<F>(event: Event, handler: impl Fn(Request) -> F + Clone + Send + Sync) -> testbed::Reply
+    where
+        F: Future<Output = Result<Reply>> + Send,
+    {
+        let allowed = ["https://localhost:3000".to_owned()];
+        event.send(&mut service(&allowed, handler)).await
+    }
+
+    async fn ok(_: Request) -> Result<Reply> {
+        reply::json(&json!({}))
+    }
+
+    fn get() -> Event {
+        Event::recorded("userinfo-without")
+    }
+
+    fn post() -> Event {
+        Event::recorded("login")
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Word {
+        word: String,
+    }
+
+    async fn echo(request: Request) -> Result<Reply> {
+        let Word { word } = request.json()?;
+        reply::json(&json!({ "word": word }))
+    }
+
+    /// R94, F33.
+    #[tokio::test]
+    async fn an_event_that_cannot_be_converted_is_400_and_the_next_request_is_served() {
+        let mut service = service(&[], ok);
+        for hostile in [
+            get().header("host", "a:99999"),
+            get().header("host", "a b"),
+            get().header("x-forwarded-proto", ","),
+            get().query("a b"),
+            get().query("a=\""),
+            post().with("/isBase64Encoded", json!(true)),
+        ] {
+            let refused = hostile.send(&mut service).await;
+            assert_eq!(refused.status, 400, "{hostile:?}");
+            assert_eq!(refused.header("content-type"), Some("application/problem+json"));
+            assert_eq!(refused.header("cache-control"), Some("no-store"));
+            assert_eq!(refused.json()["request_id"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
+            assert!(refused.cookies.is_empty());
+            assert_eq!(get().send(&mut service).await.status, 200);
+        }
+    }
+
+    /// R94, F33.
+    #[tokio::test]
+    async fn a_panic_is_500_and_the_next_request_is_served() {
+        async fn late(request: Request) -> Result<Reply> {
+            tokio::task::yield_now().await;
+            assert!(request.method == Method::POST, "the word that nobody may see");
+            ok(request).await
+        }
+        let early = |request: Request| {
+            assert!(request.method == Method::POST, "the word that nobody may see");
+            ok(request)
+        };
+        for panicked in [answered(get(), late).await, answered(get(), early).await] {
+            assert_eq!(panicked.status, 500);
+            assert_eq!(panicked.header("content-type"), Some("application/problem+json"));
+            assert!(!panicked.body().contains("nobody may see"), "{}", panicked.body());
+        }
+        let mut service = service(&[], late);
+        assert_eq!(get().send(&mut service).await.status, 500);
+        assert_eq!(post().send(&mut service).await.status, 200);
+    }
+
+    /// R93: an answer is one of a fixed set, whatever the cause says.
+    #[tokio::test]
+    async fn every_error_has_its_status_and_keeps_its_cause_to_itself() {
+        type Make = fn() -> Error;
+        let cases: [(Make, u16, &str); 12] = [
+            (|| Error::Malformed("The word is missing.".into()), 400, "The word is missing."),
+            (
+                || Error::ForeignOrigin,
+                403,
+                "A request that changes something must come from this site or from an allowed origin.",
+            ),
+            (|| Error::MethodNotAllowed { allowed: "GET, HEAD" }, 405, "This address answers GET, HEAD."),
+            (|| Error::Taken("login name"), 409, "This login name is taken."),
+            (|| Error::TooLarge { limit: 8192 }, 413, "The body is larger than 8192 bytes."),
+            (
+                || Error::UnsupportedMediaType { expected: "application/json" },
+                415,
+                "The body must be application/json.",
+            ),
+            (|| Error::Corrupt("users-1234".into()), 500, "A stored record cannot be read."),
+            (|| Error::Setting { name: "X", problem: "is not set".into() }, 500, "X is not set"),
+            (|| Error::Misconfigured("users-1234".into()), 500, "The service is not set up correctly."),
+            (|| Error::Unexpected("users-1234".into()), 500, "Something went wrong on our side."),
+            (
+                || Error::Unavailable("users-1234".into()),
+                503,
+                "The service cannot answer right now. Try again in a moment.",
+            ),
+            (|| Error::NotAuthorized, 401, "Not Authorized"),
+        ];
+        for (error, status, text) in cases {
+            let reply = answered(get(), move |_| async move { Err(error()) }).await;
+            assert_eq!(reply.status, status, "{text}");
+            assert!(!reply.body().contains("users-1234"));
+            assert!(reply.cookies.is_empty(), "an error never touches a cookie");
+            if status == 401 {
+                assert_eq!((reply.body(), reply.header("content-type")), (text, Some("text/plain; charset=utf-8")));
+                continue;
+            }
+            assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+            let problem = reply.json();
+            assert_eq!((&problem["status"], &problem["detail"]), (&json!(status), &json!(text)));
+            for name in ["type", "title", "request_id"] {
+                assert!(problem[name].is_string(), "{name}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_method_says_what_is_answered_and_an_outage_when_to_come_back() {
+        let refused =
+            answered(get(), |request: Request| async move { request.accept("POST").map(|()| unreachable!()) }).await;
+        assert_eq!((refused.status, refused.header("allow")), (405, Some("POST")));
+        let outage = answered(get(), |_| async { Err(Error::Unavailable("no reply".into())) }).await;
+        assert_eq!((outage.status, outage.header("retry-after")), (503, Some("1")));
+    }
+
+    /// R90.
+    #[tokio::test]
+    async fn a_method_is_what_the_gateway_says_and_no_header_overrides_it() {
+        let handler = |request: Request| async move {
+            request.accept("GET, HEAD")?;
+            ok(request).await
+        };
+        assert_eq!(answered(get().header("x-http-method-override", "POST"), handler).await.status, 200);
+        for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "get", "FOO"] {
+            assert_eq!(answered(get().method(method), handler).await.status, 405, "{method}");
+        }
+    }
+
+    /// R88, R89.
+    #[tokio::test]
+    async fn every_response_carries_the_security_headers() {
+        let replies = [
+            answered(get(), ok).await,
+            answered(get(), |_| async { Ok(reply::found("/userinfo")) }).await,
+            answered(get(), |_| async { Ok(reply::reset_content()) }).await,
+            answered(get(), |_| async { Err(Error::NotAuthorized) }).await,
+            answered(get(), |_| async { Err(Error::Unavailable("x".into())) }).await,
+            answered(post().header("origin", "https://evil.example"), ok).await,
+            answered(get().header("host", "a:99999"), ok).await,
+        ];
+        for reply in replies {
+            for (name, value) in [
+                ("cache-control", "no-store"),
+                ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+                ("cross-origin-resource-policy", "same-origin"),
+                ("referrer-policy", "same-origin"),
+                ("strict-transport-security", "max-age=63072000; includeSubDomains"),
+                ("x-content-type-options", "nosniff"),
+            ] {
+                assert_eq!(reply.header(name), Some(value), "{} {name}", reply.status);
+            }
+            assert_eq!(reply.header("access-control-allow-origin"), None, "CORS is the gateway's (R87)");
+        }
+    }
+
+    /// R85: the table is in `origin`; here, that it stands in front of every handler.
+    #[tokio::test]
+    async fn a_foreign_page_never_reaches_a_handler() {
+        static CALLS: AtomicUsize = AtomicUsize::new(0);
+        let counting = |request: Request| async move {
+            CALLS.fetch_add(1, Ordering::Relaxed);
+            ok(request).await
+        };
+        let refused = answered(post().header("sec-fetch-site", "cross-site"), counting).await;
+        assert_eq!((refused.status, CALLS.load(Ordering::Relaxed)), (403, 0));
+        let allowed = post().header("origin", "https://localhost:3000").header("sec-fetch-site", "same-site");
+        assert_eq!((answered(allowed, counting).await.status, CALLS.load(Ordering::Relaxed)), (200, 1));
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_head_has_the_headers_and_no_body() {
+        let reply = answered(get().method("HEAD"), ok).await;
+        assert_eq!((reply.status, reply.body(), reply.header("content-type")), (200, "", Some("application/json")));
+    }
+
+    /// R84.
+    #[tokio::test]
+    async fn two_cookies_are_two_entries_and_no_header() {
+        let reply = answered(get(), |_| async {
+            reply::with_cookies(
+                reply::reset_content(),
+                ["a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT".into(), "b=2".into()],
+            )
+        });
+        let reply = reply.await;
+        assert_eq!((reply.cookies.len(), reply.header("set-cookie")), (2, None));
+    }
+
+    /// R82, as the event brings them.
+    #[tokio::test]
+    async fn a_foreign_cookie_of_any_bytes_cannot_hide_ours() {
+        async fn lines(request: Request) -> Result<Reply> {
+            let lines = request.cookie_lines().map(|line| String::from_utf8_lossy(line).into_owned());
+            reply::json(&lines.collect::<Vec<_>>().join("|"))
+        }
+        for foreign in ["x=\u{1}", "x=\0", "x=\r\n", "x=\u{7f}", "x=é", "x=\u{2000}", "x=\"", "x", ""] {
+            let reply = answered(get().cookies([foreign, "access_jwt=A", foreign]), lines).await;
+            assert_eq!(reply.status, 200, "{foreign:?}");
+            assert!(reply.body().contains("access_jwt=A"), "{foreign:?}: {}", reply.body());
+        }
+        let from_header = get().header("cookie", "a=1; access_jwt=A");
+        assert_eq!(answered(from_header, lines).await.json(), json!("a=1; access_jwt=A"));
+        let from_list = get().header("cookie", "access_jwt=B").cookies(["access_jwt=A"]);
+        assert_eq!(answered(from_list, lines).await.json(), json!("access_jwt=A"));
+    }
+
+    /// R30, R32.
+    #[tokio::test]
+    async fn a_body_is_json_of_exactly_the_expected_form() {
+        assert_eq!(answered(post().body(r#"{"word":"a"}"#), echo).await.json(), json!({ "word": "a" }));
+        let deep = "[".repeat(8000);
+        for body in [
+            "",
+            "null",
+            "[]",
+            "\"word\"",
+            "{}",
+            r#"{"word":"a"}x"#,
+            r#"{"word":"a","word":"a"}"#,
+            r#"{"word":"a","role":"admin"}"#,
+            r#"{"word":["a"]}"#,
+            r#"{"word":true}"#,
+            r#"{"word":null}"#,
+            r#"{"word":"a""#,
+            "{'word':'a'}",
+            &deep,
+        ] {
+            let refused = answered(post().body(body), echo).await;
+            assert_eq!(refused.status, 400, "{body:.40}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_body_is_never_quoted() {
+        for body in [r#"{"word":7,"x":"hunter42"}"#, r#"{"hunter42":"a"}"#, r#"{"word":{"hunter42":1}}"#, "hunter42"] {
+            let refused = answered(post().body(body), echo).await;
+            assert!(!refused.body().contains("hunter42"), "{}", refused.body());
+        }
+    }
+
+    /// R32.
+    #[tokio::test]
+    async fn a_body_is_decoded_when_the_event_says_so() {
+        let encoded = |text| post().body(text).with("/isBase64Encoded", json!(true));
+        assert_eq!(answered(encoded("eyJ3b3JkIjoiYSJ9"), echo).await.json(), json!({ "word": "a" }));
+        assert_eq!(answered(encoded("eyJ3b3JkIjoi/yJ9"), echo).await.status, 400, "not UTF-8");
+    }
+
+    /// R32.
+    #[tokio::test]
+    async fn a_body_over_8_kib_is_413() {
+        let of_length = |length: usize| post().body(format!(r#"{{"word":"{}"}}"#, "x".repeat(length - 11)));
+        assert_eq!(answered(of_length(8192), echo).await.status, 200);
+        assert_eq!(answered(of_length(8193), echo).await.status, 413);
+    }
+
+    /// R29.
+    #[tokio::test]
+    async fn a_body_that_is_not_said_to_be_json_is_415() {
+        let of_type = |media_type| post().body(r#"{"word":"a"}"#).header("content-type", media_type);
+        for media_type in ["application/json", "application/json; charset=utf-8", "Application/JSON ;charset=UTF-8"] {
+            assert_eq!(answered(of_type(media_type), echo).await.status, 200, "{media_type}");
+        }
+        for media_type in
+            ["text/plain", "", "application/jsonp", "application/x-www-form-urlencoded", "multipart/form-data"]
+        {
+            assert_eq!(answered(of_type(media_type), echo).await.status, 415, "{media_type}");
+        }
+        assert_eq!(answered(post().without_header("content-type"), echo).await.status, 415);
+    }
+
+    #[tokio::test]
+    async fn a_bearer_token_is_what_follows_the_scheme() {
+        async fn bearer(request: Request) -> Result<Reply> {
+            reply::json(&request.bearer().map(|token| String::from_utf8_lossy(token).into_owned()))
+        }
+        assert_eq!(answered(get(), bearer).await.json(), Value::Null);
+        for (value, token) in [
+            ("Bearer a.b.c", json!("a.b.c")),
+            ("bearer a.b.c", json!("a.b.c")),
+            ("BEARER  a.b.c ", json!("a.b.c")),
+            ("Bearer", json!("")),
+            ("Bearer ", json!("")),
+            ("Bearer a, Bearer b", json!("a, Bearer b")),
+            ("Basic a2ltOjEyMzQ=", Value::Null),
+            ("Bearera.b.c", Value::Null),
+            ("", Value::Null),
+        ] {
+            assert_eq!(answered(get().header("authorization", value), bearer).await.json(), token, "{value}");
+        }
+    }
+
+    /// R86.
+    #[tokio::test]
+    async fn only_a_page_of_ours_that_waits_for_the_answer_may_renew() {
+        async fn may_renew(request: Request) -> Result<Reply> {
+            Ok(if request.may_renew() { reply::found("/yes") } else { reply::found("/no") })
+        }
+        for (event, expected) in [
+            (get(), "/yes"),
+            (get().header("sec-fetch-site", "same-origin").header("sec-fetch-dest", "empty"), "/yes"),
+            (get().header("sec-fetch-site", "same-site").header("sec-fetch-dest", "empty"), "/yes"),
+            (get().header("sec-fetch-site", "none").header("sec-fetch-dest", "document"), "/yes"),
+            (get().method("HEAD"), "/no"),
+            (get().header("sec-fetch-site", "cross-site"), "/no"),
+            (get().header("sec-purpose", "prefetch"), "/no"),
+            (get().header("sec-purpose", "prefetch;prerender"), "/no"),
+            (get().header("purpose", "prefetch"), "/no"),
+            (get().header("sec-fetch-dest", "image"), "/no"),
+            (get().header("sec-fetch-dest", "iframe"), "/no"),
+        ] {
+            assert_eq!(answered(event.clone(), may_renew).await.header("location"), Some(expected), "{event:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flag_is_true_or_false_and_nothing_else() {
+        async fn everywhere(request: Request) -> Result<Reply> {
+            reply::json(&request.flag("everywhere")?)
+        }
+        for (query, value) in
+            [("", false), ("everywhere=true", true), ("everywhere=false", false), ("a=b&everywhere=true", true)]
+        {
+            assert_eq!(answered(get().query(query), everywhere).await.json(), json!(value), "{query}");
+        }
+        for query in ["everywhere", "everywhere=1", "everywhere=yes", "everywhere=true&everywhere=x"] {
+            assert_eq!(answered(get().query(query), everywhere).await.status, 400, "{query}");
+        }
+    }
+
+    /// R25.
+    #[tokio::test]
+    async fn the_source_address_is_the_gateways_word() {
+        let event = get()
+            .header("x-forwarded-for", "1.2.3.4")
+            .header("x-real-ip", "1.2.3.4")
+            .header("forwarded", "for=1.2.3.4");
+        let reply = answered(event, |request: Request| async move { reply::json(&request.source_ip()) }).await;
+        assert_eq!(reply.json(), json!("203.0.113.7"));
+    }
+}

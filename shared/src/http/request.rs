@@ -13,6 +13,7 @@ use serde_json::error::Category;
 
 use super::origin;
 use crate::error::{Error, Result};
+use crate::json;
 use crate::store::Budget;
 
 /// The largest body that is read, in bytes (R32).
@@ -81,7 +82,7 @@ impl Request {
         if !media_type.eq_ignore_ascii_case("application/json") {
             return Err(Error::UnsupportedMediaType { expected: "application/json" });
         }
-        serde_json::from_slice(&self.body).map_err(|error| {
+        json::object(&self.body).map_err(|error| {
             let problem = match error.classify() {
                 Category::Data => "has a field that is unknown, missing, given twice or of the wrong type",
                 Category::Eof => "ends too early",

@@ -1,0 +1,89 @@
+//! JSON as strictly as we read it.
+//!
+//! Owns one rule that `serde` does not have: what is described as an object must come as an object. A derived struct is
+//! also read from an array, field by field, so that `["kim","1234"]` would pass for a login (R30). Unknown names and
+//! names said twice are refused by the types themselves.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+/// Reads one object, and nothing before or after it.
+///
+/// # Errors
+/// Whatever makes it not the JSON of a `T`.
+pub fn object<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice::<Object<T>>(bytes).map(|Object(value)| value)
+}
+
+/// A `T` that is read from an object only.
+pub struct Object<T>(pub T);
+
+impl<T> Deref for Object<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Pair {
+        left: u8,
+        right: Object<Inner>,
+    }
+
+    #[derive(Deserialize)]
+    struct Inner {
+        word: String,
+    }
+
+    /// R30, R47.
+    #[test]
+    fn an_object_is_read_from_an_object_only() {
+        let pair: Pair = object(br#" {"left":1,"right":{"word":"a"}} "#).unwrap();
+        assert_eq!((pair.left, pair.right.word.as_str()), (1, "a"));
+        for other in [
+            r#"[1,{"word":"a"}]"#,
+            r#"{"left":1,"right":["a"]}"#,
+            r#"{"left":1,"left":1,"right":{"word":"a"}}"#,
+            r#"{"left":1,"right":{"word":"a"},"more":1}"#,
+            r#"{"left":1,"right":{"word":"a"}} {}"#,
+            r#"{"left":1}"#,
+            "null",
+            "1",
+            "",
+        ] {
+            assert!(object::<Pair>(other.as_bytes()).is_err(), "{other}");
+        }
+    }
+}
