@@ -136,7 +136,7 @@ mod tests {
     const SID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
     fn expected(kind: Kind) -> Expected {
-        Expected { kind, issuer: "latchkey".into(), audience: "latchkey".into(), ttl: Duration::from_secs(86_400) }
+        Expected { kind, issuer: "latchkey".into(), audience: "latchkey".into(), ttl: Duration::from_hours(24) }
     }
 
     fn access() -> Value {

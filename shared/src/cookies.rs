@@ -173,7 +173,7 @@ mod tests {
             roles,
             session_id: &SessionId::random().unwrap(),
         };
-        Signer::new(&config).access(&subject, now, now + Duration::from_secs(86_400)).unwrap()
+        Signer::new(&config).access(&subject, now, now + Duration::from_hours(24)).unwrap()
     }
 
     fn read(cookies: &Cookies, header: &[u8]) -> (Vec<String>, Vec<String>) {

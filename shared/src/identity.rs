@@ -159,7 +159,7 @@ mod tests {
         let (user_id, session_id) = (UserId::parse("0").unwrap(), SessionId::parse(SID).unwrap());
         let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
         let generation =
-            crate::tokens::Generation { number: 1, issued_at: NOW, expires_at: NOW + Duration::from_secs(604_800) };
+            crate::tokens::Generation { number: 1, issued_at: NOW, expires_at: NOW + Duration::from_hours(7 * 24) };
         let signer = Signer::new(&config);
         let token = match kind {
             Kind::Access => signer.access(&subject, NOW, generation.expires_at),
@@ -170,13 +170,17 @@ mod tests {
 
     async fn verdict(user: Option<Value>, session: Option<Value>, kind: Kind) -> Result<Identity> {
         let tables = Tables::new().await;
-        user.iter().for_each(|item| tables.put("users", item));
-        session.iter().for_each(|item| tables.put("sessions", item));
+        for (table, item) in
+            user.iter().map(|item| ("users", item)).chain(session.iter().map(|item| ("sessions", item)))
+        {
+            tables.put(table, item);
+        }
         let config = Config::from_lookup(tables.settings(&[])).unwrap();
         Identities::new(store::connect(&config), &config).behind(&claims(kind), NOW, &Budget::new(None)).await
     }
 
-    fn with(mut item: Value, name: &str, value: Value) -> Option<Value> {
+    #[expect(clippy::unnecessary_wraps, reason = "it stands where there might be none")]
+    fn some_with(mut item: Value, name: &str, value: Value) -> Option<Value> {
         item[name] = value;
         Some(item)
     }
@@ -197,12 +201,16 @@ mod tests {
             (None, Some(session()), "the user is gone"),
             (Some(user()), None, "the session is gone"),
             (None, None, "both are gone"),
-            (with(user(), "disabled", json!({ "BOOL": true })), Some(session()), "the user is shut out"),
-            (with(user(), "email", json!({ "S": "new@example.com" })), Some(session()), "the address changed"),
-            (with(user(), "session_epoch", json!({ "N": "2" })), Some(session()), "all sessions were ended"),
-            (Some(user()), with(session(), "ended_at", json!({ "N": "1800000000" })), "the session was ended"),
-            (Some(user()), with(session(), "idle_exp", json!({ "N": "1800000000" })), "it was not renewed in time"),
-            (Some(user()), with(session(), "abs_exp", json!({ "N": "1800000000" })), "its time is over"),
+            (some_with(user(), "disabled", json!({ "BOOL": true })), Some(session()), "the user is shut out"),
+            (some_with(user(), "email", json!({ "S": "new@example.com" })), Some(session()), "the address changed"),
+            (some_with(user(), "session_epoch", json!({ "N": "2" })), Some(session()), "all sessions were ended"),
+            (Some(user()), some_with(session(), "ended_at", json!({ "N": "1800000000" })), "the session was ended"),
+            (
+                Some(user()),
+                some_with(session(), "idle_exp", json!({ "N": "1800000000" })),
+                "it was not renewed in time",
+            ),
+            (Some(user()), some_with(session(), "abs_exp", json!({ "N": "1800000000" })), "its time is over"),
         ] {
             for kind in [Kind::Access, Kind::Refresh] {
                 let verdict = verdict(user.clone(), session.clone(), kind).await;
@@ -219,9 +227,9 @@ mod tests {
             ("issued_at", json!({ "N": "1799999999" })),
             ("idle_exp", json!({ "N": "1800604801" })),
         ] {
-            let refused = verdict(Some(user()), with(session(), name, value.clone()), Kind::Refresh).await;
+            let refused = verdict(Some(user()), some_with(session(), name, value.clone()), Kind::Refresh).await;
             assert!(matches!(refused, Err(Error::NotAuthorized)), "{name}: {refused:?}");
-            assert!(verdict(Some(user()), with(session(), name, value), Kind::Access).await.is_ok(), "{name}");
+            assert!(verdict(Some(user()), some_with(session(), name, value), Kind::Access).await.is_ok(), "{name}");
         }
     }
 
@@ -231,10 +239,10 @@ mod tests {
         for (name, value) in
             [("v", json!({ "N": "2" })), ("abs_exp", json!({ "S": "soon" })), ("epoch", json!({ "N": "-1" }))]
         {
-            let refused = verdict(Some(user()), with(session(), name, value), Kind::Access).await;
+            let refused = verdict(Some(user()), some_with(session(), name, value), Kind::Access).await;
             assert!(matches!(refused, Err(Error::NotAuthorized)), "{name}: {refused:?}");
         }
-        let fault = verdict(with(user(), "v", json!({ "N": "2" })), Some(session()), Kind::Access).await;
+        let fault = verdict(some_with(user(), "v", json!({ "N": "2" })), Some(session()), Kind::Access).await;
         assert!(matches!(fault, Err(Error::Corrupt(_))), "{fault:?}");
     }
 

@@ -19,7 +19,7 @@ use crate::tokens::Generation;
 use crate::users::User;
 
 /// How long a record outlives its session before DynamoDB may delete it. Housekeeping only: no check relies on it.
-const KEPT_AFTER_THE_END: Duration = Duration::from_secs(7 * 86_400);
+const KEPT_AFTER_THE_END: Duration = Duration::from_hours(7 * 24);
 
 /// The longest user agent that is kept, in bytes.
 const LONGEST_USER_AGENT: usize = 512;

@@ -92,7 +92,10 @@ impl Budget {
         let started = Instant::now();
         let outcome = tokio::time::timeout(self.left(), call).await;
         self.take(started.elapsed());
-        outcome.unwrap_or_else(|_| Err(SdkError::timeout_error("the time for the stores of this request is used up")))
+        match outcome {
+            Ok(outcome) => outcome,
+            Err(_) => Err(SdkError::timeout_error("the time for the stores of this request is used up")),
+        }
     }
 
     /// Lets `pause` pass before a call is tried again.

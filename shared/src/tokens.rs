@@ -312,14 +312,14 @@ mod tests {
     fn access_token() -> String {
         let (user_id, session_id) = (user(), session());
         let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
-        let token = signer().access(&subject, NOW, NOW + Duration::from_secs(86_400)).unwrap();
+        let token = signer().access(&subject, NOW, NOW + Duration::from_hours(24)).unwrap();
         token.expose().to_owned()
     }
 
     fn refresh_token() -> String {
         let (user_id, session_id) = (user(), session());
         let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
-        let generation = Generation { number: 1, issued_at: NOW, expires_at: NOW + Duration::from_secs(604_800) };
+        let generation = Generation { number: 1, issued_at: NOW, expires_at: NOW + Duration::from_hours(7 * 24) };
         signer().refresh(&subject, &generation).unwrap().expose().to_owned()
     }
 
@@ -379,7 +379,7 @@ mod tests {
     fn an_access_token_never_outlives_its_session() {
         let (user_id, session_id) = (user(), session());
         let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
-        let end = NOW + Duration::from_secs(60);
+        let end = NOW + Duration::from_mins(1);
         assert_eq!(signer().access(&subject, NOW, end).unwrap().expires_at, end);
     }
 
@@ -551,7 +551,7 @@ mod tests {
         let subject_id = user();
         let session_id = session();
         let subject = Subject { user_id: &subject_id, email: "kim@example.com", roles: &[], session_id: &session_id };
-        let token = signer().access(&subject, NOW, NOW + Duration::from_secs(60)).unwrap();
+        let token = signer().access(&subject, NOW, NOW + Duration::from_mins(1)).unwrap();
         assert!(!format!("{token:?}").contains(token.expose()));
     }
 }

@@ -77,7 +77,7 @@ impl Event {
     {
         let payload: LambdaRequest = serde_json::from_slice(self.0.to_string().as_bytes()).unwrap();
         let mut context = Context::default();
-        context.request_id = "8476a536-e9f4-11e8-9739-2dfe598c3fcd".to_owned();
+        "8476a536-e9f4-11e8-9739-2dfe598c3fcd".clone_into(&mut context.request_id);
         let Ok(answer) = service.call(LambdaEvent::new(payload, context)).await;
         serde_json::from_slice(&serde_json::to_vec(&answer).unwrap()).unwrap()
     }

@@ -270,7 +270,7 @@ mod tests {
             format!(r#"{{"loginInfo":{{{info}}},"checkedKeepLogin":1}}"#),
             format!(r#"{{"loginInfo":{{{info}}},"keep":true}}"#),
             r#"{"loginInfo":["kimcoding","1234"]}"#.into(),
-            format!(r#"[{{{info}}},true]"#),
+            format!(r"[{{{info}}},true]"),
         ] {
             let refused = send(&config, Event::recorded("login").body(body.clone())).await;
             assert_eq!((refused.status, refused.cookies.len()), (400, 0), "{body}");

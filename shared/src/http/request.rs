@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use lambda_http::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, USER_AGENT};
-use lambda_http::http::{HeaderMap, Method, header::AsHeaderName};
+use lambda_http::http::{HeaderMap, HeaderValue, Method, header::AsHeaderName};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Context, RequestExt as _};
 use serde::de::DeserializeOwned;
@@ -95,7 +95,7 @@ impl Request {
 
     /// The lines of the `Cookie` header, byte by byte.
     pub fn cookie_lines(&self) -> impl Iterator<Item = &[u8]> {
-        self.headers.get_all(COOKIE).iter().map(|line| line.as_bytes())
+        self.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes)
     }
 
     /// What follows `Bearer` in the `Authorization` header (RFC 6750 §2.1); empty where nothing does.

@@ -1,0 +1,215 @@
+//! Whole flows: sign in, be somebody, sign out, be nobody. Over the real functions, a real table and a cookie jar that
+//! follows the browsers' rules.
+#![expect(clippy::unwrap_used, reason = "a panic is a failure")]
+
+use std::time::Duration;
+
+use cookie_store::CookieStore;
+use login::Login;
+use logout::Logout;
+use shared::clock::Timestamp;
+use shared::config::Config;
+use shared::cookies::Cookies;
+use shared::identity::Identities;
+use shared::passwords::Hasher;
+use shared::sessions::Sessions;
+use shared::tokens::{Signer, Verifier};
+use shared::users::Users;
+use shared::{http, store};
+use testbed::{Event, Reply, Tables};
+use url::Url;
+use userinfo::Userinfo;
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// The three functions over one pair of tables.
+struct Service {
+    config: Config,
+    login: Login,
+    userinfo: Userinfo,
+    logout: Logout,
+    _tables: Tables,
+}
+
+impl Service {
+    async fn new(changes: &[(&str, &str)]) -> Self {
+        let tables = Tables::new().await;
+        let config = Config::from_lookup(tables.settings(changes)).unwrap();
+        testbed::add_kim(&config).await;
+        let client = store::connect(&config);
+        let (users, sessions) =
+            (Users::new(client.clone(), &config.users_table), Sessions::new(client.clone(), &config));
+        let cookies = Cookies::new(config.cookie_domain.clone());
+        Self {
+            login: Login {
+                users: users.clone(),
+                sessions: sessions.clone(),
+                hasher: Hasher::new(&config).unwrap(),
+                signer: Signer::new(&config),
+                cookies: cookies.clone(),
+            },
+            userinfo: Userinfo {
+                identities: Identities::new(client, &config),
+                verifier: Verifier::new(&config),
+                signer: Signer::new(&config),
+                cookies: cookies.clone(),
+            },
+            logout: Logout { users, sessions, verifier: Verifier::new(&config), cookies },
+            config,
+            _tables: tables,
+        }
+    }
+}
+
+/// A browser: a jar, and a clock that a test can set.
+struct Browser<'a> {
+    service: &'a Service,
+    jar: CookieStore,
+    now: Timestamp,
+}
+
+impl<'a> Browser<'a> {
+    fn new(service: &'a Service) -> Self {
+        Self { service, jar: CookieStore::default(), now: Timestamp::now() }
+    }
+
+    async fn log_in(&mut self, keep: bool) -> Reply {
+        let body = format!(r#"{{"loginInfo":{{"userId":"kimcoding","password":"1234"}},"checkedKeepLogin":{keep}}}"#);
+        let (service, now) = (self.service, self.now);
+        let event = self.with_cookies(Event::recorded("login").body(body));
+        let handler = |request| service.login.handle(request, now);
+        let reply = event.send(&mut http::service(&service.config.allowed_origins, handler)).await;
+        self.keep_cookies(&reply);
+        reply
+    }
+
+    async fn see_who(&mut self) -> Reply {
+        let (service, now) = (self.service, self.now);
+        let event = self.with_cookies(Event::recorded("userinfo-without"));
+        let handler = |request| service.userinfo.handle(request, now);
+        let reply = event.send(&mut http::service(&service.config.allowed_origins, handler)).await;
+        self.keep_cookies(&reply);
+        reply
+    }
+
+    async fn log_out(&mut self, query: &str) -> Reply {
+        let (service, now) = (self.service, self.now);
+        let event = self.with_cookies(Event::recorded("logout-without").query(query));
+        let handler = |request| service.logout.handle(request, now);
+        let reply = event.send(&mut http::service(&service.config.allowed_origins, handler)).await;
+        self.keep_cookies(&reply);
+        reply
+    }
+
+    /// A copy of the jar in somebody else's hands, but for the cookies whose name contains `without`.
+    fn stolen(&self, without: &str) -> Self {
+        let mut jar = self.jar.clone();
+        let left_out: Vec<_> = self.cookie_names().into_iter().filter(|name| name.contains(without)).collect();
+        for name in left_out {
+            jar.remove("localhost", "/", &name);
+        }
+        Self { service: self.service, jar, now: self.now }
+    }
+
+    fn cookie_names(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.jar.iter_unexpired().map(|cookie| cookie.name().to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn with_cookies(&self, event: Event) -> Event {
+        let pairs: Vec<_> =
+            self.jar.get_request_values(&origin()).map(|(name, value)| format!("{name}={value}")).collect();
+        if pairs.is_empty() { event } else { event.cookies(pairs) }
+    }
+
+    fn keep_cookies(&mut self, reply: &Reply) {
+        for line in &reply.cookies {
+            self.jar.parse(line, &origin()).ok(); // A cleared cookie is reported as expired.
+        }
+    }
+}
+
+fn origin() -> Url {
+    Url::parse("https://localhost:4000/").unwrap()
+}
+
+const MODES: [&[(&str, &str)]; 2] = [&[], &[("COOKIE_DOMAIN", "")]];
+
+/// R74, R75: for a session that is kept and one that is not, for a copy of either token, in both cookie modes.
+#[tokio::test]
+async fn who_signed_out_is_out_with_every_copy_of_every_token() {
+    for mode in MODES {
+        let service = Service::new(mode).await;
+        for (keep, cookies) in [(true, 2), (false, 1)] {
+            let mut browser = Browser::new(&service);
+            assert_eq!(browser.see_who().await.status, 401);
+
+            let signed_in = browser.log_in(keep).await;
+            assert_eq!((signed_in.status, signed_in.header("location")), (302, Some("/userinfo")));
+            assert_eq!(browser.cookie_names().len(), cookies, "{mode:?} {keep}");
+            assert_eq!(browser.see_who().await.json()["userId"], "kimcoding");
+
+            let mut thieves = [browser.stolen("refresh"), browser.stolen("access"), browser.stolen("nothing")];
+            assert_eq!(thieves[0].see_who().await.status, 200);
+            assert_eq!(thieves[1].see_who().await.status, if keep { 200 } else { 401 });
+
+            let signed_out = browser.log_out("").await;
+            assert_eq!((signed_out.status, signed_out.body()), (205, ""));
+            assert!(browser.cookie_names().is_empty(), "the browser forgot both");
+            assert_eq!(browser.see_who().await.status, 401);
+            for thief in &mut thieves {
+                assert_eq!(thief.see_who().await.status, 401, "{mode:?} {keep}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kept_session_is_renewed_after_a_day_and_ends_after_seven_without() {
+    let service = Service::new(&[]).await;
+    let mut browser = Browser::new(&service);
+    browser.log_in(true).await;
+    browser.now = browser.now + DAY + Duration::from_secs(10);
+    let renewed = browser.see_who().await;
+    assert_eq!((renewed.status, renewed.cookies.len()), (200, 1));
+    assert_eq!(browser.see_who().await.cookies.len(), 0, "the new access token serves");
+    browser.now = browser.now + 6 * DAY;
+    assert_eq!(browser.see_who().await.status, 401);
+}
+
+#[tokio::test]
+async fn one_login_does_not_end_another() {
+    let service = Service::new(&[]).await;
+    let (mut phone, mut laptop) = (Browser::new(&service), Browser::new(&service));
+    phone.log_in(true).await;
+    laptop.log_in(true).await;
+    assert_eq!(phone.log_out("").await.status, 205);
+    assert_eq!((phone.see_who().await.status, laptop.see_who().await.status), (401, 200));
+}
+
+/// R76.
+#[tokio::test]
+async fn signing_out_everywhere_ends_every_session_and_not_the_next() {
+    let service = Service::new(&[]).await;
+    let (mut phone, mut laptop) = (Browser::new(&service), Browser::new(&service));
+    phone.log_in(true).await;
+    laptop.log_in(false).await;
+    assert_eq!(phone.log_out("everywhere=true").await.status, 205);
+    assert_eq!((phone.see_who().await.status, laptop.see_who().await.status), (401, 401));
+    laptop.log_in(false).await;
+    assert_eq!(laptop.see_who().await.status, 200);
+}
+
+/// Neither mode reads the cookies of the other: a token set under one is not a way in under the other.
+#[tokio::test]
+async fn the_cookies_of_one_mode_mean_nothing_in_the_other() {
+    let service = Service::new(&[]).await;
+    let mut browser = Browser::new(&service);
+    browser.log_in(true).await;
+    let mut other_mode = Service::new(&[("COOKIE_DOMAIN", "")]).await;
+    other_mode.userinfo.identities = service.userinfo.identities.clone();
+    let mut elsewhere = Browser { service: &other_mode, jar: browser.jar.clone(), now: browser.now };
+    assert_eq!(browser.see_who().await.status, 200);
+    assert_eq!(elsewhere.see_who().await.status, 401);
+}
