@@ -95,6 +95,9 @@ impl Config {
                 endpoint_url: from.optional("AWS_ENDPOINT_URL_DYNAMODB"),
             },
         };
+        if config.users_table == config.sessions_table {
+            return setting("SESSIONS_TABLE", "must differ from USERS_TABLE");
+        }
         config.check_secrets()?;
         config.check_lifetimes()?;
         config.check_hash(from.number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", u32::MAX)?)?;
@@ -265,6 +268,11 @@ mod tests {
         for (name, _) in GOOD {
             assert_eq!(refused(&[(name, "")]), name);
         }
+    }
+
+    #[test]
+    fn one_table_for_users_and_sessions_refuses_to_start() {
+        assert_eq!(refused(&[("SESSIONS_TABLE", "users")]), "SESSIONS_TABLE");
     }
 
     /// R37.

@@ -24,7 +24,7 @@ const ON_EVERY_RESPONSE: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("content-security-policy"), "default-src 'none'; frame-ancestors 'none'"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     (HeaderName::from_static("referrer-policy"), "same-origin"),
-    (HeaderName::from_static("strict-transport-security"), "max-age=63072000; includeSubDomains"),
+    (HeaderName::from_static("strict-transport-security"), "max-age=63072000"),
     (HeaderName::from_static("x-content-type-options"), "nosniff"),
 ];
 
