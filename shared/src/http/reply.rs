@@ -9,7 +9,6 @@ use lambda_http::http::header::{
 use lambda_http::http::{HeaderValue, StatusCode};
 use lambda_http::{Body, Response};
 use serde::Serialize;
-use serde_json::json;
 
 use super::Reply;
 use crate::error::{Error, Result};
@@ -71,6 +70,17 @@ pub fn with_cookies(mut response: Reply, lines: impl IntoIterator<Item = String>
     Ok(response)
 }
 
+/// Problem details (RFC 9457 §3.1). The type is `about:blank`: there is no more to know than what the status says.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    request_id: &'a str,
+}
+
 /// The response to a request that failed: problem details (RFC 9457), or the plain 401.
 pub(super) fn from_error(error: &Error, request_id: &str) -> Reply {
     let status = match error {
@@ -86,14 +96,15 @@ pub(super) fn from_error(error: &Error, request_id: &str) -> Reply {
             StatusCode::INTERNAL_SERVER_ERROR
         }
     };
-    let problem = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": error.to_string(),
-        "request_id": request_id,
-    });
-    let mut response = typed(status, "application/problem+json", problem.to_string());
+    let problem = Problem {
+        kind: "about:blank",
+        title: status.canonical_reason().unwrap_or_default(),
+        status: status.as_u16(),
+        detail: error.to_string(),
+        request_id,
+    };
+    let problem = serde_json::to_string(&problem).unwrap_or_default();
+    let mut response = typed(status, "application/problem+json", problem);
     let (name, value) = match error {
         Error::MethodNotAllowed { allowed } => (ALLOW, *allowed),
         Error::Unavailable(_) => (RETRY_AFTER, TRY_AGAIN_AFTER),

@@ -84,6 +84,7 @@ impl Request {
         }
         json::object(&self.body).map_err(|error| {
             let problem = match error.classify() {
+                _ if self.body.is_empty() => "is empty",
                 Category::Data => "has a field that is unknown, missing, given twice or of the wrong type",
                 Category::Eof => "ends too early",
                 Category::Syntax | Category::Io => "is not valid JSON",
