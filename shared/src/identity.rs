@@ -61,7 +61,7 @@ impl Identities {
     /// [`Error::Corrupt`] where they cannot be asked.
     pub async fn behind(&self, claims: &Claims, now: Timestamp, budget: &Budget) -> Result<Identity> {
         let (user, session) = self.records(claims, budget).await?;
-        let user = read_user(user.ok_or(Error::NotAuthorized)?)?;
+        let user = read_user(user.ok_or(Error::NotAuthorized)?, &claims.sub)?;
         let session = read_session(session.ok_or(Error::NotAuthorized)?).map_err(|corrupt| {
             tracing::error!(causes = corrupt.causes(), "A session cannot be read: it counts as ended.");
             Error::NotAuthorized
@@ -242,8 +242,12 @@ mod tests {
             let refused = verdict(Some(user()), some_with(session(), name, value), Kind::Access).await;
             assert!(matches!(refused, Err(Error::NotAuthorized)), "{name}: {refused:?}");
         }
-        let fault = verdict(some_with(user(), "v", json!({ "N": "2" })), Some(session()), Kind::Access).await;
-        assert!(matches!(fault, Err(Error::Corrupt(_))), "{fault:?}");
+        for (name, value) in
+            [("v", json!({ "N": "2" })), ("id", json!({ "S": "1" })), ("session_epoch", json!({ "S": "1" }))]
+        {
+            let fault = verdict(some_with(user(), name, value), Some(session()), Kind::Access).await;
+            assert!(matches!(fault, Err(Error::Corrupt(_))), "{name}: {fault:?}");
+        }
     }
 
     fn items(table: &str, item: &Value) -> BatchGetItemOutput {

@@ -4,6 +4,8 @@
 //! address, so that both names are unique without an index. Knows nothing of sessions but the epoch that ends them all,
 //! and nothing of how a hash is made.
 
+use std::fmt;
+
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -18,7 +20,7 @@ use crate::passwords::PasswordHash;
 use crate::store::{Budget, Client, Item, from_item, number, text, to_item};
 
 /// What others may see of a user: the JSON of `/userinfo`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
     /// Names the user for ever.
@@ -129,7 +131,7 @@ impl Users {
     /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
     pub async fn find(&self, id: &UserId, budget: &Budget) -> Result<Option<User>> {
         let item = self.item(user_key(id), budget).await?;
-        item.map(read_user).transpose()
+        item.map(|item| read_user(item, id)).transpose()
     }
 
     /// Adds a user, whole or not at all.
@@ -198,9 +200,10 @@ struct AddressOwner<'a> {
     id: &'a UserId,
 }
 
-/// The user in an item of the table.
-pub(crate) fn read_user(item: Item) -> Result<User> {
-    from_item(item, "user")
+/// The user in the item of that id.
+pub(crate) fn read_user(item: Item, id: &UserId) -> Result<User> {
+    let user: User = from_item(item, "user")?;
+    if user.profile.id == *id { Ok(user) } else { Err(Error::Corrupt("user record under the key of another".into())) }
 }
 
 /// The key of the item that holds a profile.
@@ -216,8 +219,15 @@ fn email_key(canonical: &str) -> String {
     format!("email#{canonical}")
 }
 
+/// The longest name that is looked at, in bytes: the rules take time in the square of it. In full width, 254 letters
+/// have three bytes each.
+const LONGEST_TYPED: usize = 1024;
+
 /// RFC 8265 §3.3.1. What does not stay as it is when the rules are applied again is refused (RFC 8264 §7).
 fn canonical(typed: &str) -> Option<String> {
+    if typed.len() > LONGEST_TYPED {
+        return None;
+    }
     let profile = UsernameCaseMapped::new();
     let once = profile.enforce(typed).ok()?;
     let stable = profile.enforce(once.as_ref()).is_ok_and(|twice| twice == once);
@@ -232,6 +242,9 @@ fn canonical_address(typed: &str) -> Result<String> {
     address.ok_or_else(|| Error::Malformed("An e-mail address has the form name@example.com.".into()))
 }
 
+/// The reasons for a cancelled transaction that pass.
+const BUSY: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+
 /// Why a user could not be added: one of the three names is taken, or the table was busy.
 fn not_created(error: SdkError<TransactWriteItemsError>) -> Error {
     let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
@@ -241,10 +254,15 @@ fn not_created(error: SdkError<TransactWriteItemsError>) -> Error {
     let names = ["id", "login name", "e-mail address"];
     match codes.clone().zip(names).find(|(code, _)| *code == "ConditionalCheckFailed") {
         Some((_, name)) => Error::Taken(name),
-        None if codes.any(|code| code == "TransactionConflict" || code == "ThrottlingError") => {
-            Error::Unavailable(error.into())
-        }
+        None if codes.any(|code| BUSY.contains(&code)) => Error::Unavailable(error.into()),
         None => error.into(),
+    }
+}
+
+impl fmt::Debug for Profile {
+    /// Names the user, and says nothing about the person (R97).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Profile").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
