@@ -15,15 +15,16 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 const OURS: [&str; 4] = ["shared", "login", "userinfo", "logout"];
 
 /// Starts logging at the level of `AWS_LAMBDA_LOG_LEVEL` (`INFO` without one). A panic becomes a line with its place;
-/// its message, which may quote what a request brought, is dropped.
+/// its message, which may quote what a request brought, is dropped. It is a warning: where it means a fault of ours, the
+/// 500 that follows is the error.
 pub fn init() {
     let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok().and_then(|level| level.parse().ok());
     let lines =
-        tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
+        tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
     tracing_subscriber::registry().with(lines.with_filter(levels(level.unwrap_or(LevelFilter::INFO)))).init();
     panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
-        tracing::error!(place, "A panic: the request is answered with an error, the next one is served.");
+        tracing::warn!(place, "A panic: the request is answered with an error, the next one is served.");
     }));
 }
 

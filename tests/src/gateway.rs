@@ -10,55 +10,58 @@ use serde_json::{Map, Value, json};
 
 /// An event of payload version 2.0: one from `events/`, with what a test changes about it.
 #[derive(Clone, Debug)]
-pub struct Event(Value);
+pub struct Event {
+    json: Value,
+    deadline: u64,
+}
 
 impl Event {
     /// The event in `events/<name>.json`.
     #[must_use]
     pub fn recorded(name: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../events").join(name).with_extension("json");
-        Self(serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap())
+        Self { json: serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap(), deadline: 0 }
     }
 
     /// With another method.
     #[must_use]
     pub fn method(mut self, method: &str) -> Self {
-        self.0["requestContext"]["http"]["method"] = json!(method);
+        self.json["requestContext"]["http"]["method"] = json!(method);
         self
     }
 
     /// With this header, in lower case as the gateway sends it.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.0["headers"][name] = json!(value);
+        self.json["headers"][name] = json!(value);
         self
     }
 
     /// Without this header.
     #[must_use]
     pub fn without_header(mut self, name: &str) -> Self {
-        self.0["headers"].as_object_mut().unwrap().remove(name);
+        self.json["headers"].as_object_mut().unwrap().remove(name);
         self
     }
 
     /// With these cookies and no others, each `name=value`.
     #[must_use]
     pub fn cookies<C: Into<String>>(mut self, cookies: impl IntoIterator<Item = C>) -> Self {
-        self.0["cookies"] = cookies.into_iter().map(Into::into).collect::<Vec<String>>().into();
+        self.json["cookies"] = cookies.into_iter().map(Into::into).collect::<Vec<String>>().into();
         self
     }
 
     /// With this body.
     #[must_use]
     pub fn body(mut self, body: impl Into<String>) -> Self {
-        self.0["body"] = json!(body.into());
+        self.json["body"] = json!(body.into());
         self
     }
 
     /// With this query.
     #[must_use]
     pub fn query(mut self, query: &str) -> Self {
-        self.0["rawQueryString"] = json!(query);
+        self.json["rawQueryString"] = json!(query);
         self
     }
 
@@ -66,7 +69,14 @@ impl Event {
     #[must_use]
     pub fn with(mut self, pointer: &str, value: Value) -> Self {
         let (parent, name) = pointer.rsplit_once('/').unwrap();
-        self.0.pointer_mut(parent).unwrap()[name] = value;
+        self.json.pointer_mut(parent).unwrap()[name] = value;
+        self
+    }
+
+    /// With an end of the invocation, in milliseconds since the epoch.
+    #[must_use]
+    pub fn deadline(mut self, deadline: u64) -> Self {
+        self.deadline = deadline;
         self
     }
 
@@ -75,8 +85,9 @@ impl Event {
     where
         S: Service<LambdaEvent<LambdaRequest>, Response: Serialize, Error = std::convert::Infallible>,
     {
-        let payload: LambdaRequest = serde_json::from_slice(self.0.to_string().as_bytes()).unwrap();
+        let payload: LambdaRequest = serde_json::from_slice(self.json.to_string().as_bytes()).unwrap();
         let mut context = Context::default();
+        context.deadline = self.deadline;
         "8476a536-e9f4-11e8-9739-2dfe598c3fcd".clone_into(&mut context.request_id);
         let Ok(answer) = service.call(LambdaEvent::new(payload, context)).await;
         serde_json::from_slice(&serde_json::to_vec(&answer).unwrap()).unwrap()

@@ -10,10 +10,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
-use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequestContext, ApiGatewayV2httpResponse};
 use lambda_http::http::Method;
 use lambda_http::request::{LambdaRequest, RequestContext};
-use lambda_http::{Adapter, Body, LambdaEvent, RequestExt as _, Response, Service, service_fn};
+use lambda_http::{Adapter, Body, Context, LambdaEvent, RequestExt as _, Response, Service, service_fn};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -56,7 +56,8 @@ where
     service_fn(move |LambdaEvent { payload, context }: LambdaEvent<LambdaRequest>| {
         let mut adapter = adapter.clone();
         async move {
-            let request_id = context.request_id.clone();
+            let started = Instant::now();
+            let line = Line::new(&context, context_of(&payload));
             let event = LambdaEvent::new(with_readable_cookies(payload), context);
             let error = match catch_unwind(AssertUnwindSafe(|| adapter.call(event))) {
                 Ok(answer) => match AssertUnwindSafe(answer).catch_unwind().await {
@@ -66,8 +67,8 @@ where
                 },
                 Err(_) => Error::Malformed("The request has a header, a query or a body that cannot be read.".into()),
             };
-            log(&error, &request_id);
-            let response = reply::finished(reply::from_error(&error, &request_id), false);
+            let response = reply::finished(line.failed(&error), false);
+            line.write(&response, started);
             Ok(Outcome::Stopped(Box::new(into_gateway(response))))
         }
     })
@@ -89,51 +90,69 @@ where
 {
     let started = Instant::now();
     let context = event.lambda_context();
-    let (method, route) = (event.method().clone(), route(&event));
+    let line = Line::new(&context, event.request_context_ref().and_then(http_context));
+    let to_head = event.method() == Method::HEAD;
     let outcome = async {
         origin::check(event.method(), event.headers(), allowed_origins)?;
         handler(Request::new(event, &context)?).await
     };
-    let response = outcome.await.unwrap_or_else(|error| {
-        log(&error, &context.request_id);
-        reply::from_error(&error, &context.request_id)
-    });
-    let response = reply::finished(response, method == Method::HEAD);
-    tracing::info!(
-        route,
-        status = response.status().as_u16(),
-        milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        request_id = context.request_id,
-        "A request was answered."
-    );
+    let response = outcome.await.unwrap_or_else(|error| line.failed(&error));
+    let response = reply::finished(response, to_head);
+    line.write(&response, started);
     Ok(response)
 }
 
-/// The route that matched, such as `GET /userinfo`: the gateway's word, with nothing of the caller's in it.
-fn route(event: &lambda_http::Request) -> Option<String> {
-    match event.request_context_ref() {
-        Some(RequestContext::ApiGatewayV2(context)) => context.route_key.clone(),
+/// What the log says of a request: the gateway's and Lambda's words, with nothing in them that the caller made up but
+/// the method.
+struct Line {
+    function: String,
+    request_id: String,
+    method: Option<String>,
+    route: Option<String>,
+}
+
+impl Line {
+    fn new(context: &Context, event: Option<&ApiGatewayV2httpRequestContext>) -> Self {
+        Self {
+            function: context.env_config.function_name.clone(),
+            request_id: context.request_id.clone(),
+            method: event.map(|event| event.http.method.to_string()),
+            route: event.and_then(|event| event.route_key.clone()),
+        }
+    }
+
+    /// Writes the one line that there is for every request.
+    fn write(&self, response: &Reply, started: Instant) {
+        let Self { function, request_id, method, route } = self;
+        let status = response.status().as_u16();
+        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(function, method, route, status, milliseconds, request_id, "A request was answered.");
+    }
+
+    /// The response to a request that failed. What a person should act on is logged, with its causes, once.
+    fn failed(&self, error: &Error) -> Reply {
+        let response = reply::from_error(error, &self.request_id);
+        if response.status().is_server_error() {
+            let Self { function, request_id, .. } = self;
+            tracing::error!(function, %error, causes = error.causes(), request_id, "A request failed on our side.");
+        }
+        response
+    }
+}
+
+/// What the gateway says of a request, before it is converted.
+fn context_of(payload: &LambdaRequest) -> Option<&ApiGatewayV2httpRequestContext> {
+    match payload {
+        LambdaRequest::ApiGatewayV2(event) => Some(&event.request_context),
         _ => None,
     }
 }
 
-/// Writes what a person should act on, with its causes, once.
-fn log(error: &Error, request_id: &str) {
-    match error {
-        Error::Unavailable(_)
-        | Error::Corrupt(_)
-        | Error::Setting { .. }
-        | Error::Misconfigured(_)
-        | Error::Unexpected(_) => {
-            tracing::error!(%error, causes = error.causes(), request_id, "A request failed on our side.");
-        }
-        Error::Malformed(_)
-        | Error::NotAuthorized
-        | Error::ForeignOrigin
-        | Error::MethodNotAllowed { .. }
-        | Error::TooLarge { .. }
-        | Error::UnsupportedMediaType { .. }
-        | Error::Taken(_) => {}
+/// What the gateway says of a request, after it was converted.
+fn http_context(context: &RequestContext) -> Option<&ApiGatewayV2httpRequestContext> {
+    match context {
+        RequestContext::ApiGatewayV2(context) => Some(context),
+        _ => None,
     }
 }
 
@@ -496,6 +515,10 @@ mod tests {
             (get().header("purpose", "prefetch"), "/no"),
             (get().header("sec-fetch-dest", "image"), "/no"),
             (get().header("sec-fetch-dest", "iframe"), "/no"),
+            (get().header("sec-fetch-dest", "dokument\u{e9}"), "/no"),
+            (get().header("sec-fetch-site", "cross-site, cross-site"), "/no"),
+            (get().header("sec-fetch-site", "Cross-Site"), "/no"),
+            (get().header("sec-purpose", "\u{e9}prefetch"), "/no"),
         ] {
             assert_eq!(answered(event.clone(), may_renew).await.header("location"), Some(expected), "{event:?}");
         }
@@ -514,6 +537,33 @@ mod tests {
         for query in ["everywhere", "everywhere=1", "everywhere=yes", "everywhere=true&everywhere=x"] {
             assert_eq!(answered(get().query(query), everywhere).await.status, 400, "{query}");
         }
+    }
+
+    /// F16: the stores must be done while there is still time to answer. Local tools send a deadline in the past.
+    #[tokio::test]
+    async fn the_budget_ends_before_the_invocation_and_a_deadline_in_the_past_is_none() {
+        async fn left(request: Request) -> Result<Reply> {
+            reply::json(&request.budget.left().as_millis().to_string())
+        }
+        let millis =
+            |event: Event| async move { answered(event, left).await.json().as_str().unwrap().parse::<u64>().unwrap() };
+        let now = u64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+        assert!(millis(get().deadline(now + 1000)).await <= 600);
+        assert_eq!(millis(get().deadline(now + 300)).await, 0);
+        for none in [0, 600_000, now + 60_000] {
+            assert_eq!(millis(get().deadline(none)).await, 2000);
+        }
+    }
+
+    /// R97.
+    #[tokio::test]
+    async fn a_request_does_not_print_what_it_brought() {
+        let event = post()
+            .body(r#"{"word":"hunter42"}"#)
+            .cookies(["access_jwt=hunter42"])
+            .header("authorization", "Bearer hunter42");
+        let printed = answered(event, |request: Request| async move { reply::json(&format!("{request:?}")) }).await;
+        assert!(printed.body().contains("POST") && !printed.body().contains("hunter42"), "{}", printed.body());
     }
 
     /// R25.

@@ -16,23 +16,18 @@ pub(super) fn check(method: &Method, headers: &HeaderMap, allowed_origins: &[Str
     if method.is_safe() || may_change(headers, allowed_origins) { Ok(()) } else { Err(Error::ForeignOrigin) }
 }
 
-/// Whether the browser says that the request comes from a site that is not ours.
-pub(super) fn is_cross_site(headers: &HeaderMap) -> bool {
-    text(headers, "sec-fetch-site") == Some("cross-site")
-}
-
 fn may_change(headers: &HeaderMap, allowed_origins: &[String]) -> bool {
-    let origin = text(headers, ORIGIN);
+    let origin = only(headers, ORIGIN);
     if origin.is_some_and(|origin| allowed_origins.iter().any(|allowed| allowed == origin)) {
         return true;
     }
     if headers.contains_key("sec-fetch-site") {
-        return matches!(text(headers, "sec-fetch-site"), Some("same-origin" | "none"));
+        return matches!(only(headers, "sec-fetch-site"), Some("same-origin" | "none"));
     }
     if headers.contains_key(ORIGIN) {
         return origin
             .and_then(host_of)
-            .is_some_and(|host| text(headers, HOST).is_some_and(|ours| ours.eq_ignore_ascii_case(host)));
+            .is_some_and(|host| only(headers, HOST).is_some_and(|ours| ours.eq_ignore_ascii_case(host)));
     }
     true
 }
@@ -50,7 +45,7 @@ fn host_of(origin: &str) -> Option<&str> {
 
 /// The value of a header that was sent once. One that was sent twice says nothing: the gateway joins them with a comma,
 /// and no value that is compared here has one.
-fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
+pub(super) fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().filter(|_| values.next().is_none());
     value.and_then(|value| value.to_str().ok())
@@ -61,7 +56,7 @@ mod tests {
     use super::*;
 
     /// R29, R85: contract, "Who may post". Columns: `Origin`, `Sec-Fetch-Site`, `Host`, and whether it passes.
-    const CASES: [(Option<&str>, Option<&str>, &str, bool); 28] = [
+    const CASES: [(Option<&str>, Option<&str>, &str, bool); 30] = [
         // An allowed origin passes, whatever the browser thinks of the site.
         (Some("https://localhost:3000"), None, "localhost:4000", true),
         (Some("https://localhost:3000"), Some("same-site"), "localhost:4000", true),
@@ -89,6 +84,8 @@ mod tests {
         (Some("https://login.example.com"), None, "LOGIN.example.com", true),
         (Some("https://login.example.com:443"), None, "login.example.com", true),
         (Some("https://login.example.com:8443"), None, "login.example.com", false),
+        (Some("http://login.example.com:80"), None, "login.example.com", true),
+        (Some("http://login.example.com:443"), None, "login.example.com", false),
         (Some("https://evil.example"), None, "localhost:4000", false),
         (Some("null"), None, "localhost:4000", false),
         (Some(""), None, "localhost:4000", false),

@@ -2,6 +2,7 @@
 //!
 //! Owns how method, headers and body are read, each in one place. Knows nothing of what they are for.
 
+use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use lambda_http::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, USER_AGENT};
@@ -23,7 +24,6 @@ const LARGEST_BODY: usize = 8 * 1024;
 const TIME_TO_ANSWER: Duration = Duration::from_millis(400);
 
 /// A request to one of our functions.
-#[derive(Debug)]
 pub struct Request {
     /// What is asked for.
     pub method: Method,
@@ -111,13 +111,14 @@ impl Request {
     /// Whether the answer may renew a session: somebody is there to receive it, and our own page asked (R86).
     #[must_use]
     pub fn may_renew(&self) -> bool {
-        let prefetched = |name| self.header(name).is_some_and(|purpose| purpose.contains("prefetch"));
-        let for_a_page = matches!(self.header("sec-fetch-dest"), None | Some("empty" | "document"));
+        let absent_or = |name: &str, says: fn(&str) -> bool| {
+            !self.headers.contains_key(name) || origin::only(&self.headers, name).is_some_and(says)
+        };
         self.method != Method::HEAD
-            && for_a_page
-            && !prefetched("sec-purpose")
-            && !prefetched("purpose")
-            && !origin::is_cross_site(&self.headers)
+            && absent_or("sec-fetch-site", |site| matches!(site, "same-origin" | "same-site" | "none"))
+            && absent_or("sec-fetch-dest", |dest| matches!(dest, "empty" | "document"))
+            && absent_or("sec-purpose", |purpose| !purpose.contains("prefetch"))
+            && absent_or("purpose", |purpose| !purpose.contains("prefetch"))
     }
 
     /// Whether the query says `name=true`.
@@ -146,6 +147,13 @@ impl Request {
 
     fn header(&self, name: impl AsHeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+}
+
+impl fmt::Debug for Request {
+    /// Headers and body hold passwords and tokens (R97).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("method", &self.method).field("budget", &self.budget).finish_non_exhaustive()
     }
 }
 
