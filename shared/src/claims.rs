@@ -3,6 +3,7 @@
 //! Owns the claims of both kinds of token (RFC 7519 §4, RFC 9068 §2.2) and every rule about them that needs no key.
 //! Knows nothing of signatures, cookies or stores: whether the session still lives is for `identity` to say.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -35,7 +36,7 @@ impl Kind {
 }
 
 /// Whom a token speaks of: all that is said about a person.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Subject<'a> {
     /// The user.
     pub user_id: &'a UserId,
@@ -48,7 +49,7 @@ pub struct Subject<'a> {
 }
 
 /// The claims of a token of either kind. Unknown ones are passed over: the next version may add some (F40).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// Who issued the token.
     pub iss: String,
@@ -107,18 +108,38 @@ impl Claims {
                     && self.generation.is_some_and(|number| self.jti == generation_id(&self.sid, number))
             }
         };
-        let bounded = self.iat < self.exp && self.exp.since(self.iat) <= expected.ttl;
-        if ours && about_somebody && of_its_kind && bounded { Ok(()) } else { Err(Error::NotAuthorized) }
+        if ours && about_somebody && of_its_kind && self.iat < self.exp { Ok(()) } else { Err(Error::NotAuthorized) }
     }
 
-    /// Accepts the claims at the time `now`, give or take [`LEEWAY`] (R45).
+    /// Accepts the claims at the time `now`, give or take [`LEEWAY`] (R45), as those of a token that lives for `longest`
+    /// at most (R44).
     ///
     /// # Errors
-    /// [`Error::NotAuthorized`] before `iat` or `nbf`, and from `exp` on.
-    pub fn check_time(&self, now: Timestamp) -> Result<()> {
+    /// [`Error::NotAuthorized`] before `iat` or `nbf`, from `exp` on, and for a longer life.
+    pub fn check_time(&self, longest: Duration, now: Timestamp) -> Result<()> {
+        let bounded = self.exp.since(self.iat) <= longest;
         let begun = self.iat.max(self.nbf.unwrap_or(self.iat)) <= now + LEEWAY;
         let over = now >= self.exp + LEEWAY;
-        if begun && !over { Ok(()) } else { Err(Error::NotAuthorized) }
+        if bounded && begun && !over { Ok(()) } else { Err(Error::NotAuthorized) }
+    }
+
+    /// Accepts the claims that came along with a `Bearer` token where they are of the same user: which of two users is
+    /// meant is not ours to guess (R92).
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] where somebody else is among them.
+    pub fn check_same_user(&self, others: &[Self]) -> Result<()> {
+        if others.iter().all(|other| other.sub == self.sub) {
+            return Ok(());
+        }
+        Err(Error::Malformed("The Bearer token and the cookies are not of the same user.".into()))
+    }
+}
+
+impl fmt::Debug for Claims {
+    /// Names user and session, and says nothing about the person (R97).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claims").field("sub", &self.sub).field("sid", &self.sid).finish_non_exhaustive()
     }
 }
 
@@ -183,7 +204,7 @@ mod tests {
         for name in ["iss", "sub", "id", "aud", "email", "exp", "iat", "jti", "sid"] {
             for value in [json!(null), json!(""), json!(0), json!(true), json!([]), json!({}), json!(["latchkey"])] {
                 if name == "iat" && value == json!(0) {
-                    continue; // A time; the bound on `exp - iat` is a test of its own.
+                    continue; // A time, if a long time ago: see the bound on `exp - iat`.
                 }
                 assert!(!passes(&with(access(), name, value.clone()), Kind::Access), "{name} = {value}");
             }
@@ -207,8 +228,17 @@ mod tests {
     /// R44.
     #[test]
     fn a_token_that_would_live_longer_than_any_we_issue_is_refused() {
-        assert!(!passes(&with(access(), "exp", json!(1_086_401)), Kind::Access));
-        assert!(!passes(&with(access(), "iat", json!(0)), Kind::Access));
+        let good = |claims: Value| {
+            let claims: Claims = serde_json::from_value(claims).unwrap();
+            claims.check_time(expected(Kind::Access).ttl, Timestamp::from_secs(1_000_000)).is_ok()
+        };
+        assert!(good(access()));
+        assert!(!good(with(access(), "exp", json!(1_086_401))));
+        assert!(!good(with(access(), "iat", json!(0))));
+    }
+
+    #[test]
+    fn a_token_that_ends_before_it_begins_is_refused() {
         assert!(!passes(&with(access(), "exp", json!(1_000_000)), Kind::Access));
         assert!(!passes(&with(access(), "exp", json!(999_999)), Kind::Access));
     }
@@ -244,7 +274,7 @@ mod tests {
     #[test]
     fn a_token_is_good_from_issue_to_expiry_give_or_take_five_seconds() {
         let claims: Claims = serde_json::from_value(access()).unwrap();
-        let good_at = |secs| claims.check_time(Timestamp::from_secs(secs)).is_ok();
+        let good_at = |secs| claims.check_time(expected(Kind::Access).ttl, Timestamp::from_secs(secs)).is_ok();
         assert!(!good_at(1_000_000 - 6) && good_at(1_000_000 - 5));
         assert!(good_at(1_086_400 + 4) && !good_at(1_086_400 + 5));
     }
@@ -253,7 +283,7 @@ mod tests {
     #[test]
     fn a_token_not_yet_valid_is_refused() {
         let claims: Claims = serde_json::from_value(with(access(), "nbf", json!(1_000_100))).unwrap();
-        assert!(claims.check_time(Timestamp::from_secs(1_000_094)).is_err());
-        assert!(claims.check_time(Timestamp::from_secs(1_000_095)).is_ok());
+        let good_at = |secs| claims.check_time(expected(Kind::Access).ttl, Timestamp::from_secs(secs)).is_ok();
+        assert!(!good_at(1_000_094) && good_at(1_000_095));
     }
 }

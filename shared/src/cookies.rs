@@ -6,10 +6,10 @@
 
 use std::time::SystemTime;
 
-use crate::claims::Kind;
+use crate::claims::{Claims, Kind};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
-use crate::tokens::Token;
+use crate::tokens::{Token, Verifier};
 
 /// The largest cookie that a browser keeps, name and value together (RFC 6265bis §5.6).
 const LARGEST: usize = 4096;
@@ -21,7 +21,7 @@ pub struct Cookies {
 }
 
 /// What a request brought under our two names.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Presented<'a> {
     access: Vec<&'a [u8]>,
     refresh: Vec<&'a [u8]>,
@@ -44,6 +44,13 @@ impl<'a> Presented<'a> {
             [value] => Some(value),
             _ => None,
         }
+    }
+
+    /// The claims of the tokens of these kinds that we signed, good now or not.
+    #[must_use]
+    pub fn claims(&self, kinds: &[Kind], verifier: &Verifier) -> Vec<Claims> {
+        let tokens = kinds.iter().flat_map(|&kind| self.all(kind).iter().map(move |token| (kind, token)));
+        tokens.filter_map(|(kind, token)| verifier.authentic(kind, token).ok()).collect()
     }
 
     /// Whether one of our names came twice with different values: somebody else may have set one of them (R81).
@@ -159,7 +166,7 @@ mod tests {
     use crate::claims::Subject;
     use crate::config::Config;
     use crate::id::{SessionId, UserId};
-    use crate::tokens::Signer;
+    use crate::tokens::{Generation, Signer};
 
     fn modes() -> [Cookies; 2] {
         [Cookies::new(Some("localhost".into())), Cookies::new(None)]
@@ -245,10 +252,26 @@ mod tests {
         }
     }
 
+    /// R83: with the largest access cookie and the longest address there is, both are under 6 KiB together.
+    #[test]
+    fn both_cookies_together_fit_into_a_request() {
+        let config = Config::from_lookup(testbed::settings(&[])).unwrap();
+        let (now, id) = (Timestamp::now(), UserId::parse("x".repeat(64)).unwrap());
+        let email = format!("{}@example.com", "e".repeat(242));
+        let subject = Subject { user_id: &id, email: &email, roles: &[], session_id: &SessionId::random().unwrap() };
+        let generation = Generation { number: u64::MAX, issued_at: now, expires_at: now + Duration::from_hours(24) };
+        let refresh = Signer::new(&config).refresh(&subject, &generation).unwrap();
+        assert!(LARGEST + refresh.expose().len() + "__Host-refresh_jwt".len() <= 6 * 1024);
+    }
+
     /// R83.
     #[test]
     fn a_cookie_that_a_browser_would_throw_away_is_not_set() {
         let now = Timestamp::now();
+        let longest = (0..LARGEST)
+            .find(|&length| modes()[1].set(&token(&["r".repeat(length)], now), Lifetime::Token, now).is_err());
+        let length = |roles: usize| token(&["r".repeat(roles)], now).expose().len() + "__Host-access_jwt".len();
+        assert!(length(longest.unwrap() - 1) <= LARGEST && length(longest.unwrap()) > LARGEST);
         let error = modes()[0].set(&token(&["r".repeat(3000)], now), Lifetime::Token, now).unwrap_err();
         assert!(error.causes().contains("too many roles"), "{error:?}");
     }
@@ -326,5 +349,8 @@ mod tests {
         assert!(different.is_ambiguous());
         assert_eq!(different.one(Kind::Access), None);
         assert_eq!(different.all(Kind::Access).len(), 2);
+        let one_of_each = domain.read([b"access_jwt=A; refresh_jwt=B".as_slice()]);
+        assert!(!one_of_each.is_ambiguous());
+        assert!(domain.read([b"refresh_jwt=A; refresh_jwt=B".as_slice()]).is_ambiguous());
     }
 }

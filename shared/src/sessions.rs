@@ -21,6 +21,9 @@ use crate::users::User;
 /// How long a record outlives its session before DynamoDB may delete it. Housekeeping only: no check relies on it.
 const KEPT_AFTER_THE_END: Duration = Duration::from_hours(7 * 24);
 
+/// How long after its end a session may still be named by somebody who tries again.
+const TIME_TO_TRY_AGAIN: Duration = Duration::from_mins(1);
+
 /// The longest user agent that is kept, in bytes.
 const LONGEST_USER_AGENT: usize = 512;
 
@@ -68,6 +71,13 @@ impl Session {
         self.ended_at.is_none() && self.epoch == epoch && now < self.ends_at()
     }
 
+    /// Whether the session was still going on a moment ago: its owner is signing out now, or trying again after an outage.
+    /// What a token of an older one asks for is not done.
+    #[must_use]
+    pub fn was_just_live(&self, now: Timestamp) -> bool {
+        self.ended_at.is_none_or(|ended_at| now.since(ended_at) <= TIME_TO_TRY_AGAIN) && now < self.abs_exp
+    }
+
     /// When the session ends unless something happens to it.
     #[must_use]
     pub fn ends_at(&self) -> Timestamp {
@@ -95,6 +105,20 @@ pub struct Opening<'a> {
     pub source_ip: Option<String>,
 }
 
+/// The record of a session that has ended. It is only read where somebody asks what it was: a session can be ended
+/// whatever its record says.
+pub struct Ended(Item);
+
+impl Ended {
+    /// The session as it was.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where the record cannot be read.
+    pub fn session(self) -> Result<Session> {
+        read_session(self.0)
+    }
+}
+
 /// The sessions table.
 #[derive(Clone, Debug)]
 pub struct Sessions {
@@ -118,60 +142,11 @@ impl Sessions {
         }
     }
 
-    /// Opens a session: always a new one, whatever the browser brought along (R28).
+    /// A new session, whatever the browser brought along (R28). It counts once it is opened.
     ///
     /// # Errors
-    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Unexpected`].
-    pub async fn open(&self, user: &User, opening: Opening<'_>, now: Timestamp, budget: &Budget) -> Result<Session> {
-        let session = self.begin(user, opening, now)?;
-        let time_to_live = session.abs_exp + KEPT_AFTER_THE_END;
-        let item = to_item(&session, &[("ttl", number(time_to_live))])?;
-        let call = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item.clone()))
-            .condition_expression("attribute_not_exists(session_id)")
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        match budget.spend(call.send()).await {
-            Err(error) if already_put(error.as_service_error()) == Some(&item) => Ok(session),
-            outcome => outcome.map(|_| session).map_err(Error::from),
-        }
-    }
-
-    /// Ends a session, and says what it was; nothing where there is none. Ending it again changes nothing.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
-    pub async fn end(
-        &self,
-        user: &UserId,
-        session: &SessionId,
-        now: Timestamp,
-        budget: &Budget,
-    ) -> Result<Option<Session>> {
-        let call = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("user_id", text(user.as_str()))
-            .key("session_id", text(session.as_str()))
-            .update_expression("SET ended_at = if_not_exists(ended_at, :now)")
-            .condition_expression("attribute_exists(session_id)")
-            .expression_attribute_values(":now", number(now))
-            .return_values(ReturnValue::AllNew);
-        match budget.spend(call.send()).await {
-            Ok(ended) => ended.attributes.map(read_session).transpose(),
-            Err(error)
-                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn begin(&self, user: &User, opening: Opening<'_>, now: Timestamp) -> Result<Session> {
+    /// [`Error::Unexpected`] where the system has no randomness to give.
+    pub fn begin(&self, user: &User, opening: Opening<'_>, now: Timestamp) -> Result<Session> {
         let (idle, longest) =
             if opening.keep { (self.refresh_ttl, self.session_max_ttl) } else { (self.access_ttl, self.access_ttl) };
         Ok(Session {
@@ -189,6 +164,58 @@ impl Sessions {
             user_agent: opening.user_agent.map(|agent| shortened(agent, LONGEST_USER_AGENT)),
             source_ip: opening.source_ip,
         })
+    }
+
+    /// Opens a session that was begun.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Unexpected`].
+    pub async fn open(&self, session: &Session, budget: &Budget) -> Result<()> {
+        let time_to_live = session.abs_exp + KEPT_AFTER_THE_END;
+        let item = to_item(session, &[("ttl", number(time_to_live))])?;
+        let call = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item.clone()))
+            .condition_expression("attribute_not_exists(session_id)")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match budget.spend(call.send()).await {
+            Err(error) if already_put(error.as_service_error()) == Some(&item) => Ok(()),
+            outcome => outcome.map(drop).map_err(Error::from),
+        }
+    }
+
+    /// Ends a session, and hands over its record; nothing where there is none. Ending it again changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
+    pub async fn end(
+        &self,
+        user: &UserId,
+        session: &SessionId,
+        now: Timestamp,
+        budget: &Budget,
+    ) -> Result<Option<Ended>> {
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("user_id", text(user.as_str()))
+            .key("session_id", text(session.as_str()))
+            .update_expression("SET ended_at = if_not_exists(ended_at, :now)")
+            .condition_expression("attribute_exists(session_id)")
+            .expression_attribute_values(":now", number(now))
+            .return_values(ReturnValue::AllNew);
+        match budget.spend(call.send()).await {
+            Ok(ended) => Ok(ended.attributes.map(Ended)),
+            Err(error)
+                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
@@ -250,7 +277,10 @@ mod tests {
     }
 
     async fn open(tables: &Tables, keep: bool) -> Session {
-        sessions(tables).open(&kim(), opening(keep), NOW, &Budget::new(None)).await.unwrap()
+        let sessions = sessions(tables);
+        let session = sessions.begin(&kim(), opening(keep), NOW).unwrap();
+        sessions.open(&session, &Budget::new(None)).await.unwrap();
+        session
     }
 
     #[tokio::test]
@@ -306,10 +336,12 @@ mod tests {
     async fn a_session_ends_once_and_leaves_a_tombstone() {
         let tables = Tables::new().await;
         let session = open(&tables, true).await;
-        let end =
-            async |now| sessions(&tables).end(&session.user_id, &session.id, now, &Budget::new(None)).await.unwrap();
-        assert_eq!(end(after(10)).await.unwrap().ended_at, Some(after(10)));
-        assert_eq!(end(after(20)).await.unwrap().ended_at, Some(after(10)), "the first end stands");
+        let end = async |now| {
+            let ended = sessions(&tables).end(&session.user_id, &session.id, now, &Budget::new(None)).await;
+            ended.unwrap().unwrap().session().unwrap().ended_at
+        };
+        assert_eq!(end(after(10)).await, Some(after(10)));
+        assert_eq!(end(after(20)).await, Some(after(10)), "the first end stands");
         assert_eq!(tables.items("sessions").len(), 1);
     }
 
@@ -327,7 +359,7 @@ mod tests {
     async fn a_user_agent_is_cut_between_two_characters() {
         let tables = Tables::new().await;
         let opening = Opening { user_agent: Some("é".repeat(400)), ..opening(true) };
-        let session = sessions(&tables).open(&kim(), opening, NOW, &Budget::new(None)).await.unwrap();
+        let session = sessions(&tables).begin(&kim(), opening, NOW).unwrap();
         assert_eq!(session.user_agent.unwrap(), "é".repeat(256));
     }
 

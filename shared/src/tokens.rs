@@ -146,36 +146,29 @@ impl Verifier {
     /// [`Error::NotAuthorized`] for every other token, whatever is wrong with it.
     pub fn verify(&self, kind: Kind, token: &[u8], now: Timestamp) -> Result<Claims> {
         let claims = self.authentic(kind, token)?;
-        claims.check_time(now)?;
+        let (_, expected) = self.of(kind);
+        claims.check_time(expected.ttl, now)?;
         Ok(claims)
     }
 
-    /// The claims of a token that we signed, of the kind asked for, good now or not: enough to end its session.
+    /// The claims of a token that we signed, of the kind asked for, good now or not and issued under whatever lifetimes:
+    /// enough to end its session.
     ///
     /// # Errors
     /// [`Error::NotAuthorized`] for every other token, whatever is wrong with it.
     pub fn authentic(&self, kind: Kind, token: &[u8]) -> Result<Claims> {
-        let (key, expected) = match kind {
-            Kind::Access => &self.access,
-            Kind::Refresh => &self.refresh,
-        };
+        let (key, expected) = self.of(kind);
         let payload = key.verified_payload(token)?;
         let claims: Claims = json::object(&payload).map_err(|_| Error::NotAuthorized)?;
         claims.check(expected)?;
         Ok(claims)
     }
 
-    /// Refuses a `Bearer` token that comes together with an access cookie of somebody else: which of the two is meant
-    /// is not ours to guess (R92).
-    ///
-    /// # Errors
-    /// [`Error::Malformed`] where it does.
-    pub fn check_one_user(&self, bearer: &Claims, access_cookies: &[&[u8]]) -> Result<()> {
-        let in_cookies = access_cookies.iter().filter_map(|cookie| self.authentic(Kind::Access, cookie).ok());
-        if in_cookies.into_iter().any(|claims| claims.sub != bearer.sub) {
-            return Err(Error::Malformed("The Bearer token and the access cookie are not of the same user.".into()));
+    fn of(&self, kind: Kind) -> &(Key, Expected) {
+        match kind {
+            Kind::Access => &self.access,
+            Kind::Refresh => &self.refresh,
         }
-        Ok(())
     }
 }
 
@@ -376,6 +369,15 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_named_after_its_kind_and_its_secret() {
+        let (access, refresh) = (ACCESS_SECRET.as_bytes(), REFRESH_SECRET.as_bytes());
+        assert_eq!(key_id(Kind::Access, access).len(), 11, "64 bits");
+        assert_ne!(key_id(Kind::Access, access), key_id(Kind::Access, refresh));
+        assert_ne!(key_id(Kind::Access, access), key_id(Kind::Refresh, access));
+        assert_eq!(signer().refresh_kid(), key_id(Kind::Refresh, refresh));
+    }
+
+    #[test]
     fn an_access_token_never_outlives_its_session() {
         let (user_id, session_id) = (user(), session());
         let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
@@ -396,6 +398,15 @@ mod tests {
         let token = access_token();
         assert!(matches!(verifier().verify(Kind::Access, token.as_bytes(), later), Err(Error::NotAuthorized)));
         assert_eq!(verifier().authentic(Kind::Access, token.as_bytes()).unwrap().sid, session());
+    }
+
+    /// R44.
+    #[test]
+    fn a_token_of_longer_lifetimes_than_now_is_refused_but_still_names_its_session() {
+        let shorter = Verifier::new(&Config { access_ttl: Duration::from_hours(1), ..config() });
+        let token = access_token();
+        assert!(matches!(shorter.verify(Kind::Access, token.as_bytes(), NOW), Err(Error::NotAuthorized)));
+        assert_eq!(shorter.authentic(Kind::Access, token.as_bytes()).unwrap().sid, session());
     }
 
     /// R35.
@@ -547,11 +558,11 @@ mod tests {
     #[test]
     fn a_key_and_a_token_are_never_printed() {
         let key = Key::new(Kind::Access, &ACCESS_SECRET.into());
-        assert!(!format!("{key:?}").contains("access-secret"));
+        assert!(format!("{key:?}").contains(&key.id) && !format!("{key:?}").contains("access-secret"));
         let subject_id = user();
         let session_id = session();
         let subject = Subject { user_id: &subject_id, email: "kim@example.com", roles: &[], session_id: &session_id };
         let token = signer().access(&subject, NOW, NOW + Duration::from_mins(1)).unwrap();
-        assert!(!format!("{token:?}").contains(token.expose()));
+        assert!(format!("{token:?}").contains("Access") && !format!("{token:?}").contains(token.expose()));
     }
 }

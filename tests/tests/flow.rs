@@ -46,6 +46,7 @@ impl Service {
                 sessions: sessions.clone(),
                 hasher: Hasher::new(&config).unwrap(),
                 signer: Signer::new(&config),
+                verifier: Verifier::new(&config),
                 cookies: cookies.clone(),
             },
             userinfo: Userinfo {
@@ -74,7 +75,12 @@ impl<'a> Browser<'a> {
     }
 
     async fn log_in(&mut self, keep: bool) -> Reply {
-        let body = format!(r#"{{"loginInfo":{{"userId":"kimcoding","password":"1234"}},"checkedKeepLogin":{keep}}}"#);
+        self.log_in_as("kimcoding", "1234", keep).await
+    }
+
+    async fn log_in_as(&mut self, user_id: &str, password: &str, keep: bool) -> Reply {
+        let login = format!(r#"{{"userId":"{user_id}","password":"{password}"}}"#);
+        let body = format!(r#"{{"loginInfo":{login},"checkedKeepLogin":{keep}}}"#);
         let (service, now) = (self.service, self.now);
         let event = self.with_cookies(Event::recorded("login").body(body));
         let handler = |request| service.login.handle(request, now);
@@ -199,6 +205,20 @@ async fn signing_out_everywhere_ends_every_session_and_not_the_next() {
     assert_eq!((phone.see_who().await.status, laptop.see_who().await.status), (401, 401));
     laptop.log_in(false).await;
     assert_eq!(laptop.see_who().await.status, 200);
+}
+
+/// R28: a login without a refresh cookie of its own leaves none behind that would turn one person into another.
+#[tokio::test]
+async fn who_signs_in_after_somebody_else_never_becomes_that_person() {
+    let service = Service::new(&[]).await;
+    testbed::add_park(&service.config).await;
+    let mut browser = Browser::new(&service);
+    browser.log_in(true).await;
+    let mut before = browser.stolen("nothing");
+    assert_eq!(browser.log_in_as("parkhacker", "5678", false).await.status, 302);
+    assert_eq!(browser.see_who().await.json()["userId"], "parkhacker");
+    let mut reopened = browser.stolen("access");
+    assert_eq!((reopened.see_who().await.status, before.see_who().await.status), (401, 401));
 }
 
 /// Neither mode reads the cookies of the other: a token set under one is not a way in under the other.

@@ -2,6 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use shared::claims::Kind;
 use shared::clock::Timestamp;
 use shared::cookies::{Cookies, Lifetime};
 use shared::error::{Error, Result};
@@ -12,7 +13,7 @@ use shared::json::Object;
 use shared::passwords::{Hasher, Password};
 use shared::sessions::{Opening, Sessions};
 use shared::store::Budget;
-use shared::tokens::Signer;
+use shared::tokens::{Signer, Verifier};
 use shared::users::{User, Users};
 
 /// Everything that a login needs, and all that it can touch.
@@ -25,7 +26,9 @@ pub struct Login {
     pub hasher: Hasher,
     /// Signs the tokens.
     pub signer: Signer,
-    /// Puts them into cookies.
+    /// Reads the tokens of a session that was there before.
+    pub verifier: Verifier,
+    /// Puts tokens into cookies, and finds them there.
     pub cookies: Cookies,
 }
 
@@ -64,10 +67,24 @@ impl Login {
             user_agent: request.user_agent(),
             source_ip: request.source_ip(),
         };
-        let session = self.sessions.open(&user, opening, now, &request.budget).await?;
+        let session = self.sessions.begin(&user, opening, now)?;
+        let identity = Identity { user, session };
+        let cookies = self.cookies_for(&identity, now)?;
 
-        let cookies = self.cookies_for(&Identity { user, session }, now)?;
+        self.sessions.open(&identity.session, &request.budget).await?;
+        self.end_presented(&request, now).await?;
+
         reply::with_cookies(reply::found("/userinfo"), cookies)
+    }
+
+    /// Ends the sessions that the browser brought along (R28): else a refresh cookie of somebody else, left in the jar by a
+    /// login that sets none, would turn one person into another. An outage here leaves them all alive, cookies untouched.
+    async fn end_presented(&self, request: &Request, now: Timestamp) -> Result<()> {
+        let presented = self.cookies.read(request.cookie_lines());
+        for claims in presented.claims(&[Kind::Access, Kind::Refresh], &self.verifier) {
+            self.sessions.end(&claims.sub, &claims.sid, now, &request.budget).await?;
+        }
+        Ok(())
     }
 
     /// The user whose name and password these are. Whatever is wrong with them, it takes the same two reads and the
@@ -123,6 +140,7 @@ mod tests {
             sessions: Sessions::new(client, config),
             hasher: Hasher::new(config).unwrap(),
             signer: Signer::new(config),
+            verifier: Verifier::new(config),
             cookies: Cookies::new(config.cookie_domain.clone()),
         }
     }
@@ -226,9 +244,67 @@ mod tests {
         let login = login(&config, client);
         let mut service = http::service(&config.allowed_origins, |request| login.handle(request, NOW));
         for (name, password) in [("kimcoding", "4321"), ("nobody", "4321"), ("two words", "4321"), ("", "4321")] {
+            let before = login.hasher.evaluations();
             assert_eq!(form(name, password).send(&mut service).await.status, 401);
             assert_eq!(calls.take(), ["GetItem", "GetItem"], "{name:?}");
+            assert_eq!(login.hasher.evaluations() - before, 1, "{name:?}");
         }
+        for refused in [
+            form("kimcoding", &"p".repeat(4097)),
+            Event::recorded("login-malformed"),
+            Event::recorded("login").header("origin", "https://evil.example"),
+            Event::recorded("login").header("content-type", "text/plain"),
+        ] {
+            let before = login.hasher.evaluations();
+            assert!(matches!(refused.send(&mut service).await.status, 400 | 403 | 415));
+            assert!(calls.take().is_empty() && login.hasher.evaluations() == before, "{refused:?}");
+        }
+    }
+
+    /// R32: what a name costs to refuse does not grow with the square of its length.
+    #[tokio::test]
+    async fn a_name_that_is_long_and_hard_to_read_is_refused_like_any_other() {
+        let (_tables, config) = with_kim().await;
+        let started = Instant::now();
+        for name in [format!("{}\u{30a1}", "\u{30fb}".repeat(2600)), "\u{660}".repeat(3900)] {
+            assert_eq!(send(&config, form(&name, "1234")).await.status, 401);
+        }
+        assert!(started.elapsed() < Duration::from_secs(2), "2.1 s each before there was a bound");
+    }
+
+    /// R25, and what a later rotation of the key relies on.
+    #[tokio::test]
+    async fn the_record_says_who_signed_in_from_where_and_with_which_key() {
+        let (tables, config) = with_kim().await;
+        send(&config, Event::recorded("login").header("x-forwarded-for", "1.2.3.4")).await;
+        let session = tables.items("sessions").remove(0);
+        assert_eq!(session["source_ip"], json!({ "S": "203.0.113.7" }));
+        assert!(session["user_agent"]["S"].as_str().unwrap().contains("Firefox"));
+        assert_eq!(session["kid"]["S"], Signer::new(&config).refresh_kid());
+    }
+
+    /// R28.
+    #[tokio::test]
+    async fn a_login_ends_the_sessions_that_the_browser_brought_along() {
+        let (tables, config) = with_kim().await;
+        let first = send(&config, Event::recorded("login")).await;
+        let refresh = first.cookie("refresh_jwt").unwrap();
+        let again = Event::recorded("login").cookies([format!("refresh_jwt={refresh}"), "access_jwt=garbage".into()]);
+        assert_eq!(send(&config, again).await.status, 302);
+        let ended = |session: &&Value| session.get("ended_at").is_some();
+        assert_eq!((tables.items("sessions").len(), tables.items("sessions").iter().filter(ended).count()), (2, 1));
+        let refused = Event::recorded("login-wrong").cookies([format!("refresh_jwt={refresh}")]);
+        assert_eq!(send(&config, refused).await.status, 401);
+        assert_eq!(tables.items("sessions").iter().filter(ended).count(), 1, "who is refused ends nothing");
+    }
+
+    /// R83: what a browser would not keep is found out before a session is opened.
+    #[tokio::test]
+    async fn a_user_with_more_roles_than_a_cookie_holds_opens_no_session() {
+        let (tables, config) = with_kim().await;
+        change(&tables, "user#0", "roles", json!({ "L": [{ "S": "r".repeat(3000) }] }));
+        let failed = send(&config, Event::recorded("login")).await;
+        assert_eq!((failed.status, failed.cookies.len(), tables.items("sessions").len()), (500, 0, 0));
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use shared::cookies::Cookies;
 use shared::error::Result;
 use shared::passwords::Hasher;
 use shared::sessions::Sessions;
-use shared::tokens::Signer;
+use shared::tokens::{Signer, Verifier};
 use shared::users::Users;
 use shared::{http, store, telemetry};
 
@@ -21,6 +21,7 @@ async fn main() -> Result<()> {
         sessions: Sessions::new(client, &config),
         hasher: Hasher::new(&config)?,
         signer: Signer::new(&config),
+        verifier: Verifier::new(&config),
         cookies: Cookies::new(config.cookie_domain),
     };
     http::serve(&config.allowed_origins, |request| login.handle(request, Timestamp::now())).await

@@ -1,11 +1,13 @@
 //! `POST /logout`: end the session, clear the cookies.
 
+use std::collections::HashSet;
+
 use shared::claims::{Claims, Kind};
 use shared::clock::Timestamp;
 use shared::cookies::Cookies;
 use shared::error::Result;
 use shared::http::{Reply, Request, reply};
-use shared::sessions::Sessions;
+use shared::sessions::{Ended, Sessions};
 use shared::tokens::Verifier;
 use shared::users::Users;
 
@@ -26,16 +28,18 @@ impl Logout {
     /// cookies. Without a token that we signed there is nothing to end, and the answer is the same.
     ///
     /// # Errors
-    /// [`NotAuthorized`](shared::error::Error::NotAuthorized) for a `Bearer` token that is not ours; whatever a malformed request or a store that
-    /// cannot answer gives: the cookies stay as they are, so that the next try can still end the session (F06).
+    /// [`NotAuthorized`](shared::error::Error::NotAuthorized) for a `Bearer` token that is not ours; whatever a malformed
+    /// request or a store that cannot answer gives: the cookies stay as they are, so that the next try can still end the
+    /// session (F06).
     pub async fn handle(&self, request: Request, now: Timestamp) -> Result<Reply> {
         request.accept("POST")?;
         let everywhere = request.flag("everywhere")?;
-        let named = self.named_sessions(&request)?;
+        let named = self.named(&request)?;
 
         for claims in named {
             let ended = self.sessions.end(&claims.sub, &claims.sid, now, &request.budget).await?;
-            if let Some(session) = ended.filter(|_| everywhere) {
+            let asked = ended.filter(|_| everywhere).map(Ended::session).transpose()?;
+            if let Some(session) = asked.filter(|session| session.was_just_live(now)) {
                 self.users.end_sessions(&session.user_id, session.epoch, &request.budget).await?;
             }
         }
@@ -43,23 +47,18 @@ impl Logout {
         reply::with_cookies(reply::reset_content(), self.cookies.clear_both())
     }
 
-    /// What the tokens of the request say, each session once.
-    fn named_sessions(&self, request: &Request) -> Result<Vec<Claims>> {
-        let presented = self.cookies.read(request.cookie_lines());
-        let bearer = request.bearer().map(|token| self.verifier.authentic(Kind::Access, token)).transpose()?;
-        if let Some(claims) = &bearer {
-            self.verifier.check_one_user(claims, presented.all(Kind::Access))?;
+    /// The claims of the request's tokens, of each session once. All cookies count: clearing one without ending its session
+    /// would leave a session that nobody can end. So a `Bearer` token may not come together with a cookie of somebody else.
+    fn named(&self, request: &Request) -> Result<Vec<Claims>> {
+        let mut named =
+            self.cookies.read(request.cookie_lines()).claims(&[Kind::Access, Kind::Refresh], &self.verifier);
+        if let Some(token) = request.bearer() {
+            let claims = self.verifier.authentic(Kind::Access, token)?;
+            claims.check_same_user(&named)?;
+            named.push(claims);
         }
-        let in_cookies = [Kind::Access, Kind::Refresh]
-            .into_iter()
-            .flat_map(|kind| presented.all(kind).iter().map(move |token| self.verifier.authentic(kind, token)))
-            .filter_map(Result::ok);
-        let mut named: Vec<Claims> = Vec::new();
-        for claims in bearer.into_iter().chain(in_cookies) {
-            if !named.iter().any(|other| (&other.sub, &other.sid) == (&claims.sub, &claims.sid)) {
-                named.push(claims);
-            }
-        }
+        let mut seen = HashSet::new();
+        named.retain(|claims| seen.insert((claims.sub.clone(), claims.sid.clone())));
         Ok(named)
     }
 }
@@ -102,7 +101,8 @@ mod tests {
         async fn sign_in(&self, user: &User) -> (String, String) {
             let opening = Opening { keep: true, kid: "k", user_agent: None, source_ip: None };
             let sessions = Sessions::new(store::connect(&self.config), &self.config);
-            let session = sessions.open(user, opening, NOW, &Budget::new(None)).await.unwrap();
+            let session = sessions.begin(user, opening, NOW).unwrap();
+            sessions.open(&session, &Budget::new(None)).await.unwrap();
             let identity = Identity { user: user.clone(), session };
             let signer = Signer::new(&self.config);
             let access = signer.access(&identity.subject(), NOW, identity.session.ends_at()).unwrap();
@@ -233,6 +233,35 @@ mod tests {
         assert_eq!(world.epoch("user#0"), "2");
     }
 
+    /// The token of a session that ended long ago, leaked perhaps, signs nobody out everywhere; one that ended a moment ago
+    /// does, so that a try that failed half-way can be made again.
+    #[tokio::test]
+    async fn a_dead_session_cannot_end_the_living_ones() {
+        let world = World::new().await;
+        let after = |secs| NOW + Duration::from_secs(secs);
+        for (tried_at, epoch) in [(61, "1"), (36 * 86_400, "1"), (60, "2")] {
+            let (access, _) = world.sign_in(&world.kim).await;
+            let event = with(&[("access_jwt", &access)]);
+            assert!(signed_out(&world.send(event.clone()).await));
+            assert!(signed_out(&send(&world.config, event.query("everywhere=true"), after(tried_at)).await));
+            assert_eq!(world.epoch("user#0"), epoch, "{tried_at} s later");
+        }
+    }
+
+    /// F21: a session is ended whatever its record says; only who asks what it was needs to read it.
+    #[tokio::test]
+    async fn a_session_that_cannot_be_read_can_still_be_ended() {
+        let world = World::new().await;
+        let (access, _) = world.sign_in(&world.kim).await;
+        let mut item = world.tables.items("sessions").remove(0);
+        item["v"] = json!({ "N": "2" });
+        world.tables.put("sessions", &item);
+        assert!(signed_out(&world.send(with(&[("access_jwt", &access)])).await));
+        assert_eq!(world.ended(), 1);
+        let everywhere = world.send(with(&[("access_jwt", &access)]).query("everywhere=true")).await;
+        assert_eq!((everywhere.status, everywhere.cookies.len()), (500, 0), "not claimed where it was not done");
+    }
+
     #[tokio::test]
     async fn everywhere_is_true_or_false() {
         let world = World::new().await;
@@ -260,9 +289,12 @@ mod tests {
     #[tokio::test]
     async fn a_bearer_token_and_a_cookie_of_different_users_end_nothing() {
         let world = World::new().await;
-        let ((kims, _), (parks, _)) = (world.sign_in(&world.kim).await, world.sign_in(&world.park).await);
-        let both = with(&[("access_jwt", &parks)]).header("authorization", &format!("Bearer {kims}"));
-        assert_eq!((world.send(both).await.status, world.ended()), (400, 0));
+        let ((kims, _), (parks, parks_refresh)) = (world.sign_in(&world.kim).await, world.sign_in(&world.park).await);
+        for name in ["access_jwt", "refresh_jwt"] {
+            let token = if name == "access_jwt" { &parks } else { &parks_refresh };
+            let both = with(&[(name, token)]).header("authorization", &format!("Bearer {kims}"));
+            assert_eq!((world.send(both.query("everywhere=true")).await.status, world.ended()), (400, 0), "{name}");
+        }
     }
 
     /// R85.

@@ -31,12 +31,13 @@ impl Userinfo {
         let presented = self.cookies.read(request.cookie_lines());
         if let Some(token) = request.bearer() {
             let claims = self.verifier.verify(Kind::Access, token, now)?;
-            self.verifier.check_one_user(&claims, presented.all(Kind::Access))?;
+            claims.check_same_user(&presented.claims(&[Kind::Access], &self.verifier))?;
             let identity = self.identities.behind(&claims, now, &request.budget).await?;
             return reply::json(&identity.user.profile);
         }
         if presented.is_ambiguous() {
-            return reply::with_cookies(reply::not_authorized(), self.cookies.clear_both());
+            let cleared = self.cookies.clear_both().into_iter().filter(|_| request.may_renew());
+            return reply::with_cookies(reply::not_authorized(), cleared);
         }
 
         match self.behind(Kind::Access, &presented, &request, now).await {
@@ -73,7 +74,7 @@ mod tests {
     use serde_json::{Value, json};
     use shared::config::Config;
     use shared::http;
-    use shared::sessions::{Opening, Session, Sessions};
+    use shared::sessions::{Opening, Sessions};
     use shared::store::{self, Budget};
     use shared::users::User;
     use testbed::{Calls, Event, Reply, Tables};
@@ -110,7 +111,8 @@ mod tests {
     async fn sign_in(config: &Config, user: &User, keep: bool) -> (String, String) {
         let sessions = Sessions::new(store::connect(config), config);
         let opening = Opening { keep, kid: "k", user_agent: None, source_ip: None };
-        let session: Session = sessions.open(user, opening, NOW, &Budget::new(None)).await.unwrap();
+        let session = sessions.begin(user, opening, NOW).unwrap();
+        sessions.open(&session, &Budget::new(None)).await.unwrap();
         let identity = Identity { user: user.clone(), session };
         let signer = Signer::new(config);
         let access = signer.access(&identity.subject(), NOW, identity.session.ends_at()).unwrap();
@@ -274,6 +276,8 @@ mod tests {
         let kim_is_in = SignedIn::new().await;
         let good = format!("access_jwt={}", kim_is_in.access);
         let twice = Event::recorded("userinfo").cookies([good.clone(), "access_jwt=tossed".into()]);
+        let head = kim_is_in.send(twice.clone().method("HEAD"), NOW).await;
+        assert_eq!((head.status, head.cookies.len()), (401, 0), "no cookie where nobody waits (R86)");
         let reply = kim_is_in.send(twice, NOW).await;
         assert_eq!((reply.status, reply.body(), reply.cookies.len()), (401, "Not Authorized", 2));
         assert!(reply.cookies.iter().all(|line| line.contains("=; Path=/") && line.contains("Max-Age=0")));
