@@ -1,0 +1,45 @@
+//! An event with tokens that are good now: those in `events/` are placeholders, since a token expires.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use reqwest::Certificate;
+use reqwest::header::SET_COOKIE;
+use reqwest::redirect::Policy;
+use serde_json::{Value, json};
+
+use crate::people::KIM;
+
+/// The event in `events/<name>.json` with the cookies of a demonstration user who signs in to the local stack at `url`.
+///
+/// # Errors
+/// Where there is no such event, or the local stack does not run there.
+pub async fn live(root: &Path, name: &str, url: &str, certificate: &Path) -> Result<String> {
+    let file = root.join("events").join(name).with_extension("json");
+    let event = fs::read_to_string(&file).with_context(|| format!("there is no event {}", file.display()))?;
+    let mut event: Value = serde_json::from_str(&event)?;
+    if event.get("cookies").is_some() {
+        event["cookies"] = json!(cookies(url, certificate).await?);
+    }
+    Ok(serde_json::to_string_pretty(&event)?)
+}
+
+/// The cookies of a login, each `name=value`.
+async fn cookies(url: &str, certificate: &Path) -> Result<Vec<String>> {
+    let mut client = reqwest::Client::builder().redirect(Policy::none()).no_proxy();
+    if let Ok(pem) = fs::read(certificate) {
+        client = client.add_root_certificate(Certificate::from_pem(&pem)?);
+    }
+    let form = json!({ "loginInfo": { "userId": KIM.user_id, "password": KIM.password }, "checkedKeepLogin": true });
+    let login = client.build()?.post(format!("{url}/login")).header("content-type", "application/json");
+    let answer = login.body(form.to_string()).send().await;
+    let answer =
+        answer.with_context(|| format!("the local stack does not answer at {url}: start it with `cargo dev`"))?;
+    let lines = answer.headers().get_all(SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let cookies: Vec<_> = lines.filter_map(|line| line.split(';').next()).map(str::to_owned).collect();
+    if cookies.is_empty() {
+        bail!("{url}/login answered {} to {}", answer.status(), KIM.user_id);
+    }
+    Ok(cookies)
+}

@@ -1,0 +1,167 @@
+//! The local API Gateway: what stands between a browser and `cargo lambda watch`.
+//!
+//! Owns the end of TLS, the routes of the template, and CORS as the real gateway does it: preflights are answered here,
+//! and what a function says about CORS is dropped. Everything else is passed on as it came, `Host` included.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, ORIGIN,
+    VARY,
+};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::template::{Cors, Route};
+
+type Body = BoxBody<Bytes, hyper::Error>;
+
+/// The gateway of the local stack.
+pub struct Gateway {
+    /// Where the functions are.
+    pub functions: SocketAddr,
+    /// What is routed to them; all else is 404.
+    pub routes: Vec<Route>,
+    /// What a preflight is told.
+    pub cors: Cors,
+    /// Who may ask from another origin.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Gateway {
+    /// Serves connections until the task is dropped; with TLS where there is an acceptor.
+    ///
+    /// # Errors
+    /// Where the listener breaks.
+    pub async fn serve(self, listener: TcpListener, tls: Option<TlsAcceptor>) -> Result<()> {
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let gateway = Arc::new(self);
+        loop {
+            let (stream, _) = listener.accept().await.context("the gateway cannot accept connections any more")?;
+            tokio::spawn(connection(Arc::clone(&gateway), client.clone(), stream, tls.clone()));
+        }
+    }
+
+    async fn answer(&self, client: &Client<HttpConnector, Incoming>, request: Request<Incoming>) -> Response<Body> {
+        let origin = request.headers().get(ORIGIN).filter(|origin| self.allows(origin)).cloned();
+        let mut response = if request.method() == Method::OPTIONS {
+            self.preflight(origin.is_some())
+        } else if self.has_route(&request) {
+            self.forward(client, request).await
+        } else {
+            message(StatusCode::NOT_FOUND, "Not Found")
+        };
+        if let Some(origin) = origin {
+            response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            response.headers_mut().insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            response.headers_mut().append(VARY, HeaderValue::from_static("origin"));
+        }
+        response
+    }
+
+    fn allows(&self, origin: &HeaderValue) -> bool {
+        self.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes())
+    }
+
+    fn has_route(&self, request: &Request<Incoming>) -> bool {
+        let (path, method) = (request.uri().path(), request.method().as_str());
+        self.routes.iter().any(|route| route.path == path && route.method == method)
+    }
+
+    fn preflight(&self, allowed: bool) -> Response<Body> {
+        let mut response = Response::new(body(Bytes::new()));
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let headers = [
+            (ACCESS_CONTROL_ALLOW_METHODS, self.cors.methods.clone()),
+            (ACCESS_CONTROL_ALLOW_HEADERS, self.cors.headers.clone()),
+            (ACCESS_CONTROL_MAX_AGE, self.cors.max_age.to_string()),
+        ];
+        for (name, value) in headers.into_iter().filter(|_| allowed) {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                response.headers_mut().insert(name, value);
+            }
+        }
+        response
+    }
+
+    async fn forward(
+        &self,
+        client: &Client<HttpConnector, Incoming>,
+        mut request: Request<Incoming>,
+    ) -> Response<Body> {
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let Ok(uri) = format!("http://{}{path}", self.functions).parse::<Uri>() else {
+            return message(StatusCode::BAD_REQUEST, "Bad Request");
+        };
+        *request.uri_mut() = uri;
+        request.headers_mut().remove(CONNECTION);
+        request.headers_mut().insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("https"));
+        match client.request(request).await {
+            Ok(response) => without_cors(response).map(BodyExt::boxed),
+            Err(_) => message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+        }
+    }
+}
+
+async fn connection(
+    gateway: Arc<Gateway>,
+    client: Client<HttpConnector, Incoming>,
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+) {
+    stream.set_nodelay(true).ok();
+    match tls {
+        None => requests(gateway, client, stream).await,
+        // A browser that does not trust the certificate hangs up here; that is its business.
+        Some(tls) => {
+            if let Ok(stream) = tls.accept(stream).await {
+                requests(gateway, client, stream).await;
+            }
+        }
+    }
+}
+
+async fn requests<S>(gateway: Arc<Gateway>, client: Client<HttpConnector, Incoming>, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(|request| {
+        let (gateway, client) = (Arc::clone(&gateway), client.clone());
+        async move { Ok::<_, Infallible>(gateway.answer(&client, request).await) }
+    });
+    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+}
+
+/// What a function says about CORS is not heard.
+fn without_cors<B>(mut response: Response<B>) -> Response<B> {
+    let headers = std::mem::take(response.headers_mut());
+    let others = headers.iter().filter(|(name, _)| !name.as_str().starts_with("access-control-"));
+    for (name, value) in others {
+        response.headers_mut().append(name.clone(), value.clone());
+    }
+    response
+}
+
+/// The gateway's own words, in the form that API Gateway gives them.
+fn message(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(body(Bytes::from(format!(r#"{{"message":"{text}"}}"#))));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn body(bytes: Bytes) -> Body {
+    Full::new(bytes).map_err(|never| match never {}).boxed()
+}

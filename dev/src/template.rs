@@ -1,0 +1,140 @@
+//! What `template.yaml` says, as far as the local stack needs it: the tables, the routes and the CORS of the API.
+//!
+//! Owns how that is read, so that each is written down once. Knows nothing of how it is put to use. The YAML reader drops
+//! the tags of intrinsic functions, so `!Ref UsersTable` is read as `UsersTable`.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Map, Value};
+
+/// A parsed `template.yaml`.
+#[derive(Clone, Debug)]
+pub struct Template(Value);
+
+/// A table, in the words of DynamoDB's own API.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// Its name in the template, and in the local stack.
+    pub name: String,
+    /// The request that creates it.
+    pub create: Value,
+    /// The request that turns on its time to live, if it has one.
+    pub time_to_live: Option<Value>,
+}
+
+/// A route of the API.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// The path.
+    pub path: String,
+    /// The method.
+    pub method: String,
+    /// The function behind it, by the name of its binary.
+    pub function: String,
+}
+
+/// What the gateway answers to a preflight.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cors {
+    /// `Access-Control-Allow-Methods`.
+    pub methods: String,
+    /// `Access-Control-Allow-Headers`.
+    pub headers: String,
+    /// `Access-Control-Max-Age`, in seconds.
+    pub max_age: u64,
+}
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// Where there is none, or it is no YAML.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self(serde_saphyr::from_str(&text).with_context(|| format!("cannot understand {}", path.display()))?))
+    }
+
+    /// The tables.
+    #[must_use]
+    pub fn tables(&self) -> Vec<Table> {
+        self.resources("AWS::DynamoDB::Table").map(|(name, properties)| table(name, properties)).collect()
+    }
+
+    /// The variables that hold the name of a table, each with that name.
+    #[must_use]
+    pub fn table_variables(&self) -> Vec<(String, String)> {
+        let tables = self.tables();
+        let is_table = |value: &str| tables.iter().any(|table| table.name == value);
+        let variables = self.0.pointer("/Globals/Function/Environment/Variables").and_then(Value::as_object);
+        let texts = variables.into_iter().flatten().filter_map(|(name, value)| Some((name, value.as_str()?)));
+        texts.filter(|(_, value)| is_table(value)).map(|(name, value)| (name.clone(), value.to_owned())).collect()
+    }
+
+    /// The routes, in order.
+    #[must_use]
+    pub fn routes(&self) -> Vec<Route> {
+        let functions = self.resources("AWS::Serverless::Function");
+        let mut routes: Vec<_> = functions
+            .flat_map(|(name, properties)| {
+                let events = properties["Events"].as_object().into_iter().flat_map(Map::values);
+                let routes = events.filter(|event| event["Type"] == "HttpApi").map(|event| &event["Properties"]);
+                routes.map(move |route| Route {
+                    path: text(&route["Path"]),
+                    method: text(&route["Method"]).to_uppercase(),
+                    function: name.trim_end_matches("Function").to_lowercase(),
+                })
+            })
+            .collect();
+        routes.sort();
+        routes
+    }
+
+    /// The functions behind the routes, by the names of their binaries.
+    #[must_use]
+    pub fn functions(&self) -> Vec<String> {
+        let mut functions: Vec<_> = self.routes().into_iter().map(|route| route.function).collect();
+        functions.sort();
+        functions.dedup();
+        functions
+    }
+
+    /// The CORS settings of the API, where it has any.
+    #[must_use]
+    pub fn cors(&self) -> Cors {
+        let list = |value: &Value| value.as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(",");
+        let configuration = self.resources("AWS::Serverless::HttpApi").next().map(|(_, api)| &api["CorsConfiguration"]);
+        match configuration {
+            // `!If [condition, settings, !Ref AWS::NoValue]`
+            Some(Value::Array(choice)) if choice.len() == 3 => Cors {
+                methods: list(&choice[1]["AllowMethods"]),
+                headers: list(&choice[1]["AllowHeaders"]),
+                max_age: choice[1]["MaxAge"].as_u64().unwrap_or_default(),
+            },
+            _ => Cors::default(),
+        }
+    }
+
+    /// The resources of one type: name and properties.
+    fn resources(&self, kind: &'static str) -> impl Iterator<Item = (&str, &Value)> {
+        let resources = self.0["Resources"].as_object().into_iter().flatten();
+        let of_kind = resources.filter(move |(_, resource)| resource["Type"] == kind);
+        of_kind.map(|(name, resource)| (name.as_str(), &resource["Properties"]))
+    }
+}
+
+/// `CreateTable` takes over what both worlds call by the same names.
+fn table(name: &str, properties: &Value) -> Table {
+    let shared_names = ["AttributeDefinitions", "KeySchema", "BillingMode", "GlobalSecondaryIndexes"];
+    let schema = shared_names.into_iter().filter_map(|key| Some((key.to_owned(), properties.get(key)?.clone())));
+    let mut create: Map<String, Value> = schema.collect();
+    create.insert("TableName".to_owned(), name.into());
+    let time_to_live = properties
+        .get("TimeToLiveSpecification")
+        .map(|specification| serde_json::json!({ "TableName": name, "TimeToLiveSpecification": specification }));
+    Table { name: name.to_owned(), create: create.into(), time_to_live }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
