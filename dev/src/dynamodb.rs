@@ -44,7 +44,13 @@ impl DynamoDb {
         Ok(Self { database, address })
     }
 
-    /// Where it listens, for `AWS_ENDPOINT_URL_DYNAMODB`.
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The same, for `AWS_ENDPOINT_URL_DYNAMODB`.
     #[must_use]
     pub fn endpoint_url(&self) -> String {
         format!("http://{}", self.address)

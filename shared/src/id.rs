@@ -165,6 +165,7 @@ mod tests {
     #[test]
     fn a_user_id_is_a_short_url_safe_word() {
         assert_eq!(UserId::parse("0").unwrap().as_str(), "0");
+        assert_eq!(UserId::parse("a-b_c").unwrap().as_str(), "a-b_c");
         for bad in ["", "a b", "a#b", "é", &"x".repeat(65)] {
             assert!(UserId::parse(bad).is_err(), "{bad}");
         }

@@ -171,7 +171,7 @@ mod tests {
     async fn verdict(user: Option<Value>, session: Option<Value>, kind: Kind) -> Result<Identity> {
         let tables = Tables::new().await;
         for (table, item) in
-            user.iter().map(|item| ("users", item)).chain(session.iter().map(|item| ("sessions", item)))
+            user.iter().map(|item| ("UsersTable", item)).chain(session.iter().map(|item| ("SessionsTable", item)))
         {
             tables.put(table, item);
         }
@@ -292,10 +292,11 @@ mod tests {
 
     #[tokio::test]
     async fn keys_that_were_left_unprocessed_are_asked_for_again() {
-        let first = mock!(Client::batch_get_item).then_output(|| unprocessed("sessions", items("users", &user())));
+        let first =
+            mock!(Client::batch_get_item).then_output(|| unprocessed("SessionsTable", items("UsersTable", &user())));
         let second = mock!(Client::batch_get_item)
-            .match_requests(|request| request.request_items().unwrap().keys().eq(["sessions"]))
-            .then_output(|| items("sessions", &session()));
+            .match_requests(|request| request.request_items().unwrap().keys().eq(["SessionsTable"]))
+            .then_output(|| items("SessionsTable", &session()));
         let client = mock_client!(aws_sdk_dynamodb, RuleMode::Sequential, [&first, &second]);
         identities(client).behind(&claims(Kind::Access), NOW, &Budget::new(None)).await.unwrap();
         assert_eq!((first.num_calls(), second.num_calls()), (1, 1));
@@ -304,7 +305,8 @@ mod tests {
     /// R75: not knowing is no verdict.
     #[tokio::test]
     async fn keys_that_stay_unprocessed_are_an_outage_and_no_verdict() {
-        let always = mock!(Client::batch_get_item).then_output(|| unprocessed("sessions", items("users", &user())));
+        let always =
+            mock!(Client::batch_get_item).then_output(|| unprocessed("SessionsTable", items("UsersTable", &user())));
         let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&always]);
         let started = std::time::Instant::now();
         let outage = identities(client).behind(&claims(Kind::Access), NOW, &Budget::new(None)).await;

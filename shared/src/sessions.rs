@@ -241,7 +241,7 @@ fn shortened(mut text: String, longest: usize) -> String {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use testbed::Tables;
+    use testbed::{Calls, Fault, Tables};
 
     use super::*;
     use crate::store;
@@ -303,7 +303,7 @@ mod tests {
     async fn the_record_says_what_the_contract_of_the_table_asks_for() {
         let tables = Tables::new().await;
         let session = open(&tables, true).await;
-        let items = tables.items("sessions");
+        let items = tables.items("SessionsTable");
         assert_eq!(items.len(), 1);
         let expected = json!({
             "user_id": { "S": "0" },
@@ -324,12 +324,46 @@ mod tests {
         assert_eq!(items[0], expected);
     }
 
+    /// F08: the put got through, only its answer was lost, and the second try finds the first.
+    #[tokio::test]
+    async fn a_session_whose_acknowledgement_was_lost_is_opened_once() {
+        let tables = Tables::new().await;
+        let config = Config::from_lookup(tables.failing(&[("PutItem", &[Fault::LoseReply])]).await).unwrap();
+        let (client, calls) = Calls::of(&store::connect(&config));
+        let sessions = Sessions::new(client, &config);
+        let session = sessions.begin(&kim(), opening(true), NOW).unwrap();
+        sessions.open(&session, &Budget::new(None)).await.unwrap();
+        assert_eq!((calls.take().len(), tables.items("SessionsTable").len()), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn a_session_never_takes_the_place_of_another() {
+        let tables = Tables::new().await;
+        let session = open(&tables, true).await;
+        let other = Session { kid: "another".into(), ..session.clone() };
+        let refused = sessions(&tables).open(&other, &Budget::new(None)).await;
+        assert!(matches!(refused, Err(Error::Misconfigured(_))), "{refused:?}");
+        assert_eq!(tables.items("SessionsTable")[0]["kid"]["S"], "k");
+    }
+
+    /// F06: what could not be ended is not called absent.
+    #[tokio::test]
+    async fn a_session_that_could_not_be_ended_is_an_error() {
+        let tables = Tables::new().await;
+        let session = open(&tables, true).await;
+        for fault in [Fault::Refuse(400, "AccessDeniedException"), Fault::Stall] {
+            let config = Config::from_lookup(tables.failing(&[("UpdateItem", &[fault; 3])]).await).unwrap();
+            let sessions = Sessions::new(store::connect(&config), &config);
+            assert!(sessions.end(&session.user_id, &session.id, NOW, &Budget::new(None)).await.is_err(), "{fault:?}");
+        }
+    }
+
     /// R28.
     #[tokio::test]
     async fn every_login_opens_a_session_of_its_own() {
         let tables = Tables::new().await;
         assert_ne!(open(&tables, true).await.id, open(&tables, true).await.id);
-        assert_eq!(tables.items("sessions").len(), 2);
+        assert_eq!(tables.items("SessionsTable").len(), 2);
     }
 
     #[tokio::test]
@@ -342,7 +376,7 @@ mod tests {
         };
         assert_eq!(end(after(10)).await, Some(after(10)));
         assert_eq!(end(after(20)).await, Some(after(10)), "the first end stands");
-        assert_eq!(tables.items("sessions").len(), 1);
+        assert_eq!(tables.items("SessionsTable").len(), 1);
     }
 
     /// R68: an update in DynamoDB creates what is not there, unless it is told not to.
@@ -352,7 +386,7 @@ mod tests {
         let id = SessionId::random().unwrap();
         let ended = sessions(&tables).end(&UserId::parse("0").unwrap(), &id, NOW, &Budget::new(None)).await.unwrap();
         assert!(ended.is_none());
-        assert!(tables.items("sessions").is_empty());
+        assert!(tables.items("SessionsTable").is_empty());
     }
 
     #[tokio::test]

@@ -199,7 +199,7 @@ pub(crate) fn number(value: impl Into<u64>) -> AttributeValue {
 mod tests {
     use std::io;
 
-    use testbed::Tables;
+    use testbed::{Fault, Tables};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -265,6 +265,65 @@ mod tests {
         assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
         assert!(took < Duration::from_millis(650), "{took:?}");
         holding.abort();
+    }
+
+    /// What a read gives that meets these faults, and how long it took.
+    async fn read_through(faults: &[Fault]) -> (Result<bool>, Duration) {
+        let tables = Tables::new().await;
+        let config = Config::from_lookup(tables.failing(&[("GetItem", faults)]).await).unwrap();
+        let users = Users::new(connect(&config), &config.users_table);
+        let started = Instant::now();
+        let found = users.find(&UserId::parse("9").unwrap(), &Budget::new(None)).await;
+        (found.map(|user| user.is_some()), started.elapsed())
+    }
+
+    /// F01, F18, F34.
+    #[tokio::test]
+    async fn a_call_is_tried_three_times_where_another_try_may_help() {
+        for fault in [
+            Fault::Refuse(500, "InternalServerError"),
+            Fault::Refuse(503, "Whatever"),
+            Fault::Refuse(400, "ProvisionedThroughputExceededException"),
+            Fault::Refuse(400, "ThrottlingException"),
+            Fault::LoseReply,
+        ] {
+            let (twice, took) = read_through(&[fault; 2]).await;
+            assert!(twice.is_ok() && took < Duration::from_secs(1), "{fault:?}: {twice:?} after {took:?}");
+            let (always, took) = read_through(&[fault; 9]).await;
+            assert!(matches!(always, Err(Error::Unavailable(_))), "{fault:?}: {always:?}");
+            assert!(took < Duration::from_secs(2), "{fault:?}: {took:?}");
+        }
+    }
+
+    /// F19: the table would answer a second try.
+    #[tokio::test]
+    async fn a_call_that_is_refused_for_good_is_not_tried_again() {
+        for code in ["AccessDeniedException", "ValidationException", "UnrecognizedClientException"] {
+            let (outcome, _) = read_through(&[Fault::Refuse(400, code)]).await;
+            assert!(matches!(outcome, Err(Error::Misconfigured(_))), "{code}: {outcome:?}");
+        }
+    }
+
+    /// F16.
+    #[tokio::test]
+    async fn a_call_that_hangs_once_is_given_up_in_time_for_another_try() {
+        let (outcome, took) = read_through(&[Fault::Stall]).await;
+        assert!(outcome.is_ok() && took < Duration::from_millis(1500), "{outcome:?} after {took:?}");
+    }
+
+    /// Section 3 of the requirements. A connection that is never made cannot be staged on a loopback, so its timeout is
+    /// pinned here with the others.
+    #[test]
+    fn no_value_that_decides_how_long_a_call_takes_is_left_to_the_sdk() {
+        let client = connect(&Config::from_lookup(testbed::settings(&[])).unwrap());
+        let (timeouts, retries) = (client.config().timeout_config().unwrap(), client.config().retry_config().unwrap());
+        let millis = |duration: Option<Duration>| duration.unwrap().as_millis();
+        assert_eq!(millis(timeouts.connect_timeout()), 500);
+        assert_eq!(millis(timeouts.read_timeout()), 700);
+        assert_eq!(millis(timeouts.operation_attempt_timeout()), 700);
+        assert_eq!(millis(timeouts.operation_timeout()), 2000);
+        assert_eq!(retries.max_attempts(), 3);
+        assert_eq!((retries.initial_backoff().as_millis(), retries.max_backoff().as_millis()), (50, 300));
     }
 
     #[tokio::test]

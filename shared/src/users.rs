@@ -268,8 +268,12 @@ impl fmt::Debug for Profile {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
+    use aws_sdk_dynamodb::types::CancellationReason;
+    use aws_sdk_dynamodb::types::error::TransactionCanceledException;
+    use aws_smithy_mocks::{RuleMode, mock, mock_client};
     use serde_json::json;
-    use testbed::Tables;
+    use testbed::{Fault, Tables};
 
     use super::*;
     use crate::config::Config;
@@ -330,7 +334,7 @@ mod tests {
     async fn the_password_hash_is_kept_apart_from_the_profile() {
         let tables = Tables::new().await;
         users(&tables).create(&user("0", "kimcoding", "kim@example.com"), hash(), &budget()).await.unwrap();
-        let mut with_hash: Vec<_> = tables.items("users");
+        let mut with_hash: Vec<_> = tables.items("UsersTable");
         with_hash.retain(|item| item.to_string().contains("argon2id"));
         assert_eq!(with_hash.len(), 1);
         assert_eq!(with_hash[0]["pk"], json!({ "S": "login#kimcoding" }));
@@ -377,7 +381,7 @@ mod tests {
         let tables = Tables::new().await;
         let users = users(&tables);
         users.create(&user("0", "kimcoding", "kim@example.com"), hash(), &budget()).await.unwrap();
-        let before = tables.items("users").len();
+        let before = tables.items("UsersTable").len();
         for (second, what) in [
             (user("0", "other", "other@example.com"), "id"),
             (user("1", "KimCoding", "other@example.com"), "login name"),
@@ -386,7 +390,49 @@ mod tests {
             let refused = users.create(&second, hash(), &budget()).await;
             assert!(matches!(refused, Err(Error::Taken(taken)) if taken == what), "{what}: {refused:?}");
         }
-        assert_eq!(tables.items("users").len(), before, "a user that could not be added leaves nothing behind");
+        assert_eq!(tables.items("UsersTable").len(), before, "a user that could not be added leaves nothing behind");
+    }
+
+    /// F20.
+    #[tokio::test]
+    async fn a_transaction_that_met_another_or_a_busy_table_can_be_tried_again() {
+        let kim = user("0", "kimcoding", "kim@example.com");
+        let canceled = async |codes: [&'static str; 3]| {
+            let canceled = mock!(Client::transact_write_items).then_error(move || {
+                let reasons = codes.map(|code| CancellationReason::builder().code(code).build());
+                let canceled = TransactionCanceledException::builder().set_cancellation_reasons(Some(reasons.into()));
+                TransactWriteItemsError::TransactionCanceledException(canceled.build())
+            });
+            let users = Users::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&canceled]), "users");
+            users.create(&kim, hash(), &budget()).await.unwrap_err()
+        };
+        for code in BUSY {
+            assert!(matches!(canceled(["None", code, "None"]).await, Error::Unavailable(_)), "{code}");
+            let taken = canceled([code, "None", "ConditionalCheckFailed"]).await;
+            assert!(matches!(taken, Error::Taken("e-mail address")), "{code}: {taken:?}");
+        }
+        assert!(matches!(canceled(["ValidationError", "None", "None"]).await, Error::Misconfigured(_)));
+    }
+
+    /// R73: what decides who may sign in is read as it is now.
+    #[tokio::test]
+    async fn both_reads_of_a_login_are_strongly_consistent() {
+        let read = mock!(Client::get_item)
+            .match_requests(|request| request.consistent_read() == Some(true))
+            .then_output(|| GetItemOutput::builder().build());
+        let users = Users::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&read]), "users");
+        assert!(users.credentials("kimcoding", &budget()).await.unwrap().is_none());
+        assert!(users.find(&UserId::parse("0").unwrap(), &budget()).await.unwrap().is_none());
+        assert_eq!(read.num_calls(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_user_whose_acknowledgement_was_lost_is_added_once() {
+        let tables = Tables::new().await;
+        let config = Config::from_lookup(tables.failing(&[("TransactWriteItems", &[Fault::LoseReply])]).await).unwrap();
+        let through_faults = Users::new(store::connect(&config), &config.users_table);
+        through_faults.create(&user("0", "kimcoding", "kim@example.com"), hash(), &budget()).await.unwrap();
+        assert_eq!(tables.items("UsersTable").len(), 3);
     }
 
     /// R31.
@@ -410,7 +456,7 @@ mod tests {
                 Err(error) => panic!("{error:?}"),
             }
         }
-        assert_eq!((created, tables.items("users").len()), (1, 3));
+        assert_eq!((created, tables.items("UsersTable").len()), (1, 3));
     }
 
     #[tokio::test]
@@ -420,7 +466,7 @@ mod tests {
             let refused = users(&tables).create(&user("0", "kimcoding", email), hash(), &budget()).await;
             assert!(matches!(refused, Err(Error::Malformed(_))), "{email}: {refused:?}");
         }
-        assert!(tables.items("users").is_empty());
+        assert!(tables.items("UsersTable").is_empty());
     }
 
     /// R76.
@@ -441,7 +487,7 @@ mod tests {
     async fn ending_the_sessions_of_nobody_creates_nobody() {
         let tables = Tables::new().await;
         users(&tables).end_sessions(&UserId::parse("9").unwrap(), 1, &budget()).await.unwrap();
-        assert!(tables.items("users").is_empty());
+        assert!(tables.items("UsersTable").is_empty());
     }
 
     /// F21: a corrupt user is a fault of ours, not an unknown user.
@@ -454,7 +500,7 @@ mod tests {
             json!({ "pk": { "S": "user#7" }, "v": { "N": "2" } }),
             json!({ "pk": { "S": "user#7" }, "v": { "S": "1" } }),
         ] {
-            tables.put("users", &item);
+            tables.put("UsersTable", &item);
             let error = users(&tables).find(&UserId::parse("7").unwrap(), &budget()).await.unwrap_err();
             assert!(matches!(error, Error::Corrupt(_)), "{error:?}");
             assert!(!format!("{error:?}").contains("secret@example.com"));

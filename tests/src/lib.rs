@@ -9,11 +9,13 @@
 )]
 
 mod calls;
+mod faults;
 mod gateway;
 mod people;
 mod tables;
 
 pub use calls::Calls;
+pub use faults::Fault;
 pub use gateway::{Event, Reply};
 pub use people::{add_kim, add_park};
 pub use tables::{Tables, settings};

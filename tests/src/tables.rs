@@ -1,60 +1,68 @@
 //! Both tables in an embedded DynamoDB, one for each test.
 
-use dynoxide::{Database, server};
-use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 
-/// A DynamoDB with our two tables, empty, on a port of its own. It ends with the runtime of the test.
+use dev::dynamodb::DynamoDb;
+use dev::template::Template;
+use serde_json::{Value, json};
+
+use crate::faults::{Fault, Faults};
+
+/// A DynamoDB with the tables of the template, empty, on a port of its own. It ends with the runtime of the test.
 pub struct Tables {
-    database: Database,
-    endpoint_url: String,
+    dynamodb: DynamoDb,
 }
 
 impl Tables {
     /// Starts one.
     pub async fn new() -> Self {
-        let database = Database::memory().unwrap();
-        for schema in [users(), sessions()] {
-            database.create_table(serde_json::from_value(schema).unwrap()).unwrap();
-        }
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint_url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(server::serve_with_shutdown(listener, database.clone(), std::future::pending()));
-        Self { database, endpoint_url }
+        let template = Template::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml")).unwrap();
+        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self { dynamodb: DynamoDb::start(&template, anywhere, None).await.unwrap() }
     }
 
     /// The settings under which a function finds these tables, but for `changes`.
     pub fn settings(&self, changes: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> + use<> {
-        let endpoint = ("AWS_ENDPOINT_URL_DYNAMODB", self.endpoint_url.as_str());
-        settings(&[changes, &[endpoint]].concat())
+        reaching(self.dynamodb.address(), changes)
+    }
+
+    /// The same, through a proxy that fails each operation as `faults` say, in order.
+    pub async fn failing(&self, faults: &[(&'static str, &[Fault])]) -> impl Fn(&str) -> Option<String> + use<> {
+        reaching(Faults::before(self.dynamodb.address(), faults).await, &[])
     }
 
     /// Every item of a table, in DynamoDB's JSON.
     #[must_use]
     pub fn items(&self, table: &str) -> Vec<Value> {
         let scan = serde_json::from_value(json!({ "TableName": table })).unwrap();
-        let found = serde_json::to_value(self.database.scan(scan).unwrap()).unwrap();
+        let found = serde_json::to_value(self.dynamodb.database().scan(scan).unwrap()).unwrap();
         found["Items"].as_array().unwrap().clone()
     }
 
     /// Puts an item, in DynamoDB's JSON, past all our code.
     pub fn put(&self, table: &str, item: &Value) {
         let put = serde_json::from_value(json!({ "TableName": table, "Item": item })).unwrap();
-        self.database.put_item(put).unwrap();
+        self.dynamodb.database().put_item(put).unwrap();
     }
 
     /// Deletes an item, past all our code.
     pub fn delete(&self, table: &str, key: &Value) {
         let delete = serde_json::from_value(json!({ "TableName": table, "Key": key })).unwrap();
-        self.database.delete_item(delete).unwrap();
+        self.dynamodb.database().delete_item(delete).unwrap();
     }
+}
+
+fn reaching(dynamodb: SocketAddr, changes: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> + use<> {
+    let endpoint = format!("http://{dynamodb}");
+    settings(&[changes, &[("AWS_ENDPOINT_URL_DYNAMODB", &endpoint)]].concat())
 }
 
 /// Settings that a function starts with, but for `changes`; its DynamoDB is a port where nobody listens.
 pub fn settings(changes: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> + use<> {
     let defaults = [
-        ("USERS_TABLE", "users"),
-        ("SESSIONS_TABLE", "sessions"),
+        ("USERS_TABLE", "UsersTable"),
+        ("SESSIONS_TABLE", "SessionsTable"),
         ("ACCESS_SECRET", "access-secret-for-tests-0123456789"),
         ("REFRESH_SECRET", "refresh-secret-for-tests-012345678"),
         ("COOKIE_DOMAIN", "localhost"),
@@ -64,31 +72,7 @@ pub fn settings(changes: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> + u
         ("AWS_SECRET_ACCESS_KEY", "test"),
         ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9"),
     ];
-    let settings: Vec<(String, String)> =
-        changes.iter().chain(&defaults).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let both = changes.iter().chain(&defaults);
+    let settings: Vec<_> = both.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     move |name| settings.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
-}
-
-fn users() -> Value {
-    json!({
-        "TableName": "users",
-        "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }],
-        "AttributeDefinitions": [{ "AttributeName": "pk", "AttributeType": "S" }],
-        "BillingMode": "PAY_PER_REQUEST",
-    })
-}
-
-fn sessions() -> Value {
-    json!({
-        "TableName": "sessions",
-        "KeySchema": [
-            { "AttributeName": "user_id", "KeyType": "HASH" },
-            { "AttributeName": "session_id", "KeyType": "RANGE" },
-        ],
-        "AttributeDefinitions": [
-            { "AttributeName": "user_id", "AttributeType": "S" },
-            { "AttributeName": "session_id", "AttributeType": "S" },
-        ],
-        "BillingMode": "PAY_PER_REQUEST",
-    })
 }

@@ -124,7 +124,7 @@ mod tests {
     use serde_json::{Value, json};
     use shared::config::Config;
     use shared::{http, store};
-    use testbed::{Calls, Event, Reply, Tables};
+    use testbed::{Calls, Event, Fault, Reply, Tables};
 
     use super::*;
 
@@ -164,9 +164,9 @@ mod tests {
 
     /// Changes a string, number or flag of an item in the users table.
     fn change(tables: &Tables, pk: &str, name: &str, value: Value) {
-        let mut item = tables.items("users").into_iter().find(|item| item["pk"]["S"] == pk).unwrap();
+        let mut item = tables.items("UsersTable").into_iter().find(|item| item["pk"]["S"] == pk).unwrap();
         item[name] = value;
-        tables.put("users", &item);
+        tables.put("UsersTable", &item);
     }
 
     #[tokio::test]
@@ -185,7 +185,7 @@ mod tests {
             refresh.ends_with(&format!("{attributes}; Max-Age=604800; Expires=Fri, 22 Jan 2027 08:00:00 GMT")),
             "{refresh}"
         );
-        assert_eq!(tables.items("sessions").len(), 1);
+        assert_eq!(tables.items("SessionsTable").len(), 1);
     }
 
     #[tokio::test]
@@ -198,7 +198,7 @@ mod tests {
             assert_eq!((reply.status, reply.cookies.len()), (302, 1), "{flag}");
             assert!(reply.cookies[0].ends_with("; Path=/; Secure; HttpOnly; SameSite=Strict; Domain=localhost"));
         }
-        assert!(tables.items("sessions").iter().all(|session| session["keep"] == json!({ "BOOL": false })));
+        assert!(tables.items("SessionsTable").iter().all(|session| session["keep"] == json!({ "BOOL": false })));
     }
 
     #[tokio::test]
@@ -233,7 +233,7 @@ mod tests {
             assert_eq!(refusal.header("content-type"), Some("text/plain; charset=utf-8"));
             assert!(refusal.cookies.is_empty());
         }
-        assert!(tables.items("sessions").is_empty());
+        assert!(tables.items("SessionsTable").is_empty());
     }
 
     /// R18: no name can be told from another by what it costs to refuse it.
@@ -277,7 +277,7 @@ mod tests {
     async fn the_record_says_who_signed_in_from_where_and_with_which_key() {
         let (tables, config) = with_kim().await;
         send(&config, Event::recorded("login").header("x-forwarded-for", "1.2.3.4")).await;
-        let session = tables.items("sessions").remove(0);
+        let session = tables.items("SessionsTable").remove(0);
         assert_eq!(session["source_ip"], json!({ "S": "203.0.113.7" }));
         assert!(session["user_agent"]["S"].as_str().unwrap().contains("Firefox"));
         assert_eq!(session["kid"]["S"], Signer::new(&config).refresh_kid());
@@ -292,10 +292,13 @@ mod tests {
         let again = Event::recorded("login").cookies([format!("refresh_jwt={refresh}"), "access_jwt=garbage".into()]);
         assert_eq!(send(&config, again).await.status, 302);
         let ended = |session: &&Value| session.get("ended_at").is_some();
-        assert_eq!((tables.items("sessions").len(), tables.items("sessions").iter().filter(ended).count()), (2, 1));
+        assert_eq!(
+            (tables.items("SessionsTable").len(), tables.items("SessionsTable").iter().filter(ended).count()),
+            (2, 1)
+        );
         let refused = Event::recorded("login-wrong").cookies([format!("refresh_jwt={refresh}")]);
         assert_eq!(send(&config, refused).await.status, 401);
-        assert_eq!(tables.items("sessions").iter().filter(ended).count(), 1, "who is refused ends nothing");
+        assert_eq!(tables.items("SessionsTable").iter().filter(ended).count(), 1, "who is refused ends nothing");
     }
 
     /// R83: what a browser would not keep is found out before a session is opened.
@@ -304,7 +307,7 @@ mod tests {
         let (tables, config) = with_kim().await;
         change(&tables, "user#0", "roles", json!({ "L": [{ "S": "r".repeat(3000) }] }));
         let failed = send(&config, Event::recorded("login")).await;
-        assert_eq!((failed.status, failed.cookies.len(), tables.items("sessions").len()), (500, 0, 0));
+        assert_eq!((failed.status, failed.cookies.len(), tables.items("SessionsTable").len()), (500, 0, 0));
     }
 
     #[tokio::test]
@@ -313,7 +316,7 @@ mod tests {
             let (tables, config) = with_kim().await;
             change(&tables, record, "password_version", json!({ "N": "2" }));
             assert_eq!(send(&config, form("kimcoding", "1234")).await.status, 401, "{record}");
-            assert!(tables.items("sessions").is_empty());
+            assert!(tables.items("SessionsTable").is_empty());
         }
     }
 
@@ -353,7 +356,7 @@ mod tests {
         }
         assert_eq!(send(&config, Event::recorded("login-malformed")).await.status, 400);
         assert_eq!(send(&config, form("kimcoding", &"p".repeat(4097))).await.status, 400);
-        assert!(tables.items("sessions").is_empty());
+        assert!(tables.items("SessionsTable").is_empty());
     }
 
     #[tokio::test]
@@ -361,7 +364,7 @@ mod tests {
         let (tables, config) = with_kim().await;
         let refused = send(&config, Event::recorded("login").method("GET")).await;
         assert_eq!((refused.status, refused.header("allow")), (405, Some("POST")));
-        assert!(tables.items("sessions").is_empty());
+        assert!(tables.items("SessionsTable").is_empty());
     }
 
     /// R29.
@@ -372,7 +375,7 @@ mod tests {
         assert_eq!(send(&config, foreign).await.status, 403);
         let as_text = Event::recorded("login").header("content-type", "text/plain");
         assert_eq!(send(&config, as_text).await.status, 415);
-        assert!(tables.items("sessions").is_empty());
+        assert!(tables.items("SessionsTable").is_empty());
     }
 
     /// R61.
@@ -380,7 +383,7 @@ mod tests {
     async fn no_token_is_stored() {
         let (tables, config) = with_kim().await;
         let reply = send(&config, Event::recorded("login")).await;
-        let stored = [tables.items("users"), tables.items("sessions")].concat();
+        let stored = [tables.items("UsersTable"), tables.items("SessionsTable")].concat();
         let stored = Value::from(stored).to_string();
         for name in ["access_jwt", "refresh_jwt"] {
             for part in reply.cookie(name).unwrap().split('.') {
@@ -390,14 +393,48 @@ mod tests {
         assert!(!stored.contains("1234\""), "nor a password");
     }
 
-    /// F02, F16: an outage is no refusal.
+    /// F02, F16: an outage is no refusal. Nothing is hashed for it, and no cookie is set.
     #[tokio::test]
     async fn a_store_that_does_not_answer_is_503_in_time_and_sets_no_cookie() {
-        let config = Config::from_lookup(testbed::settings(&[])).unwrap();
-        let started = Instant::now();
-        let outage = send(&config, Event::recorded("login")).await;
-        assert_eq!((outage.status, outage.header("retry-after"), outage.cookies.len()), (503, Some("1"), 0));
-        assert!(started.elapsed() < Duration::from_secs(3));
+        let (tables, _) = with_kim().await;
+        let throttled = Fault::Refuse(400, "ThrottlingException");
+        for (operation, fault, hashes) in [
+            ("GetItem", Fault::Stall, 0),
+            ("GetItem", throttled, 0),
+            ("PutItem", Fault::Stall, 1),
+            ("PutItem", throttled, 1),
+        ] {
+            let config = Config::from_lookup(tables.failing(&[(operation, &[fault; 9])]).await).unwrap();
+            let login = login(&config, store::connect(&config));
+            let started = Instant::now();
+            let mut service = http::service(&config.allowed_origins, |request| login.handle(request, NOW));
+            let outage = Event::recorded("login").send(&mut service).await;
+            assert_eq!((outage.status, outage.header("retry-after"), outage.cookies.len()), (503, Some("1"), 0));
+            assert!(started.elapsed() < Duration::from_secs(3), "{operation} {fault:?}");
+            assert_eq!(login.hasher.evaluations(), hashes, "{operation} {fault:?}");
+        }
+        assert!(tables.items("SessionsTable").is_empty());
+    }
+
+    /// R28: where the session of before cannot be ended it lives on, and nobody is signed in over it.
+    #[tokio::test]
+    async fn an_outage_while_the_session_of_before_is_ended_leaves_the_browser_as_it_was() {
+        let (tables, config) = with_kim().await;
+        let first = send(&config, Event::recorded("login")).await;
+        let again = Event::recorded("login").cookies([format!("refresh_jwt={}", first.cookie("refresh_jwt").unwrap())]);
+        let config = Config::from_lookup(tables.failing(&[("UpdateItem", &[Fault::Stall; 9])]).await).unwrap();
+        let outage = send(&config, again).await;
+        assert_eq!((outage.status, outage.cookies.len()), (503, 0));
+        assert!(tables.items("SessionsTable").iter().all(|session| session.get("ended_at").is_none()));
+    }
+
+    /// F08.
+    #[tokio::test]
+    async fn a_login_whose_acknowledgement_was_lost_signs_in_once() {
+        let (tables, _) = with_kim().await;
+        let config = Config::from_lookup(tables.failing(&[("PutItem", &[Fault::LoseReply])]).await).unwrap();
+        assert_eq!(send(&config, Event::recorded("login")).await.status, 302);
+        assert_eq!(tables.items("SessionsTable").len(), 1);
     }
 
     /// F19.

@@ -75,7 +75,7 @@ mod tests {
     use shared::store::{self, Budget};
     use shared::tokens::Signer;
     use shared::users::User;
-    use testbed::{Calls, Event, Reply, Tables};
+    use testbed::{Calls, Event, Fault, Reply, Tables};
 
     use super::*;
 
@@ -116,11 +116,11 @@ mod tests {
         }
 
         fn ended(&self) -> usize {
-            self.tables.items("sessions").iter().filter(|session| session.get("ended_at").is_some()).count()
+            self.tables.items("SessionsTable").iter().filter(|session| session.get("ended_at").is_some()).count()
         }
 
         fn epoch(&self, pk: &str) -> String {
-            let user = self.tables.items("users").into_iter().find(|item| item["pk"]["S"] == pk).unwrap();
+            let user = self.tables.items("UsersTable").into_iter().find(|item| item["pk"]["S"] == pk).unwrap();
             user["session_epoch"]["N"].as_str().unwrap().to_owned()
         }
     }
@@ -253,9 +253,9 @@ mod tests {
     async fn a_session_that_cannot_be_read_can_still_be_ended() {
         let world = World::new().await;
         let (access, _) = world.sign_in(&world.kim).await;
-        let mut item = world.tables.items("sessions").remove(0);
+        let mut item = world.tables.items("SessionsTable").remove(0);
         item["v"] = json!({ "N": "2" });
-        world.tables.put("sessions", &item);
+        world.tables.put("SessionsTable", &item);
         assert!(signed_out(&world.send(with(&[("access_jwt", &access)])).await));
         assert_eq!(world.ended(), 1);
         let everywhere = world.send(with(&[("access_jwt", &access)]).query("everywhere=true")).await;
@@ -314,10 +314,10 @@ mod tests {
     async fn a_token_for_a_session_that_is_not_there_creates_none() {
         let world = World::new().await;
         let (access, _) = world.sign_in(&world.kim).await;
-        let item = world.tables.items("sessions").remove(0);
-        world.tables.delete("sessions", &json!({ "user_id": item["user_id"], "session_id": item["session_id"] }));
+        let item = world.tables.items("SessionsTable").remove(0);
+        world.tables.delete("SessionsTable", &json!({ "user_id": item["user_id"], "session_id": item["session_id"] }));
         assert!(signed_out(&world.send(with(&[("access_jwt", &access)]).query("everywhere=true")).await));
-        assert!(world.tables.items("sessions").is_empty());
+        assert!(world.tables.items("SessionsTable").is_empty());
         assert_eq!(world.epoch("user#0"), "1");
     }
 
@@ -326,10 +326,31 @@ mod tests {
     async fn a_store_that_does_not_answer_is_503_and_leaves_the_cookies_alone() {
         let world = World::new().await;
         let (access, _) = world.sign_in(&world.kim).await;
-        let without_store = Config::from_lookup(testbed::settings(&[])).unwrap();
-        let started = Instant::now();
-        let outage = send(&without_store, with(&[("access_jwt", &access)]), NOW).await;
-        assert_eq!((outage.status, outage.header("retry-after"), outage.cookies.len()), (503, Some("1"), 0));
-        assert!(started.elapsed() < Duration::from_secs(3));
+        let event = with(&[("access_jwt", &access)]);
+        for fault in [Fault::Stall, Fault::Refuse(400, "ThrottlingException")] {
+            let failing = world.tables.failing(&[("UpdateItem", &[fault; 9])]).await;
+            let started = Instant::now();
+            let outage = send(&Config::from_lookup(failing).unwrap(), event.clone(), NOW).await;
+            assert_eq!((outage.status, outage.header("retry-after"), outage.cookies.len()), (503, Some("1"), 0));
+            assert!(started.elapsed() < Duration::from_secs(3), "{fault:?}");
+        }
+        assert_eq!(world.ended(), 0);
+        assert!(signed_out(&world.send(event).await));
+        assert_eq!(world.ended(), 1);
+    }
+
+    /// F06: the first call got through, the second did not; the next try does what is left.
+    #[tokio::test]
+    async fn everywhere_can_be_finished_after_an_outage_half_way() {
+        let world = World::new().await;
+        let (access, _) = world.sign_in(&world.kim).await;
+        let event = with(&[("access_jwt", &access)]).query("everywhere=true");
+        let refused = Fault::Refuse(400, "ThrottlingException");
+        let faults = [Fault::LoseReply, refused, refused, refused, refused];
+        let failing = Config::from_lookup(world.tables.failing(&[("UpdateItem", &faults)]).await).unwrap();
+        assert_eq!(send(&failing, event.clone(), NOW).await.status, 503);
+        assert_eq!((world.ended(), world.epoch("user#0").as_str()), (1, "1"));
+        assert!(signed_out(&world.send(event).await));
+        assert_eq!(world.epoch("user#0"), "2");
     }
 }

@@ -1,0 +1,90 @@
+//! A DynamoDB that fails as a network and a service fail: a proxy in front of the tables.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpListener;
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is refused with this status and this error code, and never reaches the table.
+    Refuse(u16, &'static str),
+    /// It reaches the table, and the reply is lost.
+    LoseReply,
+    /// It is never answered.
+    Stall,
+}
+
+/// The proxy. Each operation meets its faults in order, and then none.
+#[derive(Clone)]
+pub(crate) struct Faults {
+    ahead: Arc<Mutex<HashMap<&'static str, Vec<Fault>>>>,
+    table: SocketAddr,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl Faults {
+    /// Puts a proxy in front of the DynamoDB at `table`, with these faults for each operation, and says where it is.
+    pub(crate) async fn before(table: SocketAddr, faults: &[(&'static str, &[Fault])]) -> SocketAddr {
+        let mut ahead: HashMap<_, Vec<_>> = HashMap::new();
+        for (operation, faults) in faults {
+            ahead.entry(*operation).or_default().extend(faults.iter().rev());
+        }
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let proxy = Self { ahead: Arc::new(Mutex::new(ahead)), table, client };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let proxy = proxy.clone();
+                tokio::spawn(async move {
+                    let service = service_fn(|request| proxy.answer(request));
+                    let server = hyper::server::conn::http1::Builder::new();
+                    server.serve_connection(TokioIo::new(stream), service).await.ok();
+                });
+            }
+        });
+        address
+    }
+
+    /// An error here closes the connection without a reply.
+    async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+        let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+        let operation = target.rsplit('.').next().unwrap_or_default();
+        let fault = self.ahead.lock().unwrap().get_mut(operation).and_then(Vec::pop);
+        match fault {
+            None => self.forward(request).await,
+            Some(Fault::Refuse(status, code)) => {
+                let body =
+                    format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"as the test wants"}}"#);
+                let response = Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
+                response.body(Full::from(body)).map_err(io::Error::other)
+            }
+            Some(Fault::LoseReply) => {
+                self.forward(request).await?;
+                Err(io::ErrorKind::ConnectionReset.into())
+            }
+            Some(Fault::Stall) => std::future::pending().await,
+        }
+    }
+
+    async fn forward(&self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+        let (mut parts, body) = request.into_parts();
+        parts.uri = format!("http://{}/", self.table).parse().map_err(io::Error::other)?;
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let answer =
+            self.client.request(Request::from_parts(parts, Full::from(body))).await.map_err(io::Error::other)?;
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        Ok(Response::from_parts(parts, Full::from(body)))
+    }
+}
