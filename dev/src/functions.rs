@@ -177,6 +177,8 @@ async fn print_lines(output: impl AsyncRead + Unpin, are_ready: Arc<AtomicBool>)
                     say(&time, &text);
                 }
             }
+            // What the tool itself says about starting and stopping.
+            _ if line.trim_start().starts_with("INFO ") => {}
             _ => eprintln!("{line}"),
         }
     }
@@ -191,10 +193,12 @@ fn readable(fields: &Value) -> Option<(String, String)> {
     match text("level") {
         "WARN" if text("message").starts_with("AWS_LAMBDA_MAX_CONCURRENCY") => None,
         "INFO" if is_request => {
-            Some((time.to_owned(), format!("{} {} ({} ms)", fields["status"], text("route"), fields["milliseconds"])))
+            let (status, method, function, took) =
+                (&fields["status"], text("method"), text("function"), &fields["milliseconds"]);
+            Some((time.to_owned(), format!("{status} {method} {function} ({took} ms)")))
         }
         level => {
-            let known = ["timestamp", "level", "message", "target", "request_id"];
+            let known = ["timestamp", "level", "message", "target", "request_id", "span"];
             let more = fields.as_object().into_iter().flatten().filter(|(name, _)| !known.contains(&name.as_str()));
             let more: Vec<_> = more.map(|(name, value)| format!("{name}={value}")).collect();
             Some((time.to_owned(), format!("{level} {} {}", text("message"), more.join(" "))))

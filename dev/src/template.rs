@@ -138,3 +138,108 @@ fn table(name: &str, properties: &Value) -> Table {
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn root() -> &'static Path {
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    }
+
+    fn template() -> Template {
+        Template::read(&root().join("template.yaml")).unwrap()
+    }
+
+    #[test]
+    fn the_routes_of_the_template_are_those_that_cargo_lambda_serves() {
+        let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = manifest.parse().unwrap();
+        let router = manifest["workspace"]["metadata"]["lambda"]["watch"]["router"].as_array().unwrap();
+        let mut routes: Vec<_> = router
+            .iter()
+            .flat_map(|entry| {
+                let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
+                let methods = entry["methods"].as_array().unwrap().iter();
+                methods.map(move |method| Route {
+                    path: text(&entry["path"]),
+                    method: text(method),
+                    function: text(&entry["function"]),
+                })
+            })
+            .collect();
+        routes.sort();
+        assert_eq!(routes, template().routes());
+        assert!(routes.len() >= 4);
+    }
+
+    /// R90: every method is named.
+    #[test]
+    fn no_route_takes_any_method() {
+        assert!(template().routes().iter().all(|route| !["ANY", "", "*", "$DEFAULT"].contains(&route.method.as_str())));
+    }
+
+    #[test]
+    fn the_tables_have_the_keys_that_the_stores_use() {
+        let keys = |table: &Table| {
+            table.create["KeySchema"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|key| text(&key["AttributeName"]))
+                .collect::<Vec<_>>()
+        };
+        let tables = template().tables();
+        let named = |name| tables.iter().find(|table| table.name == name).unwrap();
+        assert_eq!(keys(named("UsersTable")), ["pk"]);
+        assert_eq!(keys(named("SessionsTable")), ["user_id", "session_id"]);
+        assert_eq!(named("UsersTable").time_to_live, None);
+        let time_to_live = named("SessionsTable").time_to_live.as_ref().unwrap();
+        assert_eq!(time_to_live["TimeToLiveSpecification"]["AttributeName"], "ttl");
+        let variables: BTreeSet<_> = template().table_variables().into_iter().collect();
+        let expected = [("SESSIONS_TABLE", "SessionsTable"), ("USERS_TABLE", "UsersTable")];
+        assert_eq!(variables, expected.map(|(name, table)| (name.to_owned(), table.to_owned())).into());
+    }
+
+    /// R96: each function has exactly the actions that it uses, on exactly the tables on which it uses them.
+    #[test]
+    fn a_function_may_do_what_it_does_and_nothing_else() {
+        let template = template();
+        let mut granted = BTreeSet::new();
+        for (function, properties) in template.resources("AWS::Serverless::Function") {
+            let policies = properties["Policies"].as_array().unwrap();
+            for statement in policies.iter().flat_map(|policy| policy["Statement"].as_array().unwrap()) {
+                let (action, table) = (text(&statement["Action"]), text(&statement["Resource"]));
+                assert_eq!(statement["Effect"], "Allow");
+                let only = statement["Condition"].pointer("/ForAllValues:StringLike/dynamodb:LeadingKeys/0").map(text);
+                granted.insert([function.to_owned(), action, table, only.unwrap_or_default()]);
+            }
+        }
+        let expected = [
+            ["LoginFunction", "dynamodb:GetItem", "UsersTable.Arn", ""],
+            ["LoginFunction", "dynamodb:PutItem", "SessionsTable.Arn", ""],
+            ["LoginFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", ""],
+            ["LogoutFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", ""],
+            ["LogoutFunction", "dynamodb:UpdateItem", "UsersTable.Arn", "user#*"],
+            ["UserinfoFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", ""],
+            ["UserinfoFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*"],
+        ];
+        assert_eq!(granted, expected.map(|row| row.map(str::to_owned)).into());
+    }
+
+    #[test]
+    fn a_preflight_is_told_the_methods_of_the_routes() {
+        let cors = template().cors();
+        let allowed: BTreeSet<_> = cors.methods.split(',').map(str::to_owned).collect();
+        assert_eq!(allowed, template().routes().into_iter().map(|route| route.method).collect());
+        assert!(cors.headers.contains("content-type") && cors.headers.contains("authorization") && cors.max_age > 0);
+    }
+
+    #[test]
+    fn a_template_that_is_none_is_an_error_with_its_name() {
+        let error = Template::read(Path::new("no-such-template.yaml")).unwrap_err();
+        assert!(error.to_string().contains("no-such-template.yaml"), "{error}");
+    }
+}
