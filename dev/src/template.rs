@@ -158,7 +158,7 @@ mod tests {
         let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
         let manifest: toml::Table = manifest.parse().unwrap();
         let router = manifest["workspace"]["metadata"]["lambda"]["watch"]["router"].as_array().unwrap();
-        let mut routes: Vec<_> = router
+        let mut served: Vec<_> = router
             .iter()
             .flat_map(|entry| {
                 let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
@@ -170,9 +170,9 @@ mod tests {
                 })
             })
             .collect();
-        routes.sort();
-        assert_eq!(routes, template().routes());
-        assert!(routes.len() >= 4);
+        served.sort();
+        assert_eq!(served, template().routes());
+        assert!(served.len() >= 4);
     }
 
     /// R90: every method is named.

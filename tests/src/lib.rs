@@ -9,6 +9,8 @@
 )]
 
 mod calls;
+#[cfg(feature = "watch")]
+pub mod contract;
 mod faults;
 mod gateway;
 mod people;
