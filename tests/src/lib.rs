@@ -13,6 +13,8 @@ mod calls;
 pub mod contract;
 mod faults;
 mod gateway;
+#[cfg(feature = "watch")]
+pub mod local_stack;
 mod people;
 mod tables;
 

@@ -1,0 +1,69 @@
+//! The local stack as a developer starts it: `cargo dev`.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use dev::processes::Process;
+use shared::config::Config;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+
+use crate::contract::Stack;
+
+/// What a test may change about it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options<'a> {
+    /// Whether the cookies are host-only.
+    pub host_only: bool,
+    /// Which origin may post, other than the default.
+    pub allowed_origin: Option<&'a str>,
+}
+
+const SECRETS: [(&str, &str); 2] = [
+    ("ACCESS_SECRET", "access-secret-of-the-local-stack-012"),
+    ("REFRESH_SECRET", "refresh-secret-of-the-local-stack-01"),
+];
+
+/// Starts it on a free port and waits until it says that it is ready. It stops when the process is dropped.
+pub async fn start(options: Options<'_>) -> (Process, Stack) {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let port = free_port();
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(root)
+        .args(["dev", "--port", &port.to_string()])
+        .args(options.host_only.then_some("--host-only"))
+        .envs(SECRETS)
+        .envs(options.allowed_origin.map(|origin| ("ALLOWED_ORIGINS", origin)))
+        .env_remove("COOKIE_DOMAIN")
+        .stdout(Stdio::piped());
+    let mut process = Process::start("cargo dev", &mut cargo).unwrap();
+    let mut lines = BufReader::new(process.child().stdout.take().unwrap()).lines();
+    let ready = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            eprintln!("{line}");
+            if line.starts_with("Ready after") {
+                return;
+            }
+        }
+        panic!("cargo dev ended before it was ready");
+    };
+    tokio::time::timeout(Duration::from_mins(15), ready).await.unwrap();
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    let domain = [("COOKIE_DOMAIN", if options.host_only { "" } else { "localhost" })];
+    let stack = Stack {
+        url: format!("https://localhost:{port}"),
+        certificate: std::fs::read(root.join("target/dev/localhost.pem")).unwrap(),
+        config: Config::from_lookup(crate::settings(&[&SECRETS[..], &domain].concat())).unwrap(),
+        serves_head: true,
+    };
+    (process, stack)
+}
+
+/// A port on the loopback that nobody uses now.
+#[must_use]
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}

@@ -1,0 +1,145 @@
+//! The old front end in a real browser: a page on another port of localhost signs in, reads the user and signs out.
+#![expect(clippy::unwrap_used, reason = "a panic is a failure")]
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use dev::certificate::Certificate;
+use dev::processes::Process;
+use fantoccini::{Client, ClientBuilder};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use testbed::local_stack::{self, Options, free_port};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::Command;
+
+/// What the front end of the old server does, in one function: send as JSON, with credentials, and report what came back.
+const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>Front end</title><script>
+async function ask(method, url, body) {
+  const headers = body ? { "content-type": "application/json" } : {};
+  const answer = await fetch(url, { method, headers, body: body && JSON.stringify(body), credentials: "include" });
+  const text = await answer.text();
+  return { status: answer.status, path: new URL(answer.url).pathname, text };
+}
+</script>"#;
+
+const FLAGS: [&str; 9] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=800,600",
+];
+
+#[tokio::test]
+async fn the_old_front_end_signs_in_and_out_in_a_real_browser() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let page_at = free_port();
+    let page = format!("https://localhost:{page_at}");
+    let options = Options { allowed_origin: Some(&page), ..Options::default() };
+    let (_stack_process, stack) = local_stack::start(options).await;
+    serve_page(page_at, &Certificate::in_folder(&root.join("target/dev")).unwrap()).await;
+    let (_driver, browser, _profile) = browser(root).await;
+
+    browser.goto(&page).await.unwrap();
+    // Older than ours, so a browser sends them first: only a gateway that keeps the whole header finds ours.
+    browser
+        .execute("document.cookie = 'theme=dark; path=/'; document.cookie = '_ga=GA1.1.1; path=/';", vec![])
+        .await
+        .unwrap();
+
+    let who = || ask(&browser, "GET", format!("{}/userinfo", stack.url), Value::Null);
+    assert_eq!(who().await["status"], 401);
+
+    let form = json!({ "loginInfo": { "userId": "kimcoding", "password": "1234" }, "checkedKeepLogin": true });
+    let login = ask(&browser, "POST", format!("{}/login", stack.url), form.clone()).await;
+    assert_eq!((&login["status"], &login["path"]), (&json!(200), &json!("/userinfo")), "the redirect was followed");
+    assert!(login["text"].as_str().unwrap().contains("김코딩"), "{login}");
+    assert_eq!(cookie_names(&browser).await, ["_ga", "access_jwt", "refresh_jwt", "theme"]);
+    let seen = browser.execute("return document.cookie", vec![]).await.unwrap();
+    assert!(!seen.as_str().unwrap().contains("jwt"), "no script sees our cookies: {seen}");
+
+    assert_eq!(who().await["status"], 200);
+    browser.delete_cookie("access_jwt").await.unwrap();
+    assert_eq!(who().await["status"], 200, "the last of three cookies arrived");
+    assert_eq!(cookie_names(&browser).await, ["_ga", "access_jwt", "refresh_jwt", "theme"], "renewed");
+
+    let logout = ask(&browser, "POST", format!("{}/logout", stack.url), Value::Null).await;
+    assert_eq!(logout["status"], 205);
+    assert_eq!(cookie_names(&browser).await, ["_ga", "theme"]);
+    assert_eq!(who().await["status"], 401);
+
+    let wrong = json!({ "loginInfo": { "userId": "kimcoding", "password": "4321" } });
+    let refused = ask(&browser, "POST", format!("{}/login", stack.url), wrong).await;
+    assert_eq!((&refused["status"], &refused["text"]), (&json!(401), &json!("Not Authorized")));
+
+    let without_keep = json!({ "loginInfo": form["loginInfo"], "checkedKeepLogin": false });
+    assert_eq!(ask(&browser, "POST", format!("{}/login", stack.url), without_keep).await["status"], 200);
+    assert_eq!(cookie_names(&browser).await, ["_ga", "access_jwt", "theme"]);
+    browser.close().await.unwrap();
+}
+
+/// Lets the page ask, and waits for what it reports.
+async fn ask(browser: &Client, method: &str, url: String, body: Value) -> Value {
+    let script =
+        "const [method, url, body, done] = arguments; ask(method, url, body).then(done, e => done(String(e)));";
+    browser.execute_async(script, vec![json!(method), json!(url), body]).await.unwrap()
+}
+
+async fn cookie_names(browser: &Client) -> Vec<String> {
+    let cookies = browser.get_all_cookies().await.unwrap();
+    let mut names: Vec<_> = cookies.iter().map(|cookie| cookie.name().to_owned()).collect();
+    names.sort();
+    names
+}
+
+/// A driver, a browser with a new profile, and the folder of the profile.
+async fn browser(root: &Path) -> (Process, Client, tempfile::TempDir) {
+    let port = free_port();
+    let profile = tempfile::tempdir_in(root.join("target").canonicalize().unwrap()).unwrap();
+    let mut driver = Command::new("chromedriver");
+    driver.arg(format!("--port={port}")).stdout(Stdio::null());
+    let driver = Process::start("chromedriver", &mut driver).unwrap();
+    let folder = format!("--user-data-dir={}", profile.path().display());
+    let flags: Vec<_> = FLAGS.into_iter().chain([folder.as_str()]).collect();
+    let capabilities = json!({ "acceptInsecureCerts": true, "goog:chromeOptions": { "args": flags } });
+    let mut builder = ClientBuilder::new(HttpConnector::new());
+    builder.capabilities(capabilities.as_object().unwrap().clone());
+    let url = format!("http://127.0.0.1:{port}");
+    for _ in 0..100 {
+        if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+            return (driver, builder.connect(&url).await.unwrap(), profile);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("chromedriver does not answer within ten seconds");
+}
+
+async fn serve_page(port: u16, certificate: &Certificate) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let tls = certificate.acceptor().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let tls = tls.clone();
+            tokio::spawn(async move {
+                let Ok(stream) = tls.accept(stream).await else { return };
+                let service = service_fn(|_: Request<Incoming>| async {
+                    let page = Response::builder().header("content-type", "text/html; charset=utf-8");
+                    Ok::<_, Infallible>(page.body(Full::new(Bytes::from_static(PAGE.as_bytes()))).unwrap())
+                });
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+            });
+        }
+    });
+}
