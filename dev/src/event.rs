@@ -16,13 +16,24 @@ use crate::people::KIM;
 /// # Errors
 /// Where there is no such event, or the local stack does not run there.
 pub async fn live(root: &Path, name: &str, url: &str, certificate: &Path) -> Result<String> {
-    let file = root.join("events").join(name).with_extension("json");
-    let event = fs::read_to_string(&file).with_context(|| format!("there is no event {}", file.display()))?;
+    let folder = root.join("events");
+    let Ok(event) = fs::read_to_string(folder.join(name).with_extension("json")) else {
+        bail!("there is no event `{name}`, but there are: {}", names(&folder)?.join(", "));
+    };
     let mut event: Value = serde_json::from_str(&event)?;
     if event.get("cookies").is_some() {
         event["cookies"] = json!(cookies(url, certificate).await?);
     }
     Ok(serde_json::to_string_pretty(&event)?)
+}
+
+/// The names of the events that there are.
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let files = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let paths = files.filter_map(|file| Some(file.ok()?.path()));
+    let mut names: Vec<_> = paths.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect();
+    names.sort();
+    Ok(names)
 }
 
 /// The cookies of a login, each `name=value`.

@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -17,15 +18,18 @@ use dev::{event, people};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Runs Latchkey on this machine: the real functions over an embedded DynamoDB, at <https://localhost:4000>.
+/// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "cargo dev", bin_name = "cargo dev", after_help = EXAMPLES)]
+#[command(name = "cargo dev", bin_name = "cargo dev", about = ABOUT, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
     #[command(flatten)]
     stack: Stack,
 }
+
+const ABOUT: &str =
+    "Runs Latchkey on this machine: the real functions over an embedded DynamoDB, at https://localhost:4000";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,7 +59,7 @@ struct Stack {
     /// The port of the gateway.
     #[arg(long, default_value_t = 4000)]
     port: u16,
-    /// Without TLS. Browsers take our cookies from <http://localhost> all the same, but from no other plain host.
+    /// Without TLS: `http://localhost` is the only plain address from which a browser takes our cookies.
     #[arg(long)]
     http: bool,
     /// Keep the data in this file; without it they are in memory, and gone at the end.
@@ -70,8 +74,17 @@ struct Stack {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let cli = Cli::parse();
+async fn main() -> ExitCode {
+    match run_until_stopped(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run_until_stopped(cli: Cli) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         outcome = run(cli) => outcome,
@@ -95,11 +108,11 @@ async fn run(cli: Cli) -> Result<()> {
 impl Stack {
     async fn run(self, root: &Path) -> Result<()> {
         let started = Instant::now();
-        println!("Latchkey, on this machine. Ctrl-C stops it.\n");
         let gateway_at = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let Ok(listener) = TcpListener::bind(gateway_at).await else {
             bail!("port {} is in use: choose another with --port, or stop what listens there", self.port);
         };
+        println!("Latchkey, on this machine. Ctrl-C stops it.\n");
         let template = Template::read(&root.join("template.yaml"))?;
         let target = root.join("target");
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -93,7 +93,8 @@ fn dotenv(path: &Path) -> Result<Vec<(String, String)>> {
         return Ok(Vec::new());
     }
     let lines = dotenvy::from_path_iter(path).with_context(|| format!("cannot read {}", path.display()))?;
-    lines.collect::<Result<_, _>>().with_context(|| format!("{} has a line that is not NAME=value", path.display()))
+    // The parser would quote the line, and on it may stand a secret.
+    lines.collect::<Result<_, _>>().map_err(|_| anyhow!("{} has a line that is not NAME=value", path.display()))
 }
 
 /// 32 random bytes, as text.
