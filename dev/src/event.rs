@@ -37,7 +37,7 @@ fn names(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// The cookies of a login, each `name=value`.
-async fn cookies(url: &str, certificate: &Path) -> Result<Vec<String>> {
+pub(crate) async fn cookies(url: &str, certificate: &Path) -> Result<Vec<String>> {
     let mut client = reqwest::Client::builder().redirect(Policy::none()).no_proxy();
     if let Ok(pem) = fs::read(certificate) {
         client = client.add_root_certificate(Certificate::from_pem(&pem)?);

@@ -12,3 +12,4 @@ pub mod people;
 pub mod processes;
 pub mod settings;
 pub mod template;
+pub mod token;

@@ -1,6 +1,7 @@
 //! `cargo dev`: the local stack in one command.
 #![expect(clippy::print_stdout, reason = "it talks to a person at a terminal")]
 
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ use dev::functions::{self, Functions, say};
 use dev::gateway::Gateway;
 use dev::settings::{Cookies, Settings};
 use dev::template::Template;
-use dev::{event, people};
+use dev::{event, people, token};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -38,6 +39,8 @@ Examples:
   cargo dev --http --port 8080       without TLS, at http://localhost:8080
   cargo dev --host-only              with the `__Host-` cookies of a stack without a domain
   cargo dev event userinfo           an event with cookies that are good now (the stack must be running)
+  cargo dev token                    the two tokens of a login, taken apart (the stack must be running)
+  cargo dev token eyJ...             that token, taken apart; `cargo dev token -` reads it from standard input
 
 Secrets and other settings are read from the environment and from `.env`; see `.env.example`.
 Ctrl-C stops everything that was started.";
@@ -48,6 +51,14 @@ enum Command {
     Event {
         /// Its name: `userinfo`, `logout`, …
         name: String,
+        /// Where the stack runs.
+        #[arg(long, default_value = "https://localhost:4000")]
+        url: String,
+    },
+    /// Takes apart the two tokens of somebody who has just signed in to the running stack, or a token of yours.
+    Token {
+        /// A token of yours; `-` reads it from standard input, which leaves no trace in the shell's history.
+        token: Option<String>,
         /// Where the stack runs.
         #[arg(long, default_value = "https://localhost:4000")]
         url: String,
@@ -85,6 +96,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run_until_stopped(cli: Cli) -> Result<()> {
+    if let Some(Command::Token { token: Some(text), .. }) = &cli.command {
+        // Before Ctrl-C is ours: it has to end the wait for standard input.
+        let text = if text == "-" { token::read(io::stdin())? } else { token::given(text)? };
+        return print(&text);
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         outcome = run(cli) => outcome,
@@ -95,13 +111,20 @@ async fn run_until_stopped(cli: Cli) -> Result<()> {
 
 async fn run(cli: Cli) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace is gone")?;
-    match cli.command {
-        None => cli.stack.run(root).await,
-        Some(Command::Event { name, url }) => {
-            let certificate = root.join("target/dev/localhost.pem");
-            println!("{}", event::live(root, &name, &url, &certificate).await?);
-            Ok(())
-        }
+    let certificate = root.join("target/dev/localhost.pem");
+    let text = match cli.command {
+        None => return cli.stack.run(root).await,
+        Some(Command::Event { name, url }) => event::live(root, &name, &url, &certificate).await?,
+        Some(Command::Token { url, .. }) => token::live(&url, &certificate).await?,
+    };
+    print(&text)
+}
+
+/// Prints what was asked for. Who has read enough of it, such as `head`, may hang up.
+fn print(text: &str) -> Result<()> {
+    match writeln!(io::stdout(), "{}", text.trim_end()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot print"),
+        _ => Ok(()),
     }
 }
 
