@@ -156,7 +156,8 @@ impl Stack {
         let functions_at = free_address().await?;
         let mut functions = Functions::start(&cargo_lambda, root, functions_at, &settings, self.release)?;
         functions.ready(functions_at, &template.routes()).await?;
-        say("functions", &format!("{} answer", template.functions().join(", ")));
+        let (names, ip, port) = (template.functions().join(", "), functions_at.ip(), functions_at.port());
+        say("functions", &format!("{names} answer, also to `cargo lambda invoke -A {ip} -P {port}`"));
 
         let certificate = (!self.http).then(|| Certificate::in_folder(&target.join("dev"))).transpose()?;
         let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
