@@ -20,7 +20,8 @@ const VALIDITY: Duration = Duration::days(365);
 pub struct Certificate {
     /// The certificate; what `curl --cacert` wants.
     pub certificate: PathBuf,
-    key: PathBuf,
+    /// Its key; what a server wants besides.
+    pub key: PathBuf,
 }
 
 impl Certificate {

@@ -16,10 +16,14 @@ mod gateway;
 #[cfg(feature = "watch")]
 pub mod local_stack;
 mod people;
+#[cfg(feature = "sam-local")]
+mod sam_local;
 mod tables;
 
 pub use calls::Calls;
 pub use faults::Fault;
 pub use gateway::{Event, Reply};
 pub use people::{add_kim, add_park};
+#[cfg(feature = "sam-local")]
+pub use sam_local::SamLocal;
 pub use tables::{Tables, settings};
