@@ -23,6 +23,7 @@ use shared::config::Config;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
+use crate::contract::Stack;
 use crate::tables::settings;
 
 /// The variables that the functions get. SAM hands on those that the template declares, and drops others without a word.
@@ -37,7 +38,8 @@ const VARIABLES: [&str; 7] = [
 ];
 
 /// Arguments that every command of SAM's takes. The architecture is this machine's.
-const STACK: [&str; 4] = ["--parameter-overrides", "Architecture=x86_64", "--region", "eu-west-1"];
+const STACK: [&str; 5] =
+    ["--parameter-overrides", "Architecture=x86_64", "AllowedOrigins=https://localhost:3000", "--region", "eu-west-1"];
 
 /// The running service, with the two demonstration users.
 pub struct SamLocal {
@@ -46,9 +48,8 @@ pub struct SamLocal {
     _containers: Containers,
     _engine: Engine,
     _dynamodb: DynamoDb,
-    config: Config,
-    certificate: reqwest::Certificate,
-    url: String,
+    /// What the contract is checked against.
+    pub stack: Stack,
 }
 
 impl SamLocal {
@@ -86,28 +87,12 @@ impl SamLocal {
         let address = free_address().await;
         let log = folder.join("start-api.log");
         let mut api = sam.start_api(&engine, &folder, &certificate, address, &log);
-        let certificate = reqwest::Certificate::from_pem(&fs::read(&certificate.certificate).unwrap()).unwrap();
+        let certificate = fs::read(&certificate.certificate).unwrap();
         let url = format!("https://localhost:{}", address.port());
         answers(&mut api, &certificate, &url, &log).await;
-        Self { _api: api, _containers: containers, _engine: engine, _dynamodb: dynamodb, config, certificate, url }
-    }
-
-    /// Where it answers.
-    #[must_use]
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// What its clients have to trust.
-    #[must_use]
-    pub fn certificate(&self) -> &reqwest::Certificate {
-        &self.certificate
-    }
-
-    /// The settings of the functions, and the way to their tables from here.
-    #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.config
+        // A HEAD is answered by SAM itself, with 502.
+        let stack = Stack { url, certificate, config, serves_head: false };
+        Self { _api: api, _containers: containers, _engine: engine, _dynamodb: dynamodb, stack }
     }
 }
 
@@ -269,8 +254,9 @@ impl Drop for Containers {
 }
 
 /// Waits until a function answers who nobody is.
-async fn answers(api: &mut Process, certificate: &reqwest::Certificate, url: &str, log: &Path) {
-    let client = reqwest::Client::builder().add_root_certificate(certificate.clone()).no_proxy().build().unwrap();
+async fn answers(api: &mut Process, certificate: &[u8], url: &str, log: &Path) {
+    let trusted = reqwest::Certificate::from_pem(certificate).unwrap();
+    let client = reqwest::Client::builder().tls_certs_only([trusted]).no_proxy().build().unwrap();
     let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         match client.get(format!("{url}/userinfo")).timeout(Duration::from_secs(20)).send().await {
