@@ -1,5 +1,4 @@
 //! The contract over HTTPS, on the functions in containers: built by `sam build`, behind `sam local start-api`.
-#![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
 use testbed::{SamLocal, contract};
 use tokio::signal::unix::{SignalKind, signal};
