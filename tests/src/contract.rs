@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dev::people::{KIM, PARK, Person};
 use reqwest::cookie::{CookieStore as _, Jar};
-use reqwest::header::{HeaderMap, SET_COOKIE};
+use reqwest::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, Url};
 use serde_json::{Value, json};
@@ -27,6 +27,9 @@ pub struct Stack {
     pub config: Config,
     /// Whether a `HEAD` reaches the function. `sam local` answers 502 itself.
     pub serves_head: bool,
+    /// Whether the gateway adds what browsers want to see for another origin. `sam local` cannot resolve the condition
+    /// under which the template has CORS at all, because of its `AWS::NoValue`.
+    pub knows_cors: bool,
 }
 
 /// Checks every row.
@@ -119,7 +122,11 @@ async fn forged_expired_and_swapped_tokens_are_refused(stack: &Stack) {
     let long_ago = Timestamp::from_secs(now.as_secs() - 8 * 86_400);
     let old_access = signed(&stack.config, Kind::Access, &claims.sub, &claims.sid, long_ago);
     let old_refresh = signed(&stack.config, Kind::Refresh, &claims.sub, &claims.sid, long_ago);
-    let other_secrets = Config::from_lookup(crate::settings(&[])).unwrap();
+    let not_ours = [
+        ("ACCESS_SECRET", "a-secret-that-nobody-configured-01"),
+        ("REFRESH_SECRET", "another-that-nobody-configured-012"),
+    ];
+    let other_secrets = Config::from_lookup(crate::settings(&not_ours)).unwrap();
     let forged = signed(&other_secrets, Kind::Access, &claims.sub, &claims.sid, now);
     let (message, _) = access.rsplit_once('.').unwrap();
     let unsigned = format!("{message}.");
@@ -216,16 +223,23 @@ async fn the_old_front_end_works_from_its_own_origin(stack: &Stack) {
         request.header("sec-fetch-mode", "cors").header("sec-fetch-dest", "empty")
     };
     let allowed = |headers: &HeaderMap| {
-        headers["access-control-allow-origin"] == origin && headers["access-control-allow-credentials"] == "true"
+        if !stack.knows_cors {
+            return true;
+        }
+        let says = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+        says("access-control-allow-origin") == Some(origin.as_bytes())
+            && says("access-control-allow-credentials") == Some(b"true")
     };
     let preflight = stack.request(Method::OPTIONS, "/login");
     let preflight = preflight.header("access-control-request-method", "POST");
     let preflight =
         from_there(preflight.header("access-control-request-headers", "content-type")).send().await.unwrap();
     assert!(preflight.status().is_success() && allowed(preflight.headers()), "{preflight:?}");
-    let says = |name: &str| preflight.headers()[name].to_str().unwrap().to_lowercase();
-    assert!(says("access-control-allow-methods").contains("post"));
-    assert!(says("access-control-allow-headers").contains("content-type"));
+    if stack.knows_cors {
+        let says = |name: &str| preflight.headers()[name].to_str().unwrap().to_lowercase();
+        assert!(says("access-control-allow-methods").contains("post"));
+        assert!(says("access-control-allow-headers").contains("content-type"));
+    }
 
     let browser = stack.browser();
     let form = json!({ "loginInfo": { "userId": "kimcoding", "password": "1234" }, "checkedKeepLogin": true });

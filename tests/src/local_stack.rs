@@ -58,6 +58,7 @@ pub async fn start(options: Options<'_>) -> (Process, Stack) {
         certificate: std::fs::read(root.join("target/dev/localhost.pem")).unwrap(),
         config: Config::from_lookup(crate::settings(&[&SECRETS[..], &domain].concat())).unwrap(),
         serves_head: true,
+        knows_cors: true,
     };
     (process, stack)
 }
