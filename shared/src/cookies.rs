@@ -4,6 +4,7 @@
 //! cookie parser trims Unicode white space and lets `U+2000__Host-…` pass for ours (measured). Knows nothing of what
 //! the values mean.
 
+use std::collections::HashSet;
 use std::time::SystemTime;
 
 use crate::claims::{Claims, Kind};
@@ -46,11 +47,13 @@ impl<'a> Presented<'a> {
         }
     }
 
-    /// The claims of the tokens of these kinds that we signed, good now or not.
+    /// The claims of the tokens of these kinds that we signed, good now or not; of each session once.
     #[must_use]
     pub fn claims(&self, kinds: &[Kind], verifier: &Verifier) -> Vec<Claims> {
         let tokens = kinds.iter().flat_map(|&kind| self.all(kind).iter().map(move |token| (kind, token)));
-        tokens.filter_map(|(kind, token)| verifier.authentic(kind, token).ok()).collect()
+        let claims = tokens.filter_map(|(kind, token)| verifier.authentic(kind, token).ok());
+        let mut seen = HashSet::new();
+        claims.filter(|claims| seen.insert((claims.sub.clone(), claims.sid.clone()))).collect()
     }
 
     /// Whether one of our names came twice with different values: somebody else may have set one of them (R81).

@@ -288,9 +288,14 @@ mod tests {
     async fn a_login_ends_the_sessions_that_the_browser_brought_along() {
         let (tables, config) = with_kim().await;
         let first = send(&config, Event::recorded("login")).await;
-        let refresh = first.cookie("refresh_jwt").unwrap();
-        let again = Event::recorded("login").cookies([format!("refresh_jwt={refresh}"), "access_jwt=garbage".into()]);
-        assert_eq!(send(&config, again).await.status, 302);
+        let (access, refresh) = (first.cookie("access_jwt").unwrap(), first.cookie("refresh_jwt").unwrap());
+        let again =
+            Event::recorded("login").cookies([format!("refresh_jwt={refresh}"), format!("access_jwt={access}")]);
+        let (client, calls) = Calls::of(&store::connect(&config));
+        let login = login(&config, client);
+        let mut service = http::service(&config.allowed_origins, |request| login.handle(request, NOW));
+        assert_eq!(again.send(&mut service).await.status, 302);
+        assert_eq!(calls.take(), ["GetItem", "GetItem", "PutItem", "UpdateItem"], "one session, one call");
         let ended = |session: &&Value| session.get("ended_at").is_some();
         assert_eq!(
             (tables.items("SessionsTable").len(), tables.items("SessionsTable").iter().filter(ended).count()),
