@@ -181,7 +181,9 @@ impl Engine {
         if answers_docker(None).await {
             return Self { host: None, _process: None };
         }
-        let host = format!("unix://{}", folder.join("docker.sock").display());
+        // Not in the tree: the path of a socket has 107 bytes at most.
+        let socket = env::temp_dir().join(format!("latchkey-{}.sock", std::process::id()));
+        let host = format!("unix://{}", socket.display());
         let log = folder.join("dockerd.log");
         let mut dockerd = Command::new("dockerd");
         dockerd
