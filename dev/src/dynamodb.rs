@@ -50,12 +50,6 @@ impl DynamoDb {
         self.address
     }
 
-    /// The same, for `AWS_ENDPOINT_URL_DYNAMODB`.
-    #[must_use]
-    pub fn endpoint_url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
     /// The database itself, past HTTP.
     #[must_use]
     pub fn database(&self) -> &Database {

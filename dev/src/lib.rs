@@ -11,5 +11,7 @@ pub mod gateway;
 pub mod people;
 pub mod processes;
 pub mod settings;
+pub mod stack;
+pub mod tables;
 pub mod template;
 pub mod token;

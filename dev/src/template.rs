@@ -105,7 +105,7 @@ impl Template {
         let list = |value: &Value| value.as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(",");
         let configuration = self.resources("AWS::Serverless::HttpApi").next().map(|(_, api)| &api["CorsConfiguration"]);
         match configuration {
-            // `!If [condition, settings, !Ref AWS::NoValue]`
+            // `!If [condition, settings, settings that allow nobody]`
             Some(Value::Array(choice)) if choice.len() == 3 => Cors {
                 methods: list(&choice[1]["AllowMethods"]),
                 headers: list(&choice[1]["AllowHeaders"]),

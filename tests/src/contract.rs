@@ -1,6 +1,6 @@
 //! The contract over HTTPS: every row that exists, asked of a running stack as its clients ask.
 //!
-//! Knows nothing of how the stack was started. What a stack cannot do like the real gateway is said in `Stack`.
+//! Knows nothing of how the stack was started.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +25,6 @@ pub struct Stack {
     pub certificate: Vec<u8>,
     /// What its functions are configured with, secrets included: the tests forge and age tokens.
     pub config: Config,
-    /// Whether a `HEAD` reaches the function. `sam local` answers 502 itself.
-    pub serves_head: bool,
-    /// Whether the gateway adds what browsers want to see for another origin. `sam local` cannot resolve the condition
-    /// under which the template has CORS at all, because of its `AWS::NoValue`.
-    pub knows_cors: bool,
 }
 
 /// Checks every row.
@@ -223,9 +218,6 @@ async fn the_old_front_end_works_from_its_own_origin(stack: &Stack) {
         request.header("sec-fetch-mode", "cors").header("sec-fetch-dest", "empty")
     };
     let allowed = |headers: &HeaderMap| {
-        if !stack.knows_cors {
-            return true;
-        }
         let says = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
         says("access-control-allow-origin") == Some(origin.as_bytes())
             && says("access-control-allow-credentials") == Some(b"true")
@@ -235,11 +227,9 @@ async fn the_old_front_end_works_from_its_own_origin(stack: &Stack) {
     let preflight =
         from_there(preflight.header("access-control-request-headers", "content-type")).send().await.unwrap();
     assert!(preflight.status().is_success() && allowed(preflight.headers()), "{preflight:?}");
-    if stack.knows_cors {
-        let says = |name: &str| preflight.headers()[name].to_str().unwrap().to_lowercase();
-        assert!(says("access-control-allow-methods").contains("post"));
-        assert!(says("access-control-allow-headers").contains("content-type"));
-    }
+    let says = |name: &str| preflight.headers()[name].to_str().unwrap().to_lowercase();
+    assert!(says("access-control-allow-methods").contains("post"));
+    assert!(says("access-control-allow-headers").contains("content-type"));
 
     let browser = stack.browser();
     let form = json!({ "loginInfo": { "userId": "kimcoding", "password": "1234" }, "checkedKeepLogin": true });
@@ -284,9 +274,6 @@ async fn every_response_is_kept_out_of_caches(stack: &Stack) {
 }
 
 async fn head_answers_like_get_without_a_body(stack: &Stack) {
-    if !stack.serves_head {
-        return;
-    }
     let (_, refresh) = stack.tokens(KIM).await;
     let request =
         stack.request(Method::HEAD, "/userinfo").header("cookie", stack.renamed(&format!("refresh_jwt={refresh}")));

@@ -28,12 +28,18 @@ const SECRETS: [(&str, &str); 2] = [
 
 /// Starts it on a free port and waits until it says that it is ready. It stops when the process is dropped.
 pub async fn start(options: Options<'_>) -> (Process, Stack) {
-    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let port = free_port();
+    let process = cargo_dev(&["--port", &port.to_string()], options).await;
+    (process, stack(port, options))
+}
+
+/// Starts `cargo dev` with these arguments and waits until it says that it is ready.
+pub(crate) async fn cargo_dev(arguments: &[&str], options: Options<'_>) -> Process {
     let mut cargo = Command::new("cargo");
     cargo
-        .current_dir(root)
-        .args(["dev", "--port", &port.to_string()])
+        .current_dir(root())
+        .arg("dev")
+        .args(arguments)
         .args(options.host_only.then_some("--host-only"))
         .envs(SECRETS)
         .envs(options.allowed_origin.map(|origin| ("ALLOWED_ORIGINS", origin)))
@@ -44,7 +50,7 @@ pub async fn start(options: Options<'_>) -> (Process, Stack) {
     let ready = async {
         while let Some(line) = lines.next_line().await.unwrap() {
             eprintln!("{line}");
-            if line.starts_with("Ready after") {
+            if line.starts_with("Ready") {
                 return;
             }
         }
@@ -52,15 +58,22 @@ pub async fn start(options: Options<'_>) -> (Process, Stack) {
     };
     tokio::time::timeout(Duration::from_mins(15), ready).await.unwrap();
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    process
+}
+
+/// What the contract is checked against, on this port.
+pub(crate) fn stack(port: u16, options: Options<'_>) -> Stack {
     let domain = [("COOKIE_DOMAIN", if options.host_only { "" } else { "localhost" })];
-    let stack = Stack {
+    Stack {
         url: format!("https://localhost:{port}"),
-        certificate: std::fs::read(root.join("target/dev/localhost.pem")).unwrap(),
+        certificate: std::fs::read(root().join("target/dev/localhost.pem")).unwrap(),
         config: Config::from_lookup(crate::settings(&[&SECRETS[..], &domain].concat())).unwrap(),
-        serves_head: true,
-        knows_cors: true,
-    };
-    (process, stack)
+    }
+}
+
+/// The workspace.
+pub(crate) fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 /// A port on the loopback that nobody uses now.

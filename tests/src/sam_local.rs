@@ -1,52 +1,35 @@
 //! The functions in real containers, behind the API Gateway of `sam local start-api`: built by `sam build`, from the
 //! template, as they are for AWS.
 //!
-//! Owns what that takes without a network, on Linux on `x86_64`: an engine for the containers, an image, tables, a
-//! certificate. What it has started it stops when it is dropped; what was there before, it leaves.
+//! Owns what that takes without a network, on Linux on `x86_64`: an engine for the containers and an image. The tables
+//! are those of `cargo dev tables`. What it has started it stops when it is dropped; what was there before, it leaves.
 
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Blocking, Stdio};
 use std::time::{Duration, Instant};
 
-use dev::certificate::Certificate;
-use dev::dynamodb::DynamoDb;
+use dev::functions;
 use dev::processes::Process;
-use dev::template::Template;
-use dev::{functions, people};
 use reqwest::StatusCode;
-use serde_json::{Map, Value};
-use shared::config::Config;
-use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use crate::contract::Stack;
-use crate::tables::settings;
+use crate::local_stack::{self, Options};
 
-/// The variables that the functions get. SAM hands on those that the template declares, and drops others without a word.
-const VARIABLES: [&str; 7] = [
-    "USERS_TABLE",
-    "SESSIONS_TABLE",
-    "ACCESS_SECRET",
-    "REFRESH_SECRET",
-    "COOKIE_DOMAIN",
-    "ALLOWED_ORIGINS",
-    "AWS_ENDPOINT_URL_DYNAMODB",
-];
-
-/// Arguments that every command of SAM's takes. The architecture is this machine's.
-const STACK: [&str; 4] = ["--parameter-overrides", "Architecture=x86_64", "--region", "eu-west-1"];
+/// Arguments that every command of SAM's takes. The architecture is this machine's, the origin that of `cargo dev`.
+const STACK: [&str; 5] =
+    ["--parameter-overrides", "Architecture=x86_64", "AllowedOrigins=https://localhost:3000", "--region", "eu-west-1"];
 
 /// The running service, with the two demonstration users.
 pub struct SamLocal {
-    // Dropped in this order: SAM removes its containers, what it has left behind goes next, the engine last.
+    // Dropped in this order: SAM removes its containers, what it has left behind goes next, the engine and the tables last.
     _api: Process,
     _containers: Containers,
     _engine: Engine,
-    _dynamodb: DynamoDb,
+    _tables: Process,
     /// What the contract is checked against.
     pub stack: Stack,
 }
@@ -54,7 +37,7 @@ pub struct SamLocal {
 impl SamLocal {
     /// Starts everything and waits until the functions answer. The first time they are built, which takes minutes.
     pub async fn start() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let root = local_stack::root();
         let folder = root.join("target/sam-local");
         fs::create_dir_all(&folder).unwrap();
         let sam = Sam::find(root).await;
@@ -65,32 +48,14 @@ impl SamLocal {
         sam.import_image(&engine).await;
         sam.build(&containers.of).await;
 
-        let template = Template::read(&root.join("template.yaml")).unwrap();
-        // A container cannot reach the loopback of its host.
-        let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        let dynamodb = DynamoDb::start(&template, everywhere, None).await.unwrap();
-        let port = dynamodb.address().port();
-        let endpoint = |host: &str| format!("http://{host}:{port}");
-        let ours = settings(&[("AWS_ENDPOINT_URL_DYNAMODB", &endpoint("127.0.0.1"))]);
-        let config = Config::from_lookup(ours).unwrap();
-        people::add_missing(&config).await.unwrap();
-
-        let theirs = settings(&[("AWS_ENDPOINT_URL_DYNAMODB", &endpoint("host.docker.internal"))]);
-        let variables: Map<_, _> =
-            VARIABLES.iter().map(|name| ((*name).to_owned(), theirs(name).unwrap().into())).collect();
-        let variables: Map<String, Value> = [("Parameters".to_owned(), variables.into())].into_iter().collect();
-        fs::write(folder.join("env.json"), Value::from(variables).to_string()).unwrap();
-
-        // The cookies are for `localhost` and secure, so it has to be that name, with TLS.
-        let certificate = Certificate::in_folder(&root.join("target/dev")).unwrap();
-        let address = free_address().await;
+        // It also writes what `samconfig.toml` names.
+        let tables = local_stack::cargo_dev(&["tables"], Options::default()).await;
+        let port = local_stack::free_port();
+        let stack = local_stack::stack(port, Options::default());
         let log = folder.join("start-api.log");
-        let mut api = sam.start_api(&engine, &folder, &certificate, address, &log);
-        let certificate = fs::read(&certificate.certificate).unwrap();
-        let url = format!("https://localhost:{}", address.port());
-        answers(&mut api, &certificate, &url, &log).await;
-        let stack = Stack { url, certificate, config, serves_head: false, knows_cors: false };
-        Self { _api: api, _containers: containers, _engine: engine, _dynamodb: dynamodb, stack }
+        let mut api = sam.start_api(&engine, &folder, port, &log);
+        answers(&mut api, &stack, &log).await;
+        Self { _api: api, _containers: containers, _engine: engine, _tables: tables, stack }
     }
 }
 
@@ -118,6 +83,8 @@ impl Sam {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut sam = Command::new(&self.program);
         sam.current_dir(&self.root).args(arguments).args(STACK).env("PATH", &self.path);
+        // Else it is looked for beside the template, which is not the project's own once it is built.
+        sam.arg("--config-file").arg(self.root.join("samconfig.toml"));
         sam.env("SAM_CLI_TELEMETRY", "0").stdin(Stdio::null());
         // SAM asks AWS whose credentials it finds and hands them to the functions. It shall find none, and make some up.
         for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"] {
@@ -144,28 +111,11 @@ impl Sam {
         Process::start("sam build", &mut build).unwrap().finish().await.unwrap();
     }
 
-    fn start_api(
-        &self,
-        engine: &Engine,
-        folder: &Path,
-        certificate: &Certificate,
-        address: SocketAddr,
-        log: &Path,
-    ) -> Process {
-        let mut start = self.command(&["local", "start-api"]);
-        start
-            .args(["--skip-pull-image", "--warm-containers", "EAGER", "--no-watch"])
-            .args(["--add-host", "host.docker.internal:host-gateway"])
-            .args(["--host", &address.ip().to_string(), "--port", &address.port().to_string()])
-            .arg("--template")
-            .arg(folder.join("build/template.yaml"))
-            .arg("--env-vars")
-            .arg(folder.join("env.json"))
-            .arg("--ssl-cert-file")
-            .arg(&certificate.certificate)
-            .arg("--ssl-key-file")
-            .arg(&certificate.key)
-            .envs(engine.variable());
+    /// What `samconfig.toml` does not say already is what a test does otherwise.
+    fn start_api(&self, engine: &Engine, folder: &Path, port: u16, log: &Path) -> Process {
+        let mut start = self.command(&["local", "start-api", "--skip-pull-image", "--no-watch"]);
+        start.args(["--port", &port.to_string(), "--template"]).arg(folder.join("build/template.yaml"));
+        start.envs(engine.variable());
         Process::start("sam local start-api", log_to(&mut start, log)).unwrap()
     }
 }
@@ -254,8 +204,9 @@ impl Drop for Containers {
 }
 
 /// Waits until a function answers who nobody is.
-async fn answers(api: &mut Process, certificate: &[u8], url: &str, log: &Path) {
-    let trusted = reqwest::Certificate::from_pem(certificate).unwrap();
+async fn answers(api: &mut Process, stack: &Stack, log: &Path) {
+    let url = &stack.url;
+    let trusted = reqwest::Certificate::from_pem(&stack.certificate).unwrap();
     let client = reqwest::Client::builder().tls_certs_only([trusted]).no_proxy().build().unwrap();
     let deadline = Instant::now() + Duration::from_mins(1);
     loop {
@@ -269,11 +220,6 @@ async fn answers(api: &mut Process, certificate: &[u8], url: &str, log: &Path) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-}
-
-/// A port on the loopback that nobody uses now.
-async fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap()
 }
 
 /// Sends both streams of a program to a new file.
