@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use crate::template::Template;
 
 /// A DynamoDB of our own. It is served as long as the runtime that started it lives.
+#[derive(Clone)]
 pub struct DynamoDb {
     database: Database,
     address: SocketAddr,

@@ -23,9 +23,11 @@ pub struct Cookies {
 }
 
 /// What an operator sets, and what may therefore be set here: in the environment first, in `.env` second.
-const SETTABLE: [&str; 11] = [
+const SETTABLE: [&str; 14] = [
     "ACCESS_SECRET",
     "REFRESH_SECRET",
+    "PREVIOUS_ACCESS_SECRET",
+    "PREVIOUS_REFRESH_SECRET",
     "COOKIE_DOMAIN",
     "ALLOWED_ORIGINS",
     "ISSUER",
@@ -33,6 +35,7 @@ const SETTABLE: [&str; 11] = [
     "ACCESS_TTL",
     "REFRESH_TTL",
     "SESSION_MAX_TTL",
+    "REPLAY_WINDOW",
     "HASH_MEMORY_KIB",
     "HASH_ITERATIONS",
 ];

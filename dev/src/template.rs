@@ -225,6 +225,7 @@ mod tests {
             ["LogoutFunction", "dynamodb:UpdateItem", "UsersTable.Arn", "user#*"],
             ["UserinfoFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", ""],
             ["UserinfoFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*"],
+            ["UserinfoFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", ""],
         ];
         assert_eq!(granted, expected.map(|row| row.map(str::to_owned)).into());
     }

@@ -4,7 +4,7 @@
 //! Knows nothing of what the settings are used for; touches the environment in `from_env` only.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -22,6 +22,10 @@ pub struct Config {
     pub access_secret: SecretString,
     /// Signs refresh tokens: at least 32 bytes, another secret than the first. Read from `REFRESH_SECRET`; required.
     pub refresh_secret: SecretString,
+    /// Verifies access tokens that were signed before `ACCESS_SECRET` was changed. Read from `PREVIOUS_ACCESS_SECRET`; none by default.
+    pub previous_access_secret: Option<SecretString>,
+    /// Verifies refresh tokens that were signed before `REFRESH_SECRET` was changed. Read from `PREVIOUS_REFRESH_SECRET`; none by default.
+    pub previous_refresh_secret: Option<SecretString>,
     /// The `Domain` of our cookies; without one they are host-only and named `__Host-…`. Read from `COOKIE_DOMAIN`; none by default.
     pub cookie_domain: Option<String>,
     /// Origins whose pages may change state, besides our own. Read from `ALLOWED_ORIGINS`, comma-separated; none by default.
@@ -36,6 +40,8 @@ pub struct Config {
     pub refresh_ttl: Duration,
     /// How long a session lives at most, renewed or not. Read from `SESSION_MAX_TTL` in seconds, up to 2592000; 2592000 (30 days) by default.
     pub session_max_ttl: Duration,
+    /// How long a refresh token that was just used is answered once more with its successor. Read from `REPLAY_WINDOW` in seconds, 5 to 60; 10 by default.
+    pub replay_window: Duration,
     /// Memory of one Argon2id hash (R1). Read from `HASH_MEMORY_KIB`, up to a quarter of the function's memory; 19456 (19 MiB) by default.
     pub hash_memory_kib: u32,
     /// Passes of one Argon2id hash (R1). Read from `HASH_ITERATIONS`, up to 10; 2 by default.
@@ -83,6 +89,8 @@ impl Config {
             sessions_table: from.required("SESSIONS_TABLE")?,
             access_secret: from.secret("ACCESS_SECRET")?,
             refresh_secret: from.secret("REFRESH_SECRET")?,
+            previous_access_secret: from.optional_secret("PREVIOUS_ACCESS_SECRET")?,
+            previous_refresh_secret: from.optional_secret("PREVIOUS_REFRESH_SECRET")?,
             cookie_domain: from.optional("COOKIE_DOMAIN").map(cookie_domain).transpose()?,
             allowed_origins: origins(&from.or("ALLOWED_ORIGINS", ""))?,
             issuer: from.name("ISSUER")?,
@@ -90,6 +98,7 @@ impl Config {
             access_ttl: from.seconds("ACCESS_TTL", DAY)?,
             refresh_ttl: from.seconds("REFRESH_TTL", 7 * DAY)?,
             session_max_ttl: from.seconds("SESSION_MAX_TTL", 30 * DAY)?,
+            replay_window: from.seconds("REPLAY_WINDOW", 10)?,
             hash_memory_kib: from.number("HASH_MEMORY_KIB", 19_456)?,
             hash_iterations: from.number("HASH_ITERATIONS", 2)?,
             function_memory_mib: from.number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", u32::MAX)?,
@@ -111,8 +120,19 @@ impl Config {
 
     /// One secret for both kinds would let a refresh token pass where an access token is asked for.
     fn check_secrets(&self) -> Result<()> {
-        if self.access_secret.expose_secret() == self.refresh_secret.expose_secret() {
-            return setting("REFRESH_SECRET", "must differ from ACCESS_SECRET");
+        let secrets = [
+            ("ACCESS_SECRET", Some(&self.access_secret)),
+            ("REFRESH_SECRET", Some(&self.refresh_secret)),
+            ("PREVIOUS_ACCESS_SECRET", self.previous_access_secret.as_ref()),
+            ("PREVIOUS_REFRESH_SECRET", self.previous_refresh_secret.as_ref()),
+        ];
+        let mut known = BTreeMap::new();
+        for (name, secret) in secrets {
+            if let Some(secret) = secret
+                && let Some(other) = known.insert(secret.expose_secret(), name)
+            {
+                return setting(name, format!("must differ from {other}"));
+            }
         }
         Ok(())
     }
@@ -126,6 +146,9 @@ impl Config {
         }
         if self.refresh_ttl < self.access_ttl || self.refresh_ttl > self.session_max_ttl {
             return setting("REFRESH_TTL", "must be at least ACCESS_TTL and at most SESSION_MAX_TTL");
+        }
+        if !(5..=60).contains(&self.replay_window.as_secs()) {
+            return setting("REPLAY_WINDOW", "must be 5 to 60 seconds");
         }
         Ok(())
     }
@@ -152,9 +175,13 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         self.optional(name).unwrap_or_else(|| default.to_owned())
     }
 
-    /// R37, R38: long enough, and not one short pattern over and over.
     fn secret(&self, name: &'static str) -> Result<SecretString> {
-        let secret = SecretString::from(self.required(name)?);
+        self.optional_secret(name)?.map_or_else(|| setting(name, "is not set"), Ok)
+    }
+
+    /// R37, R38: long enough, and not one short pattern over and over.
+    fn optional_secret(&self, name: &'static str) -> Result<Option<SecretString>> {
+        let Some(secret) = self.optional(name).map(SecretString::from) else { return Ok(None) };
         let bytes = secret.expose_secret().as_bytes();
         if bytes.len() < 32 {
             return setting(name, "must have at least 32 bytes: `openssl rand -base64 32` makes one");
@@ -163,7 +190,7 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         if different < 10 {
             return setting(name, "can be guessed: `openssl rand -base64 32` makes one that cannot");
         }
-        Ok(secret)
+        Ok(Some(secret))
     }
 
     fn name(&self, name: &'static str) -> Result<String> {
@@ -304,6 +331,26 @@ mod tests {
     fn one_secret_for_both_kinds_of_token_refuses_to_start() {
         let same = "0123456789-0123456789-0123456789";
         assert_eq!(refused(&[("ACCESS_SECRET", same), ("REFRESH_SECRET", same)]), "REFRESH_SECRET");
+        assert_eq!(refused(&[("ACCESS_SECRET", same), ("PREVIOUS_REFRESH_SECRET", same)]), "PREVIOUS_REFRESH_SECRET");
+        assert_eq!(refused(&[("REFRESH_SECRET", same), ("PREVIOUS_ACCESS_SECRET", same)]), "PREVIOUS_ACCESS_SECRET");
+        assert_eq!(refused(&[("ACCESS_SECRET", same), ("PREVIOUS_ACCESS_SECRET", same)]), "PREVIOUS_ACCESS_SECRET");
+    }
+
+    /// R37: a key that only verifies can be guessed as well.
+    #[test]
+    fn a_weak_previous_secret_refuses_to_start() {
+        for name in ["PREVIOUS_ACCESS_SECRET", "PREVIOUS_REFRESH_SECRET"] {
+            assert_eq!(refused(&[(name, &"x".repeat(31))]), name);
+            assert!(with(&[(name, "0123456789abcdef0123456789abcdef")]).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_replay_window_is_five_to_sixty_seconds() {
+        assert_eq!(with(&[]).unwrap().replay_window, Duration::from_secs(10));
+        for (seconds, is_good) in [("4", false), ("5", true), ("60", true), ("61", false), ("ten", false)] {
+            assert_eq!(with(&[("REPLAY_WINDOW", seconds)]).is_ok(), is_good, "{seconds}");
+        }
     }
 
     #[test]

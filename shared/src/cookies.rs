@@ -7,10 +7,11 @@
 use std::collections::HashSet;
 use std::time::SystemTime;
 
-use crate::claims::{Claims, Kind};
+use crate::claims::{Claims, Kind, Subject};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
-use crate::tokens::{Token, Verifier};
+use crate::session::Session;
+use crate::tokens::{Signer, Token, Verifier};
 
 /// The largest cookie that a browser keeps, name and value together (RFC 6265bis §5.6).
 const LARGEST: usize = 4096;
@@ -100,6 +101,26 @@ impl Cookies {
         presented
     }
 
+    /// The `Set-Cookie` lines of a session: a new access token; and the current refresh token, for somebody who asked to be
+    /// kept signed in.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set), and where a token cannot be signed.
+    pub fn of_session(
+        &self,
+        session: &Session,
+        subject: &Subject<'_>,
+        signer: &Signer,
+        now: Timestamp,
+    ) -> Result<Vec<String>> {
+        let access = signer.access(subject, now, session.ends_at())?;
+        let Some(generation) = session.current_generation() else {
+            return Ok(vec![self.set(&access, Lifetime::BrowserSession, now)?]);
+        };
+        let refresh = signer.refresh(subject, &generation)?;
+        [access, refresh].iter().map(|token| self.set(token, Lifetime::Token, now)).collect()
+    }
+
     /// The `Set-Cookie` line that hands out `token`: until it expires, or until the browser is closed (R79).
     ///
     /// # Errors
@@ -169,7 +190,8 @@ mod tests {
     use crate::claims::Subject;
     use crate::config::Config;
     use crate::id::{SessionId, UserId};
-    use crate::tokens::{Generation, Signer};
+    use crate::session::Generation;
+    use crate::tokens::Signer;
 
     fn modes() -> [Cookies; 2] {
         [Cookies::new(Some("localhost".into())), Cookies::new(None)]
@@ -262,8 +284,9 @@ mod tests {
         let (now, id) = (Timestamp::now(), UserId::parse("x".repeat(64)).unwrap());
         let email = format!("{}@example.com", "e".repeat(242));
         let subject = Subject { user_id: &id, email: &email, roles: &[], session_id: &SessionId::random().unwrap() };
-        let generation = Generation { number: u64::MAX, issued_at: now, expires_at: now + Duration::from_hours(24) };
-        let refresh = Signer::new(&config).refresh(&subject, &generation).unwrap();
+        let (signer, expires_at) = (Signer::new(&config), now + Duration::from_hours(24));
+        let generation = Generation { number: u64::MAX, kid: signer.refresh_kid(), issued_at: now, expires_at };
+        let refresh = signer.refresh(&subject, &generation).unwrap();
         assert!(LARGEST + refresh.expose().len() + "__Host-refresh_jwt".len() <= 6 * 1024);
     }
 

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use aws_lc_rs::rand;
+use aws_lc_rs::{digest, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,15 @@ impl SessionId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What a log may say of it: the same for the same session, and nothing that names the session in a token (R97).
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(b"latchkey session id\0");
+        context.update(self.0.as_bytes());
+        URL_SAFE_NO_PAD.encode(&context.finish().as_ref()[..8])
     }
 }
 

@@ -13,14 +13,15 @@
 //! | [`claims`], [`tokens`], [`cookies`] | what a token asserts, how it is signed, how it travels |
 //! | [`passwords`] | hash and verify |
 //! | [`store`] | the DynamoDB client and the time that a request may spend on it |
+//! | [`session`] | the record of one login, and the rules of its life |
 //! | [`users`], [`sessions`], [`identity`] | the two tables, and the one read over both |
 //! | [`http`] | the only HTTP: request, replies, the guard in front of a handler |
 //! | [`telemetry`] | what is logged, and what never is |
 //!
 //! # The arrows
 //!
-//! `functions → http → error`; `functions → identity → users, sessions → store → error`;
-//! `functions → cookies → tokens → claims → id, clock, error`. Nothing below `http` names a status code; nothing but
+//! `functions → http → error`; `functions → identity → users, sessions → store → error`; `sessions → session → claims`;
+//! `functions → cookies → tokens → session → claims → id, clock, error`. Nothing below `http` names a status code; nothing but
 //! `store`, `users`, `sessions` and `identity` touches AWS.
 //!
 //! # What is trusted
@@ -38,6 +39,7 @@ pub mod id;
 pub mod identity;
 pub mod json;
 pub mod passwords;
+pub mod session;
 pub mod sessions;
 pub mod store;
 pub mod telemetry;

@@ -1,109 +1,25 @@
 //! The sessions table: one record for every login.
 //!
-//! Owns when a session begins, how long it lives and how it ends. A session that has ended stays as a tombstone until
-//! its time to live is over, so that nothing can open it again. Knows nothing of tokens or of who the user is.
+//! Owns how a session is written down: opened, renewed and ended, each by one conditional write. One that has ended stays
+//! as a tombstone until its time to live is over, so that nothing can open it again. Knows nothing of tokens.
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
-use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::id::{SessionId, UserId};
+use crate::id::{SessionId, UserId, random_128_bits};
+use crate::session::Session;
 use crate::store::{Budget, Client, Item, from_item, number, text, to_item};
-use crate::tokens::Generation;
-use crate::users::User;
 
 /// How long a record outlives its session before DynamoDB may delete it. Housekeeping only: no check relies on it.
 const KEPT_AFTER_THE_END: Duration = Duration::from_hours(7 * 24);
-
-/// How long after its end a session may still be named by somebody who tries again.
-const TIME_TO_TRY_AGAIN: Duration = Duration::from_mins(1);
-
-/// The longest user agent that is kept, in bytes.
-const LONGEST_USER_AGENT: usize = 512;
-
-/// One login of one user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Session {
-    /// Whose it is: the hash key, so that the sessions of one user are one query.
-    pub user_id: UserId,
-    /// Which one: the range key.
-    #[serde(rename = "session_id")]
-    pub id: SessionId,
-    /// The epoch of the user in which it was opened (R76).
-    pub epoch: u64,
-    /// Whether it can be renewed.
-    pub keep: bool,
-    /// When the user signed in.
-    pub created_at: Timestamp,
-    /// How many refresh tokens there have been.
-    #[serde(rename = "gen")]
-    pub generation: u64,
-    /// When the current refresh token was issued.
-    pub issued_at: Timestamp,
-    /// The key that the current refresh token was signed with.
-    pub kid: String,
-    /// When it ends unless it is renewed.
-    pub idle_exp: Timestamp,
-    /// When it ends, renewed or not.
-    pub abs_exp: Timestamp,
-    /// When it was ended before its time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<Timestamp>,
-    /// The browser that signed in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user_agent: Option<String>,
-    /// The address that it signed in from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source_ip: Option<String>,
-}
-
-impl Session {
-    /// Whether the session still lives for a user who is in `epoch`. Time is checked here and never left to DynamoDB,
-    /// which deletes late (R72).
-    #[must_use]
-    pub fn is_live(&self, epoch: u64, now: Timestamp) -> bool {
-        self.ended_at.is_none() && self.epoch == epoch && now < self.ends_at()
-    }
-
-    /// Whether the session was still going on a moment ago: its owner is signing out now, or trying again after an outage.
-    /// What a token of an older one asks for is not done.
-    #[must_use]
-    pub fn was_just_live(&self, now: Timestamp) -> bool {
-        self.ended_at.is_none_or(|ended_at| now.since(ended_at) <= TIME_TO_TRY_AGAIN) && now < self.abs_exp
-    }
-
-    /// When the session ends unless something happens to it.
-    #[must_use]
-    pub fn ends_at(&self) -> Timestamp {
-        self.idle_exp.min(self.abs_exp)
-    }
-
-    /// The refresh token that renews the session now; none for a session that ends with the browser.
-    #[must_use]
-    pub fn current_generation(&self) -> Option<Generation> {
-        let current = Generation { number: self.generation, issued_at: self.issued_at, expires_at: self.ends_at() };
-        self.keep.then_some(current)
-    }
-}
-
-/// How somebody signs in.
-#[derive(Clone, Debug)]
-pub struct Opening<'a> {
-    /// Whether to be kept signed in when the browser is closed.
-    pub keep: bool,
-    /// The key that refresh tokens are signed with.
-    pub kid: &'a str,
-    /// The browser.
-    pub user_agent: Option<String>,
-    /// The address, as the gateway saw it.
-    pub source_ip: Option<String>,
-}
 
 /// The record of a session that has ended. It is only read where somebody asks what it was: a session can be ended
 /// whatever its record says.
@@ -124,46 +40,23 @@ impl Ended {
 pub struct Sessions {
     client: Client,
     table: String,
-    access_ttl: Duration,
-    refresh_ttl: Duration,
-    session_max_ttl: Duration,
+}
+
+/// What came of a renewal.
+#[derive(Clone, Debug)]
+pub enum Renewal {
+    /// It is written down.
+    Recorded,
+    /// Something else was written first, or an earlier try of this renewal: the session as it stands now, if there is one
+    /// that can be read.
+    Overtaken(Option<Session>),
 }
 
 impl Sessions {
-    /// The configured table, with the configured lifetimes.
+    /// The table of that name.
     #[must_use]
     pub fn new(client: Client, config: &Config) -> Self {
-        Self {
-            client,
-            table: config.sessions_table.clone(),
-            access_ttl: config.access_ttl,
-            refresh_ttl: config.refresh_ttl,
-            session_max_ttl: config.session_max_ttl,
-        }
-    }
-
-    /// A new session, whatever the browser brought along (R28). It counts once it is opened.
-    ///
-    /// # Errors
-    /// [`Error::Unexpected`] where the system has no randomness to give.
-    pub fn begin(&self, user: &User, opening: Opening<'_>, now: Timestamp) -> Result<Session> {
-        let (idle, longest) =
-            if opening.keep { (self.refresh_ttl, self.session_max_ttl) } else { (self.access_ttl, self.access_ttl) };
-        Ok(Session {
-            user_id: user.profile.id.clone(),
-            id: SessionId::random()?,
-            epoch: user.session_epoch,
-            keep: opening.keep,
-            created_at: now,
-            generation: 1,
-            issued_at: now,
-            kid: opening.kid.to_owned(),
-            idle_exp: now + idle,
-            abs_exp: now + longest,
-            ended_at: None,
-            user_agent: opening.user_agent.map(|agent| shortened(agent, LONGEST_USER_AGENT)),
-            source_ip: opening.source_ip,
-        })
+        Self { client, table: config.sessions_table.clone() }
     }
 
     /// Opens a session that was begun.
@@ -186,6 +79,60 @@ impl Sessions {
         }
     }
 
+    /// Writes down a session that was renewed, if it is still as it was before and alive: one write, of which there is one
+    /// winner (R62). It never creates a record (R68).
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
+    pub async fn renew(&self, renewed: &Session, now: Timestamp, budget: &Budget) -> Result<Renewal> {
+        let call = self
+            .update(&renewed.user_id, &renewed.id)
+            .update_expression("SET gen = :next, issued_at = :now, kid = :kid, idle_exp = :idle_exp")
+            .condition_expression(
+                "attribute_exists(session_id) AND gen = :gen AND attribute_not_exists(ended_at) \
+                 AND abs_exp > :now AND idle_exp > :now",
+            )
+            .expression_attribute_values(":gen", number(renewed.generation.saturating_sub(1)))
+            .expression_attribute_values(":next", number(renewed.generation))
+            .expression_attribute_values(":now", number(now))
+            .expression_attribute_values(":kid", text(&renewed.kid))
+            .expression_attribute_values(":idle_exp", number(renewed.idle_exp))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match budget.spend(call.send()).await {
+            Ok(_) => Ok(Renewal::Recorded),
+            Err(error) => Ok(Renewal::Overtaken(found_instead(error)?.and_then(readable_session))),
+        }
+    }
+
+    /// Ends a session of which an old refresh token was used. That is logged by the one call that ended it, and returned.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Unexpected`].
+    pub async fn end_for_reuse(&self, session: &Session, now: Timestamp, budget: &Budget) -> Result<bool> {
+        // Tells our own end from another's when the answer to a first try was lost.
+        let mark = text(random_128_bits()?);
+        let call = self
+            .update(&session.user_id, &session.id)
+            .update_expression("SET ended_at = :now, ended_by = :mark")
+            .condition_expression("attribute_exists(session_id) AND attribute_not_exists(ended_at)")
+            .expression_attribute_values(":now", number(now))
+            .expression_attribute_values(":mark", mark.clone())
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let by_us = match budget.spend(call.send()).await {
+            Ok(_) => true,
+            Err(error) => found_instead(error)?.is_some_and(|item| item.get("ended_by") == Some(&mark)),
+        };
+        if by_us {
+            tracing::warn!(
+                event = "refresh_reuse",
+                user = session.user_id.as_str(),
+                session = session.id.fingerprint(),
+                "An old refresh token was used again: its session has been ended."
+            );
+        }
+        Ok(by_us)
+    }
+
     /// Ends a session, and hands over its record; nothing where there is none. Ending it again changes nothing.
     ///
     /// # Errors
@@ -198,30 +145,44 @@ impl Sessions {
         budget: &Budget,
     ) -> Result<Option<Ended>> {
         let call = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("user_id", text(user.as_str()))
-            .key("session_id", text(session.as_str()))
+            .update(user, session)
             .update_expression("SET ended_at = if_not_exists(ended_at, :now)")
             .condition_expression("attribute_exists(session_id)")
             .expression_attribute_values(":now", number(now))
             .return_values(ReturnValue::AllNew);
         match budget.spend(call.send()).await {
             Ok(ended) => Ok(ended.attributes.map(Ended)),
-            Err(error)
-                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
+            Err(error) => found_instead(error).map(|_| None),
         }
+    }
+
+    fn update(&self, user: &UserId, session: &SessionId) -> UpdateItemFluentBuilder {
+        let update = self.client.update_item().table_name(&self.table);
+        update.key("user_id", text(user.as_str())).key("session_id", text(session.as_str()))
     }
 }
 
 /// The session in an item of the table.
 pub(crate) fn read_session(item: Item) -> Result<Session> {
     from_item(item, "session")
+}
+
+/// The same; one that cannot be read counts as ended (F21).
+pub(crate) fn readable_session(item: Item) -> Option<Session> {
+    let session = read_session(item);
+    session
+        .inspect_err(|corrupt| {
+            tracing::error!(causes = corrupt.causes(), "A session cannot be read: it counts as ended.");
+        })
+        .ok()
+}
+
+/// The item, if any, that kept a conditional update from being made.
+fn found_instead(error: SdkError<UpdateItemError>) -> Result<Option<Item>> {
+    match error.as_service_error() {
+        Some(UpdateItemError::ConditionalCheckFailedException(failed)) => Ok(failed.item.clone()),
+        _ => Err(error.into()),
+    }
 }
 
 /// What stands where a put found something. Our own item there means that an earlier try of the same put got through
@@ -233,19 +194,14 @@ fn already_put(error: Option<&PutItemError>) -> Option<&Item> {
     }
 }
 
-fn shortened(mut text: String, longest: usize) -> String {
-    text.truncate(text.floor_char_boundary(longest));
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
     use testbed::{Calls, Fault, Tables};
 
     use super::*;
+    use crate::session::{Opening, Rules};
     use crate::store;
-    use crate::users::Profile;
 
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
     const DAY: u64 = 86_400;
@@ -255,21 +211,11 @@ mod tests {
         Sessions::new(store::connect(&config), &config)
     }
 
-    fn kim() -> User {
-        User::new(Profile {
-            id: UserId::parse("0").unwrap(),
-            user_id: "kimcoding".into(),
-            email: "kim@example.com".into(),
-            name: String::new(),
-            position: String::new(),
-            location: String::new(),
-            bio: String::new(),
-            roles: vec![],
-        })
-    }
-
-    fn opening(keep: bool) -> Opening<'static> {
-        Opening { keep, kid: "k", user_agent: Some("Firefox".into()), source_ip: Some("203.0.113.7".into()) }
+    fn begun(tables: &Tables, keep: bool) -> Session {
+        let rules = Rules::new(&Config::from_lookup(tables.settings(&[])).unwrap());
+        let user_id = UserId::parse("0").unwrap();
+        let (user_agent, source_ip) = (Some("Firefox".into()), Some("203.0.113.7".into()));
+        rules.begin(Opening { user_id: &user_id, epoch: 1, keep, kid: "k", user_agent, source_ip }, NOW).unwrap()
     }
 
     fn after(secs: u64) -> Timestamp {
@@ -277,25 +223,9 @@ mod tests {
     }
 
     async fn open(tables: &Tables, keep: bool) -> Session {
-        let sessions = sessions(tables);
-        let session = sessions.begin(&kim(), opening(keep), NOW).unwrap();
-        sessions.open(&session, &Budget::new(None)).await.unwrap();
+        let session = begun(tables, keep);
+        sessions(tables).open(&session, &Budget::new(None)).await.unwrap();
         session
-    }
-
-    #[tokio::test]
-    async fn a_kept_session_lives_seven_days_without_renewal_and_thirty_at_most() {
-        let session = open(&Tables::new().await, true).await;
-        assert_eq!((session.idle_exp, session.abs_exp), (after(7 * DAY), after(30 * DAY)));
-        let generation = Generation { number: 1, issued_at: NOW, expires_at: after(7 * DAY) };
-        assert_eq!(session.current_generation(), Some(generation));
-    }
-
-    #[tokio::test]
-    async fn a_session_that_is_not_kept_ends_after_a_day_and_is_never_renewed() {
-        let session = open(&Tables::new().await, false).await;
-        assert_eq!(session.ends_at(), after(DAY));
-        assert_eq!(session.current_generation(), None);
     }
 
     /// F23: the time to live is the absolute end and seven days, in seconds.
@@ -331,7 +261,7 @@ mod tests {
         let config = Config::from_lookup(tables.failing(&[("PutItem", &[Fault::LoseReply])]).await).unwrap();
         let (client, calls) = Calls::of(&store::connect(&config));
         let sessions = Sessions::new(client, &config);
-        let session = sessions.begin(&kim(), opening(true), NOW).unwrap();
+        let session = begun(&tables, true);
         sessions.open(&session, &Budget::new(None)).await.unwrap();
         assert_eq!((calls.take().len(), tables.items("SessionsTable").len()), (2, 1));
     }
@@ -389,23 +319,75 @@ mod tests {
         assert!(tables.items("SessionsTable").is_empty());
     }
 
+    /// R62, R68: only the session as it was before, and alive, is renewed.
     #[tokio::test]
-    async fn a_user_agent_is_cut_between_two_characters() {
+    async fn a_renewal_is_written_once_and_only_over_what_it_was_made_from() {
         let tables = Tables::new().await;
-        let opening = Opening { user_agent: Some("é".repeat(400)), ..opening(true) };
-        let session = sessions(&tables).begin(&kim(), opening, NOW).unwrap();
-        assert_eq!(session.user_agent.unwrap(), "é".repeat(256));
+        let session = open(&tables, true).await;
+        let rules = Rules::new(&Config::from_lookup(tables.settings(&[])).unwrap());
+        let renewed = rules.renewed(&session, "k2", after(10));
+        let renew =
+            async |renewed: &Session, now| sessions(&tables).renew(renewed, now, &Budget::new(None)).await.unwrap();
+
+        assert!(matches!(renew(&renewed, after(10)).await, Renewal::Recorded));
+        let Renewal::Overtaken(Some(found)) = renew(&renewed, after(11)).await else { panic!("a second winner") };
+        assert_eq!(found, renewed);
+        assert_eq!((found.generation, found.kid.as_str(), found.idle_exp), (2, "k2", after(7 * DAY + 10)));
+        assert_eq!(tables.items("SessionsTable")[0]["ttl"]["N"], (1_800_000_000 + 37 * DAY).to_string());
+
+        let again = rules.renewed(&renewed, "k", after(20));
+        assert!(matches!(renew(&again, after(7 * DAY + 10)).await, Renewal::Overtaken(Some(_))), "idle for too long");
+        assert!(matches!(renew(&again, after(30 * DAY)).await, Renewal::Overtaken(Some(_))), "past its absolute end");
+        sessions(&tables).end(&session.user_id, &session.id, after(20), &Budget::new(None)).await.unwrap();
+        let Renewal::Overtaken(Some(ended)) = renew(&again, after(20)).await else { panic!("it rose again") };
+        assert_eq!((ended.generation, ended.ended_at), (2, Some(after(20))));
+
+        tables.delete("SessionsTable", &json!({ "user_id": { "S": "0" }, "session_id": { "S": session.id.as_str() } }));
+        assert!(matches!(renew(&again, after(20)).await, Renewal::Overtaken(None)));
+        assert!(tables.items("SessionsTable").is_empty(), "a renewal created a record");
     }
 
-    /// R70, R71, R72, R76.
+    /// F07: the write got through, only its answer was lost: the second try finds what the first wrote.
     #[tokio::test]
-    async fn a_session_lives_until_its_time_its_end_or_the_end_of_its_epoch() {
-        let session = open(&Tables::new().await, true).await;
-        assert!(session.is_live(1, NOW) && session.is_live(1, after(7 * DAY - 1)));
-        assert!(!session.is_live(1, after(7 * DAY)));
-        assert!(!session.is_live(2, NOW));
-        assert!(!Session { ended_at: Some(NOW), ..session.clone() }.is_live(1, NOW));
-        let often_renewed = Session { idle_exp: after(40 * DAY), ..session };
-        assert!(often_renewed.is_live(1, after(30 * DAY - 1)) && !often_renewed.is_live(1, after(30 * DAY)));
+    async fn a_renewal_whose_acknowledgement_was_lost_finds_itself() {
+        let tables = Tables::new().await;
+        let session = open(&tables, true).await;
+        let config = Config::from_lookup(tables.failing(&[("UpdateItem", &[Fault::LoseReply])]).await).unwrap();
+        let renewed = Rules::new(&config).renewed(&session, "k2", after(10));
+        let outcome =
+            Sessions::new(store::connect(&config), &config).renew(&renewed, after(10), &Budget::new(None)).await;
+        let Ok(Renewal::Overtaken(Some(found))) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(found, renewed);
+    }
+
+    /// F21.
+    #[tokio::test]
+    async fn a_record_that_cannot_be_read_is_not_renewed() {
+        let tables = Tables::new().await;
+        let session = open(&tables, true).await;
+        let mut corrupt = tables.items("SessionsTable").remove(0);
+        corrupt["gen"] = json!({ "S": "two" });
+        tables.put("SessionsTable", &corrupt);
+        let rules = Rules::new(&Config::from_lookup(tables.settings(&[])).unwrap());
+        let renewed = rules.renewed(&session, "k2", after(10));
+        let outcome = sessions(&tables).renew(&renewed, after(10), &Budget::new(None)).await.unwrap();
+        assert!(matches!(outcome, Renewal::Overtaken(None)), "{outcome:?}");
+        assert_eq!(tables.items("SessionsTable"), [corrupt]);
+    }
+
+    /// R66: whoever ends it, one says so; also where the answer to that was lost.
+    #[tokio::test]
+    async fn a_session_is_ended_for_reuse_by_one_caller() {
+        let tables = Tables::new().await;
+        let session = open(&tables, true).await;
+        let config = Config::from_lookup(tables.failing(&[("UpdateItem", &[Fault::LoseReply])]).await).unwrap();
+        let unlucky = Sessions::new(store::connect(&config), &config);
+        assert!(unlucky.end_for_reuse(&session, after(10), &Budget::new(None)).await.unwrap());
+        assert!(!sessions(&tables).end_for_reuse(&session, after(10), &Budget::new(None)).await.unwrap());
+        assert_eq!(tables.items("SessionsTable")[0]["ended_at"]["N"], "1800000010");
+
+        let gone = Session { id: SessionId::random().unwrap(), ..session };
+        assert!(!sessions(&tables).end_for_reuse(&gone, after(10), &Budget::new(None)).await.unwrap());
+        assert_eq!(tables.items("SessionsTable").len(), 1);
     }
 }

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::id::random_128_bits;
 use crate::json;
+use crate::session::Generation;
 
 /// The longest token that is looked at (R49): what a browser keeps in one cookie.
 const LONGEST: usize = 4096;
@@ -43,8 +44,8 @@ impl Token {
 
 /// Makes tokens of both kinds.
 pub struct Signer {
-    access: Key,
-    refresh: Key,
+    access: Keys,
+    refresh: Keys,
     issuer: String,
     audience: String,
     access_ttl: Duration,
@@ -55,8 +56,8 @@ impl Signer {
     #[must_use]
     pub fn new(config: &Config) -> Self {
         Self {
-            access: Key::new(Kind::Access, &config.access_secret),
-            refresh: Key::new(Kind::Refresh, &config.refresh_secret),
+            access: Keys::new(Kind::Access, config),
+            refresh: Keys::new(Kind::Refresh, config),
             issuer: config.issuer.clone(),
             audience: config.audience.clone(),
             access_ttl: config.access_ttl,
@@ -66,7 +67,7 @@ impl Signer {
     /// The `kid` that refresh tokens are signed with from now on; a session remembers it.
     #[must_use]
     pub fn refresh_kid(&self) -> &str {
-        &self.refresh.id
+        &self.refresh.current.id
     }
 
     /// Signs an access token that is good from `now` on, and never past `not_after`.
@@ -76,21 +77,22 @@ impl Signer {
     pub fn access(&self, subject: &Subject<'_>, now: Timestamp, not_after: Timestamp) -> Result<Token> {
         let exp = not_after.min(now + self.access_ttl);
         let claims = Claims { roles: subject.roles.to_vec(), ..self.claims(subject, now, exp, random_128_bits()?) };
-        self.access.sign(&claims)
+        self.access.current.sign(&claims)
     }
 
     /// Signs the refresh token of one generation. It follows from its arguments and the key alone, bit for bit, so that
     /// it can be made again.
     ///
     /// # Errors
-    /// [`Error::Unexpected`] where the cryptography fails.
-    pub fn refresh(&self, subject: &Subject<'_>, generation: &Generation) -> Result<Token> {
+    /// [`Error::NotAuthorized`] where its key is no longer one of ours; [`Error::Unexpected`] where the cryptography fails.
+    pub fn refresh(&self, subject: &Subject<'_>, generation: &Generation<'_>) -> Result<Token> {
+        let key = self.refresh.named(generation.kid).ok_or(Error::NotAuthorized)?;
         let jti = generation_id(subject.session_id, generation.number);
         let claims = Claims {
             generation: Some(generation.number),
             ..self.claims(subject, generation.issued_at, generation.expires_at, jti)
         };
-        self.refresh.sign(&claims)
+        key.sign(&claims)
     }
 
     fn claims(&self, subject: &Subject<'_>, iat: Timestamp, exp: Timestamp, jti: String) -> Claims {
@@ -111,21 +113,10 @@ impl Signer {
     }
 }
 
-/// One refresh token of a session, as its record describes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Generation {
-    /// Counts from 1.
-    pub number: u64,
-    /// When it was issued.
-    pub issued_at: Timestamp,
-    /// When the session ends unless it is renewed.
-    pub expires_at: Timestamp,
-}
-
 /// Reads tokens of both kinds.
 pub struct Verifier {
-    access: (Key, Expected),
-    refresh: (Key, Expected),
+    access: (Keys, Expected),
+    refresh: (Keys, Expected),
 }
 
 impl Verifier {
@@ -135,8 +126,8 @@ impl Verifier {
         let expected =
             |kind, ttl| Expected { kind, ttl, issuer: config.issuer.clone(), audience: config.audience.clone() };
         Self {
-            access: (Key::new(Kind::Access, &config.access_secret), expected(Kind::Access, config.access_ttl)),
-            refresh: (Key::new(Kind::Refresh, &config.refresh_secret), expected(Kind::Refresh, config.refresh_ttl)),
+            access: (Keys::new(Kind::Access, config), expected(Kind::Access, config.access_ttl)),
+            refresh: (Keys::new(Kind::Refresh, config), expected(Kind::Refresh, config.refresh_ttl)),
         }
     }
 
@@ -157,17 +148,55 @@ impl Verifier {
     /// # Errors
     /// [`Error::NotAuthorized`] for every other token, whatever is wrong with it.
     pub fn authentic(&self, kind: Kind, token: &[u8]) -> Result<Claims> {
-        let (key, expected) = self.of(kind);
-        let payload = key.verified_payload(token)?;
+        let (keys, expected) = self.of(kind);
+        let payload = keys.verified_payload(token)?;
         let claims: Claims = json::object(&payload).map_err(|_| Error::NotAuthorized)?;
         claims.check(expected)?;
         Ok(claims)
     }
 
-    fn of(&self, kind: Kind) -> &(Key, Expected) {
+    fn of(&self, kind: Kind) -> &(Keys, Expected) {
         match kind {
             Kind::Access => &self.access,
             Kind::Refresh => &self.refresh,
+        }
+    }
+}
+
+/// The keys of one kind of token: the one that signs, and the one that did before and still verifies (R56).
+struct Keys {
+    current: Key,
+    previous: Option<Key>,
+}
+
+impl Keys {
+    fn new(kind: Kind, config: &Config) -> Self {
+        let (current, previous) = match kind {
+            Kind::Access => (&config.access_secret, &config.previous_access_secret),
+            Kind::Refresh => (&config.refresh_secret, &config.previous_refresh_secret),
+        };
+        Self { current: Key::new(kind, current), previous: previous.as_ref().map(|secret| Key::new(kind, secret)) }
+    }
+
+    fn named(&self, kid: &str) -> Option<&Key> {
+        [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|key| key.id == kid)
+    }
+
+    /// The JSON of a token's claims, once everything around it has been found right. A key is only looked up by its
+    /// name: all else about it is ours (R40).
+    fn verified_payload(&self, token: &[u8]) -> Result<Vec<u8>> {
+        let (message, header, payload, signature) = split(token).ok_or(Error::NotAuthorized)?;
+        let header = decode(header)?;
+        let header: Header = json::object(&header).map_err(|_| Error::NotAuthorized)?;
+        let key = self.named(&header.kid).ok_or(Error::NotAuthorized)?;
+        let typ = header.typ.to_ascii_lowercase();
+        let typ = typ.strip_prefix("application/").unwrap_or(&typ);
+        if header.alg != "HS256" || typ != key.kind.typ() {
+            return Err(Error::NotAuthorized);
+        }
+        match crypto::verify(signature, message.as_bytes(), &key.verifying, Algorithm::HS256) {
+            Ok(true) => decode(payload),
+            Ok(false) | Err(_) => Err(Error::NotAuthorized),
         }
     }
 }
@@ -209,22 +238,6 @@ impl Key {
             .map_err(|error| Error::Unexpected(error.into()))?;
         let text = format!("{message}.{signature}").into();
         Ok(Token { kind: self.kind, expires_at: claims.exp, text })
-    }
-
-    /// The JSON of a token's claims, once everything around it has been found right.
-    fn verified_payload(&self, token: &[u8]) -> Result<Vec<u8>> {
-        let (message, header, payload, signature) = split(token).ok_or(Error::NotAuthorized)?;
-        let header = decode(header)?;
-        let header: Header = json::object(&header).map_err(|_| Error::NotAuthorized)?;
-        let typ = header.typ.to_ascii_lowercase();
-        let typ = typ.strip_prefix("application/").unwrap_or(&typ);
-        if header.alg != "HS256" || header.kid != self.id || typ != self.kind.typ() {
-            return Err(Error::NotAuthorized);
-        }
-        match crypto::verify(signature, message.as_bytes(), &self.verifying, Algorithm::HS256) {
-            Ok(true) => decode(payload),
-            Ok(false) | Err(_) => Err(Error::NotAuthorized),
-        }
     }
 }
 
@@ -312,8 +325,9 @@ mod tests {
     fn refresh_token() -> String {
         let (user_id, session_id) = (user(), session());
         let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
-        let generation = Generation { number: 1, issued_at: NOW, expires_at: NOW + Duration::from_hours(7 * 24) };
-        signer().refresh(&subject, &generation).unwrap().expose().to_owned()
+        let (signer, expires_at) = (signer(), NOW + Duration::from_hours(7 * 24));
+        let generation = Generation { number: 1, kid: signer.refresh_kid(), issued_at: NOW, expires_at };
+        signer.refresh(&subject, &generation).unwrap().expose().to_owned()
     }
 
     fn header() -> Value {

@@ -1,5 +1,6 @@
-//! Which calls reached DynamoDB.
+//! Which calls reach DynamoDB, and what happens just before one does.
 
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
@@ -25,6 +26,42 @@ impl Calls {
     #[must_use]
     pub fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// The same client, but `then` happens before each call of `operation`: what another invocation does meanwhile.
+#[must_use]
+pub fn before(client: &Client, operation: &'static str, then: impl Fn() + Send + Sync + 'static) -> Client {
+    let meanwhile = Meanwhile { operation, then: Box::new(then) };
+    Client::from_conf(client.config().to_builder().interceptor(meanwhile).build())
+}
+
+struct Meanwhile {
+    operation: &'static str,
+    then: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Intercept for Meanwhile {
+    fn name(&self) -> &'static str {
+        "Meanwhile"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        bag: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if bag.load::<Metadata>().is_some_and(|metadata| metadata.name() == self.operation) {
+            (self.then)();
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Meanwhile").field("operation", &self.operation).finish_non_exhaustive()
     }
 }
 

@@ -15,7 +15,8 @@ use shared::claims::{Kind, Subject};
 use shared::clock::Timestamp;
 use shared::config::Config;
 use shared::id::{SessionId, UserId};
-use shared::tokens::{Generation, Signer, Verifier};
+use shared::session::Generation;
+use shared::tokens::{Signer, Verifier};
 
 /// A running stack.
 pub struct Stack {
@@ -106,8 +107,12 @@ async fn a_refresh_cookie_alone_renews(stack: &Stack) {
     let lines = set_cookies(&answer);
     assert!(lines[0].starts_with(&format!("{}=ey", stack.cookie_name("access_jwt"))), "{lines:?}");
     assert!(lines[0].contains("; Max-Age=86400; Expires="), "{lines:?}");
-    let renewed = lines[0].split(';').next().unwrap();
-    assert_eq!(json_of(stack.with_raw_cookies(renewed, "/userinfo").await).await, user(KIM));
+    assert!(lines[1].starts_with(&format!("{}=ey", stack.cookie_name("refresh_jwt"))), "{lines:?}");
+    assert!(lines[1].contains("; Max-Age=604800; Expires="), "{lines:?}");
+    for line in &lines {
+        let renewed = line.split(';').next().unwrap();
+        assert_eq!(json_of(stack.with_raw_cookies(renewed, "/userinfo").await).await, user(KIM), "{line}");
+    }
 }
 
 async fn forged_expired_and_swapped_tokens_are_refused(stack: &Stack) {
@@ -406,10 +411,11 @@ fn signed(config: &Config, kind: Kind, user_id: &UserId, session_id: &SessionId,
     let email = if user_id.as_str() == KIM.id { KIM } else { PARK }.user().unwrap().profile.email;
     let subject = Subject { user_id, email: &email, roles: &[], session_id };
     let signer = Signer::new(config);
-    let week = Duration::from_hours(7 * 24);
+    let expires_at = at + Duration::from_hours(7 * 24);
+    let generation = Generation { number: 1, kid: signer.refresh_kid(), issued_at: at, expires_at };
     let token = match kind {
-        Kind::Access => signer.access(&subject, at, at + week),
-        Kind::Refresh => signer.refresh(&subject, &Generation { number: 1, issued_at: at, expires_at: at + week }),
+        Kind::Access => signer.access(&subject, at, expires_at),
+        Kind::Refresh => signer.refresh(&subject, &generation),
     };
     token.unwrap().expose().to_owned()
 }

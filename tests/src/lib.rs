@@ -20,10 +20,10 @@ mod people;
 mod sam_local;
 mod tables;
 
-pub use calls::Calls;
+pub use calls::{Calls, before};
 pub use faults::Fault;
 pub use gateway::{Event, Reply};
-pub use people::{add_kim, add_park};
+pub use people::{add_kim, add_park, sign_in};
 #[cfg(feature = "sam-local")]
 pub use sam_local::SamLocal;
 pub use tables::{Tables, settings};

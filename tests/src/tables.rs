@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::faults::{Fault, Faults};
 
 /// A DynamoDB with the tables of the template, empty, on a port of its own. It ends with the runtime of the test.
+#[derive(Clone)]
 pub struct Tables {
     dynamodb: DynamoDb,
 }

@@ -4,14 +4,15 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use shared::claims::Kind;
 use shared::clock::Timestamp;
-use shared::cookies::{Cookies, Lifetime};
+use shared::cookies::Cookies;
 use shared::error::{Error, Result};
 use shared::http::{Reply, Request, reply};
 use shared::id::UserId;
 use shared::identity::Identity;
 use shared::json::Object;
 use shared::passwords::{Hasher, Password};
-use shared::sessions::{Opening, Sessions};
+use shared::session::{Opening, Rules};
+use shared::sessions::Sessions;
 use shared::store::Budget;
 use shared::tokens::{Signer, Verifier};
 use shared::users::{User, Users};
@@ -22,6 +23,8 @@ pub struct Login {
     pub users: Users,
     /// Where a session is opened.
     pub sessions: Sessions,
+    /// How long it lives.
+    pub rules: Rules,
     /// Checks the password.
     pub hasher: Hasher,
     /// Signs the tokens.
@@ -62,14 +65,16 @@ impl Login {
         let user = self.authenticate(&login_info, &request.budget).await?;
 
         let opening = Opening {
+            user_id: &user.profile.id,
+            epoch: user.session_epoch,
             keep,
             kid: self.signer.refresh_kid(),
             user_agent: request.user_agent(),
             source_ip: request.source_ip(),
         };
-        let session = self.sessions.begin(&user, opening, now)?;
+        let session = self.rules.begin(opening, now)?;
         let identity = Identity { user, session };
-        let cookies = self.cookies_for(&identity, now)?;
+        let cookies = self.cookies.of_session(&identity.session, &identity.subject(), &self.signer, now)?;
 
         self.sessions.open(&identity.session, &request.budget).await?;
         self.end_presented(&request, now).await?;
@@ -105,16 +110,6 @@ impl Login {
             _ => Err(Error::NotAuthorized),
         }
     }
-
-    /// The access cookie; and the refresh cookie, for somebody who asked to be kept signed in.
-    fn cookies_for(&self, identity: &Identity, now: Timestamp) -> Result<Vec<String>> {
-        let access = self.signer.access(&identity.subject(), now, identity.session.ends_at())?;
-        let Some(generation) = identity.session.current_generation() else {
-            return Ok(vec![self.cookies.set(&access, Lifetime::BrowserSession, now)?]);
-        };
-        let refresh = self.signer.refresh(&identity.subject(), &generation)?;
-        [access, refresh].iter().map(|token| self.cookies.set(token, Lifetime::Token, now)).collect()
-    }
 }
 
 #[cfg(test)]
@@ -138,6 +133,7 @@ mod tests {
         Login {
             users: Users::new(client.clone(), &config.users_table),
             sessions: Sessions::new(client, config),
+            rules: Rules::new(config),
             hasher: Hasher::new(config).unwrap(),
             signer: Signer::new(config),
             verifier: Verifier::new(config),

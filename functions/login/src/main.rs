@@ -6,6 +6,7 @@ use shared::config::Config;
 use shared::cookies::Cookies;
 use shared::error::Result;
 use shared::passwords::Hasher;
+use shared::session::Rules;
 use shared::sessions::Sessions;
 use shared::tokens::{Signer, Verifier};
 use shared::users::Users;
@@ -19,6 +20,7 @@ async fn main() -> Result<()> {
     let login = Login {
         users: Users::new(client.clone(), &config.users_table),
         sessions: Sessions::new(client, &config),
+        rules: Rules::new(&config),
         hasher: Hasher::new(&config)?,
         signer: Signer::new(&config),
         verifier: Verifier::new(&config),

@@ -68,10 +68,7 @@ mod tests {
     use serde_json::json;
     use shared::config::Config;
     use shared::http;
-    use shared::identity::Identity;
-    use shared::sessions::Opening;
-    use shared::store::{self, Budget};
-    use shared::tokens::Signer;
+    use shared::store;
     use shared::users::User;
     use testbed::{Calls, Event, Fault, Reply, Tables};
 
@@ -97,16 +94,7 @@ mod tests {
 
         /// The access and the refresh token of a new session.
         async fn sign_in(&self, user: &User) -> (String, String) {
-            let opening = Opening { keep: true, kid: "k", user_agent: None, source_ip: None };
-            let sessions = Sessions::new(store::connect(&self.config), &self.config);
-            let session = sessions.begin(user, opening, NOW).unwrap();
-            sessions.open(&session, &Budget::new(None)).await.unwrap();
-            let identity = Identity { user: user.clone(), session };
-            let signer = Signer::new(&self.config);
-            let access = signer.access(&identity.subject(), NOW, identity.session.ends_at()).unwrap();
-            let generation = identity.session.current_generation().unwrap();
-            let refresh = signer.refresh(&identity.subject(), &generation).unwrap();
-            (access.expose().to_owned(), refresh.expose().to_owned())
+            testbed::sign_in(&self.config, user, true, NOW).await
         }
 
         async fn send(&self, event: Event) -> Reply {

@@ -1,17 +1,23 @@
 //! `GET /userinfo`: who is behind this session; renews it.
 
-use shared::claims::Kind;
+use shared::claims::{Claims, Kind};
 use shared::clock::Timestamp;
-use shared::cookies::{Cookies, Lifetime, Presented};
+use shared::cookies::Cookies;
 use shared::error::{Error, Result};
 use shared::http::{Reply, Request, reply};
 use shared::identity::{Identities, Identity};
+use shared::session::{Rules, Session, Standing};
+use shared::sessions::{Renewal, Sessions};
 use shared::tokens::{Signer, Verifier};
 
 /// Everything that it takes to say who somebody is, and all that it can touch.
 pub struct Userinfo {
     /// Who is behind a token.
     pub identities: Identities,
+    /// Where a session is renewed, or ended for reuse.
+    pub sessions: Sessions,
+    /// When it may be.
+    pub rules: Rules,
     /// Reads tokens.
     pub verifier: Verifier,
     /// Signs the new ones.
@@ -40,30 +46,75 @@ impl Userinfo {
             return reply::with_cookies(reply::not_authorized(), cleared);
         }
 
-        match self.behind(Kind::Access, &presented, &request, now).await {
-            Err(Error::NotAuthorized) => {}
-            verdict => return reply::json(&verdict?.user.profile),
+        let verified = |kind| self.verifier.verify(kind, presented.one(kind)?, now).ok();
+        let (access, refresh) = (verified(Kind::Access), verified(Kind::Refresh));
+        if let Some(access) = &access {
+            match self.identities.behind(access, now, &request.budget).await {
+                Err(Error::NotAuthorized) => {}
+                verdict => return reply::json(&verdict?.user.profile),
+            }
         }
-        let identity = self.behind(Kind::Refresh, &presented, &request, now).await?;
-        let response = reply::json(&identity.user.profile)?;
-        if !request.may_renew() {
-            return Ok(response);
-        }
-        let access = self.signer.access(&identity.subject(), now, identity.session.ends_at())?;
-        reply::with_cookies(response, [self.cookies.set(&access, Lifetime::Token, now)?])
+        // What was just refused is not asked for again.
+        let refresh = refresh.filter(|refresh| !access.is_some_and(|access| access.is_of_same_session(refresh)));
+        self.renew(&refresh.ok_or(Error::NotAuthorized)?, &request, now).await
     }
 
-    /// Who is behind the cookie of a kind, as the stores see it now.
-    async fn behind(
+    /// Says who is behind a refresh token, and renews the session or, for a token that was renewed before, ends it.
+    async fn renew(&self, token: &Claims, request: &Request, now: Timestamp) -> Result<Reply> {
+        let mut identity = self.identities.renewing(token, now, &request.budget).await?;
+        let standing = self.rules.standing(token, &identity.session, now);
+        if !request.may_renew() {
+            return match standing {
+                Standing::Current | Standing::Replayed => reply::json(&identity.user.profile),
+                Standing::Reused | Standing::Unknown => Err(Error::NotAuthorized),
+            };
+        }
+        if standing != Standing::Current {
+            return self.repeat(standing, &identity, request, now).await;
+        }
+
+        identity.session = self.rules.renewed(&identity.session, self.signer.refresh_kid(), now);
+        // Made before the write, after which nothing can fail: what is written down, the browser gets.
+        let renewed = self.signed_in(&identity, now)?;
+        match self.sessions.renew(&identity.session, now, &request.budget).await? {
+            Renewal::Recorded => Ok(renewed),
+            Renewal::Overtaken(found) => {
+                identity.session = found.ok_or(Error::NotAuthorized)?;
+                if !identity.is_good(token, now) {
+                    return Err(Error::NotAuthorized);
+                }
+                let standing = self.rules.standing(token, &identity.session, now);
+                self.repeat(standing, &identity, request, now).await
+            }
+        }
+    }
+
+    /// Answers a refresh token that is not, or no longer, the current one: a moment after its first use with the same
+    /// successor (R63), later with the end of the session (R66).
+    async fn repeat(
         &self,
-        kind: Kind,
-        presented: &Presented<'_>,
+        standing: Standing,
+        identity: &Identity,
         request: &Request,
         now: Timestamp,
-    ) -> Result<Identity> {
-        let token = presented.one(kind).ok_or(Error::NotAuthorized)?;
-        let claims = self.verifier.verify(kind, token, now)?;
-        self.identities.behind(&claims, now, &request.budget).await
+    ) -> Result<Reply> {
+        match standing {
+            Standing::Replayed => self.signed_in(identity, now),
+            Standing::Reused => self.end_for_reuse(&identity.session, request, now).await,
+            Standing::Current | Standing::Unknown => Err(Error::NotAuthorized),
+        }
+    }
+
+    /// Ends a session of which two hold tokens: which of them is the thief, nobody can tell.
+    async fn end_for_reuse(&self, session: &Session, request: &Request, now: Timestamp) -> Result<Reply> {
+        self.sessions.end_for_reuse(session, now, &request.budget).await?;
+        reply::with_cookies(reply::not_authorized(), self.cookies.clear_both())
+    }
+
+    /// The user, with a new access cookie and the session's current refresh cookie.
+    fn signed_in(&self, identity: &Identity, now: Timestamp) -> Result<Reply> {
+        let cookies = self.cookies.of_session(&identity.session, &identity.subject(), &self.signer, now)?;
+        reply::with_cookies(reply::json(&identity.user.profile)?, cookies)
     }
 }
 
@@ -74,8 +125,7 @@ mod tests {
     use serde_json::{Value, json};
     use shared::config::Config;
     use shared::http;
-    use shared::sessions::{Opening, Sessions};
-    use shared::store::{self, Budget};
+    use shared::store;
     use shared::users::User;
     use testbed::{Calls, Event, Fault, Reply, Tables};
 
@@ -98,32 +148,27 @@ mod tests {
             let tables = Tables::new().await;
             let config = Config::from_lookup(tables.settings(&[])).unwrap();
             let user = testbed::add_kim(&config).await;
-            let (access, refresh) = sign_in(&config, &user, true).await;
+            let (access, refresh) = testbed::sign_in(&config, &user, true, NOW).await;
             Self { tables, config, user, access, refresh }
         }
 
         async fn send(&self, event: Event, now: Timestamp) -> Reply {
             send(&self.config, event, now).await
         }
-    }
 
-    /// Opens a session and signs its tokens; a session that is not kept has an empty refresh token.
-    async fn sign_in(config: &Config, user: &User, keep: bool) -> (String, String) {
-        let sessions = Sessions::new(store::connect(config), config);
-        let opening = Opening { keep, kid: "k", user_agent: None, source_ip: None };
-        let session = sessions.begin(user, opening, NOW).unwrap();
-        sessions.open(&session, &Budget::new(None)).await.unwrap();
-        let identity = Identity { user: user.clone(), session };
-        let signer = Signer::new(config);
-        let access = signer.access(&identity.subject(), NOW, identity.session.ends_at()).unwrap();
-        let refresh =
-            identity.session.current_generation().map(|generation| signer.refresh(&identity.subject(), &generation));
-        (access.expose().to_owned(), refresh.map(|token| token.unwrap().expose().to_owned()).unwrap_or_default())
+        /// The successor of a refresh token.
+        async fn renew(&self, refresh: &str, now: Timestamp) -> String {
+            let reply = self.send(with("", refresh), now).await;
+            assert_eq!((reply.status, reply.cookies.len()), (200, 2));
+            reply.cookie("refresh_jwt").unwrap().to_owned()
+        }
     }
 
     fn userinfo(config: &Config, client: store::Client) -> Userinfo {
         Userinfo {
-            identities: Identities::new(client, config),
+            identities: Identities::new(client.clone(), config),
+            sessions: Sessions::new(client, config),
+            rules: Rules::new(config),
             verifier: Verifier::new(config),
             signer: Signer::new(config),
             cookies: Cookies::new(config.cookie_domain.clone()),
@@ -162,6 +207,12 @@ mod tests {
         (reply.status, reply.body(), reply.cookies.len()) == (401, "Not Authorized", 0)
     }
 
+    /// 401, and both cookies are cleared.
+    fn ended_for_reuse(reply: &Reply) -> bool {
+        let cleared = reply.cookies.iter().filter(|line| line.contains("=; Path=/") && line.contains("Max-Age=0"));
+        (reply.status, reply.body(), cleared.count()) == (401, "Not Authorized", 2)
+    }
+
     #[tokio::test]
     async fn an_access_token_shows_the_user_without_the_password() {
         let kim_is_in = SignedIn::new().await;
@@ -179,29 +230,28 @@ mod tests {
 
     #[tokio::test]
     async fn a_refresh_token_stands_in_for_a_missing_expired_or_forged_access_token() {
-        let kim_is_in = SignedIn::new().await;
-        let forged = format!("{}AA", kim_is_in.access);
-        for (access, now) in [("", NOW), (kim_is_in.access.as_str(), after(DAY + 5)), (&forged, NOW)] {
+        for (access, now) in [("", NOW), ("its own", after(DAY + 5)), ("forged", NOW)] {
+            let kim_is_in = SignedIn::new().await;
+            let access = if access == "its own" { &kim_is_in.access } else { access };
             let reply = kim_is_in.send(with(access, &kim_is_in.refresh), now).await;
             assert_eq!((reply.status, reply.json()), (200, kim()), "{access}");
             let renewed = reply.cookie("access_jwt").unwrap();
-            assert!(reply.cookies[0].contains("; Max-Age=86400; Expires="), "{:?}", reply.cookies);
             assert!(kim_is_in.send(with(renewed, ""), now).await.status == 200, "the new token is good");
         }
     }
 
+    /// R70.
     #[tokio::test]
-    async fn a_renewed_access_token_never_outlives_the_session() {
+    async fn a_session_that_is_not_renewed_for_seven_days_is_over() {
         let kim_is_in = SignedIn::new().await;
-        let reply = kim_is_in.send(with("", &kim_is_in.refresh), after(7 * DAY - 60)).await;
-        assert!(reply.cookies[0].contains("; Max-Age=60; "), "{:?}", reply.cookies);
         assert!(refused(&kim_is_in.send(with("", &kim_is_in.refresh), after(7 * DAY)).await));
+        assert_eq!(kim_is_in.send(with("", &kim_is_in.refresh), after(7 * DAY - 1)).await.status, 200);
     }
 
     #[tokio::test]
     async fn a_session_that_is_not_kept_is_over_with_its_access_token() {
         let kim_is_in = SignedIn::new().await;
-        let (access, _) = sign_in(&kim_is_in.config, &kim_is_in.user, false).await;
+        let (access, _) = testbed::sign_in(&kim_is_in.config, &kim_is_in.user, false, NOW).await;
         assert_eq!(kim_is_in.send(with(&access, ""), after(DAY - 1)).await.status, 200);
         assert!(refused(&kim_is_in.send(with(&access, ""), after(DAY)).await));
     }
@@ -215,17 +265,130 @@ mod tests {
 
     /// R86.
     #[tokio::test]
-    async fn a_request_that_nobody_waits_for_gets_the_verdict_and_no_cookie() {
+    async fn a_request_that_nobody_waits_for_gets_the_verdict_and_changes_nothing() {
         let kim_is_in = SignedIn::new().await;
-        let renewing = with("", &kim_is_in.refresh);
-        for event in [
-            renewing.clone().method("HEAD"),
-            renewing.clone().header("sec-purpose", "prefetch"),
-            renewing.clone().header("sec-fetch-site", "cross-site"),
-            renewing.header("sec-fetch-dest", "image"),
-        ] {
+        let first = kim_is_in.refresh.clone();
+        let unattended = |refresh: &str| {
+            let renewing = with("", refresh);
+            [
+                renewing.clone().method("HEAD"),
+                renewing.clone().header("sec-purpose", "prefetch"),
+                renewing.clone().header("sec-fetch-site", "cross-site"),
+                renewing.header("sec-fetch-dest", "image"),
+            ]
+        };
+        let records = kim_is_in.tables.items("SessionsTable");
+        for event in unattended(&first) {
             let reply = kim_is_in.send(event.clone(), NOW).await;
             assert_eq!((reply.status, reply.cookies.len()), (200, 0), "{event:?}");
+        }
+        assert_eq!(kim_is_in.tables.items("SessionsTable"), records);
+        kim_is_in.renew(&first, NOW).await;
+        let records = kim_is_in.tables.items("SessionsTable");
+        for (now, status) in [(after(10), 200), (after(11), 401)] {
+            for event in unattended(&first) {
+                let reply = kim_is_in.send(event.clone(), now).await;
+                assert_eq!((reply.status, reply.cookies.len()), (status, 0), "{event:?}");
+            }
+        }
+        assert_eq!(kim_is_in.tables.items("SessionsTable"), records, "not even ended for reuse");
+    }
+
+    #[tokio::test]
+    async fn a_renewal_hands_out_both_cookies_anew() {
+        let kim_is_in = SignedIn::new().await;
+        let reply = kim_is_in.send(with("", &kim_is_in.refresh), after(DAY)).await;
+        assert_eq!((reply.status, reply.json(), reply.cookies.len()), (200, kim(), 2));
+        assert!(reply.cookies[0].contains("; Max-Age=86400; Expires="), "{:?}", reply.cookies);
+        assert!(reply.cookies[1].contains("; Max-Age=604800; Expires="), "{:?}", reply.cookies);
+        let second = reply.cookie("refresh_jwt").unwrap();
+        assert_ne!(second, kim_is_in.refresh);
+        let record = &kim_is_in.tables.items("SessionsTable")[0];
+        assert_eq!((&record["gen"]["N"], &record["issued_at"]["N"]), (&json!("2"), &json!("1800086400")));
+        assert_eq!(kim_is_in.send(with("", second), after(2 * DAY)).await.status, 200);
+    }
+
+    /// R71.
+    #[tokio::test]
+    async fn a_session_that_is_renewed_every_day_ends_after_thirty() {
+        let kim_is_in = SignedIn::new().await;
+        let mut refresh = kim_is_in.refresh.clone();
+        for day in 1..30 {
+            refresh = kim_is_in.renew(&refresh, after(day * DAY)).await;
+        }
+        let last = kim_is_in.send(with("", &refresh), after(30 * DAY - 60)).await;
+        assert!(last.cookies.iter().all(|line| line.contains("; Max-Age=60; ")), "{:?}", last.cookies);
+        let (access, refresh) = (last.cookie("access_jwt").unwrap(), last.cookie("refresh_jwt").unwrap());
+        assert!(refused(&kim_is_in.send(with(access, refresh), after(30 * DAY)).await));
+    }
+
+    /// R63, R64, F10: the same successor, bit for bit, for ten seconds from the first use, which asking again does not renew.
+    #[tokio::test]
+    async fn the_same_token_again_gets_the_same_successor_until_the_window_closes() {
+        let kim_is_in = SignedIn::new().await;
+        let second = kim_is_in.renew(&kim_is_in.refresh, after(100)).await;
+        let records = kim_is_in.tables.items("SessionsTable");
+        for secs in (100..=110).step_by(2) {
+            assert_eq!(kim_is_in.renew(&kim_is_in.refresh, after(secs)).await, second, "{secs}");
+        }
+        assert_eq!(kim_is_in.tables.items("SessionsTable"), records, "a replay writes nothing");
+        assert!(ended_for_reuse(&kim_is_in.send(with("", &kim_is_in.refresh), after(112)).await));
+        assert!(refused(&kim_is_in.send(with("", &second), after(112)).await), "the family is ended");
+    }
+
+    /// The key was changed between the first use and the second.
+    #[tokio::test]
+    async fn a_replay_gets_the_same_successor_from_the_key_that_signed_it() {
+        let kim_is_in = SignedIn::new().await;
+        let second = kim_is_in.renew(&kim_is_in.refresh, NOW).await;
+        let old = "refresh-secret-for-tests-012345678";
+        let changed = [("REFRESH_SECRET", "another-secret-0123456789-0123456789"), ("PREVIOUS_REFRESH_SECRET", old)];
+        let config = Config::from_lookup(kim_is_in.tables.settings(&changed)).unwrap();
+        let replay = send(&config, with("", &kim_is_in.refresh), after(5)).await;
+        assert_eq!(replay.cookie("refresh_jwt"), Some(second.as_str()));
+        let third = send(&config, with("", &second), after(6)).await;
+        let third = third.cookie("refresh_jwt").unwrap();
+        assert_eq!(send(&config, with("", third), after(7)).await.status, 200, "signed with the new key");
+        assert!(refused(&kim_is_in.send(with("", third), after(7)).await), "which the old configuration does not know");
+    }
+
+    /// R65, R66, R67: a token from before the last two renewals is reuse, even within the same second, and whoever comes with
+    /// the current one is signed out too.
+    #[tokio::test]
+    async fn a_copy_of_an_old_token_ends_the_session_and_clears_the_cookies() {
+        let kim_is_in = SignedIn::new().await;
+        let second = kim_is_in.renew(&kim_is_in.refresh, NOW).await;
+        let third = kim_is_in.send(with("", &second), NOW).await;
+        let (access, third) = (third.cookie("access_jwt").unwrap(), third.cookie("refresh_jwt").unwrap());
+        assert!(ended_for_reuse(&kim_is_in.send(with("", &kim_is_in.refresh), NOW).await));
+        for event in [with("", &kim_is_in.refresh), with("", &second), with("", third), with(access, third)] {
+            assert!(
+                refused(&kim_is_in.send(event, NOW).await),
+                "no token of that session is good, no cookie is touched"
+            );
+        }
+        assert_eq!(kim_is_in.tables.items("SessionsTable")[0]["ended_at"]["N"], "1800000000");
+    }
+
+    /// R68, F14: a renewal that has read the session before the logout, and writes after it, brings nothing back.
+    #[tokio::test]
+    async fn a_renewal_that_races_a_logout_does_not_resurrect_the_session() {
+        let kim_is_in = SignedIn::new().await;
+        let live = kim_is_in.tables.items("SessionsTable").remove(0);
+        let key = json!({ "user_id": live["user_id"], "session_id": live["session_id"] });
+        let mut ended = live.clone();
+        ended["ended_at"] = json!({ "N": "1800000000" });
+        for deleted in [false, true] {
+            kim_is_in.tables.put("SessionsTable", &live);
+            let (tables, key, tombstone) = (kim_is_in.tables.clone(), key.clone(), ended.clone());
+            let client = testbed::before(&store::connect(&kim_is_in.config), "UpdateItem", move || {
+                if deleted { tables.delete("SessionsTable", &key) } else { tables.put("SessionsTable", &tombstone) }
+            });
+            let userinfo = userinfo(&kim_is_in.config, client);
+            let mut service = http::service(&[], |request| userinfo.handle(request, NOW));
+            assert!(refused(&with("", &kim_is_in.refresh).send(&mut service).await));
+            let records = kim_is_in.tables.items("SessionsTable");
+            assert_eq!(records, if deleted { vec![] } else { vec![ended.clone()] });
         }
     }
 
@@ -263,7 +426,7 @@ mod tests {
     async fn a_bearer_token_and_a_cookie_of_different_users_are_400() {
         let kim_is_in = SignedIn::new().await;
         let park = testbed::add_park(&kim_is_in.config).await;
-        let (parks, _) = sign_in(&kim_is_in.config, &park, false).await;
+        let (parks, _) = testbed::sign_in(&kim_is_in.config, &park, false, NOW).await;
         let both = |cookie: &str| bearer(&kim_is_in.access).cookies([format!("access_jwt={cookie}")]);
         assert_eq!(kim_is_in.send(both(&parks), NOW).await.status, 400);
         assert_eq!(kim_is_in.send(both(&kim_is_in.access), NOW).await.status, 200);
@@ -301,12 +464,12 @@ mod tests {
     async fn the_refresh_token_of_a_living_session_stands_in_for_an_ended_one() {
         let kim_is_in = SignedIn::new().await;
         let ended = kim_is_in.tables.items("SessionsTable").remove(0);
-        let (_, refresh) = sign_in(&kim_is_in.config, &kim_is_in.user, true).await;
+        let (_, refresh) = testbed::sign_in(&kim_is_in.config, &kim_is_in.user, true, NOW).await;
         kim_is_in
             .tables
             .delete("SessionsTable", &json!({ "user_id": ended["user_id"], "session_id": ended["session_id"] }));
         let reply = kim_is_in.send(with(&kim_is_in.access, &refresh), NOW).await;
-        assert_eq!((reply.status, reply.cookies.len()), (200, 1));
+        assert_eq!((reply.status, reply.cookies.len()), (200, 2));
     }
 
     #[tokio::test]
@@ -321,7 +484,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_verdict_costs_one_call_and_a_forged_token_none() {
+    async fn a_verdict_costs_one_call_a_renewal_two_and_a_forged_token_none() {
         let kim_is_in = SignedIn::new().await;
         let (client, calls) = Calls::of(&store::connect(&kim_is_in.config));
         let userinfo = userinfo(&kim_is_in.config, client);
@@ -329,7 +492,9 @@ mod tests {
         with(&kim_is_in.access, &kim_is_in.refresh).send(&mut service).await;
         assert_eq!(calls.take(), ["BatchGetItem"]);
         with("", &kim_is_in.refresh).send(&mut service).await;
-        assert_eq!(calls.take(), ["BatchGetItem"]);
+        assert_eq!(calls.take(), ["BatchGetItem", "UpdateItem"], "a renewal");
+        with("", &kim_is_in.refresh).send(&mut service).await;
+        assert_eq!(calls.take(), ["BatchGetItem"], "its replay");
         with("forged", "forged").send(&mut service).await;
         assert!(calls.take().is_empty());
     }

@@ -5,6 +5,8 @@ use shared::config::Config;
 use shared::cookies::Cookies;
 use shared::error::Result;
 use shared::identity::Identities;
+use shared::session::Rules;
+use shared::sessions::Sessions;
 use shared::tokens::{Signer, Verifier};
 use shared::{http, store, telemetry};
 use userinfo::Userinfo;
@@ -13,8 +15,11 @@ use userinfo::Userinfo;
 async fn main() -> Result<()> {
     telemetry::init();
     let config = Config::from_env()?;
+    let client = store::connect(&config);
     let userinfo = Userinfo {
-        identities: Identities::new(store::connect(&config), &config),
+        identities: Identities::new(client.clone(), &config),
+        sessions: Sessions::new(client, &config),
+        rules: Rules::new(&config),
         verifier: Verifier::new(&config),
         signer: Signer::new(&config),
         cookies: Cookies::new(config.cookie_domain),
