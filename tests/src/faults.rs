@@ -1,4 +1,5 @@
-//! A DynamoDB that fails as a network and a service fail: a proxy in front of the tables.
+//! A DynamoDB that fails as a network and a service fail, or waits until it is told to go on: a proxy in front of the
+//! tables.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,6 +13,7 @@ use hyper::{Request, Response};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 /// What happens to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +26,39 @@ pub enum Fault {
     Stall,
 }
 
+/// Holds every call back until it is let through: the order in which the calls of several clients reach the tables is for
+/// the test to choose.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    may_pass: Arc<Semaphore>,
+    have_passed: Arc<Semaphore>,
+}
+
+impl Gate {
+    fn closed() -> Self {
+        let none = || Arc::new(Semaphore::new(0));
+        Self { may_pass: none(), have_passed: none() }
+    }
+
+    /// Lets the next call through, and waits until the tables have answered it.
+    pub async fn let_one_pass(&self) {
+        self.may_pass.add_permits(1);
+        self.have_passed.acquire().await.unwrap().forget();
+    }
+
+    /// Takes back what nobody has used.
+    pub fn close(&self) {
+        for permits in [&self.may_pass, &self.have_passed] {
+            permits.forget_permits(permits.available_permits());
+        }
+    }
+}
+
 /// The proxy. Each operation meets its faults in order, and then none.
 #[derive(Clone)]
 pub(crate) struct Faults {
     ahead: Arc<Mutex<HashMap<&'static str, Vec<Fault>>>>,
+    gate: Option<Gate>,
     table: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -39,13 +70,26 @@ impl Faults {
         for (operation, faults) in faults {
             ahead.entry(*operation).or_default().extend(faults.iter().rev());
         }
+        Self::new(table, ahead, None).listen().await
+    }
+
+    /// Puts a proxy in front of the DynamoDB at `table`, that lets through what the gate lets through.
+    pub(crate) async fn gate(table: SocketAddr) -> (SocketAddr, Gate) {
+        let gate = Gate::closed();
+        (Self::new(table, HashMap::new(), Some(gate.clone())).listen().await, gate)
+    }
+
+    fn new(table: SocketAddr, ahead: HashMap<&'static str, Vec<Fault>>, gate: Option<Gate>) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let proxy = Self { ahead: Arc::new(Mutex::new(ahead)), table, client };
+        Self { ahead: Arc::new(Mutex::new(ahead)), gate, table, client }
+    }
+
+    async fn listen(self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let proxy = proxy.clone();
+                let proxy = self.clone();
                 tokio::spawn(async move {
                     let service = service_fn(|request| proxy.answer(request));
                     let server = hyper::server::conn::http1::Builder::new();
@@ -62,7 +106,15 @@ impl Faults {
         let operation = target.rsplit('.').next().unwrap_or_default();
         let fault = self.ahead.lock().unwrap().get_mut(operation).and_then(Vec::pop);
         match fault {
-            None => self.forward(request).await,
+            None => match &self.gate {
+                Some(gate) => {
+                    gate.may_pass.acquire().await.map_err(io::Error::other)?.forget();
+                    let answer = self.forward(request).await;
+                    gate.have_passed.add_permits(1);
+                    answer
+                }
+                None => self.forward(request).await,
+            },
             Some(Fault::Refuse(status, code)) => {
                 let body =
                     format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"as the test wants"}}"#);

@@ -7,7 +7,7 @@ use dev::dynamodb::DynamoDb;
 use dev::template::Template;
 use serde_json::{Value, json};
 
-use crate::faults::{Fault, Faults};
+use crate::faults::{Fault, Faults, Gate};
 
 /// A DynamoDB with the tables of the template, empty, on a port of its own. It ends with the runtime of the test.
 #[derive(Clone)]
@@ -31,6 +31,12 @@ impl Tables {
     /// The same, through a proxy that fails each operation as `faults` say, in order.
     pub async fn failing(&self, faults: &[(&'static str, &[Fault])]) -> impl Fn(&str) -> Option<String> + use<> {
         reaching(Faults::before(self.dynamodb.address(), faults).await, &[])
+    }
+
+    /// The same, through a proxy that holds every call back until the gate lets it through.
+    pub async fn gated(&self) -> (impl Fn(&str) -> Option<String> + use<>, Gate) {
+        let (address, gate) = Faults::gate(self.dynamodb.address()).await;
+        (reaching(address, &[]), gate)
     }
 
     /// Every item of a table, in DynamoDB's JSON.
