@@ -80,6 +80,12 @@ impl Event {
         self
     }
 
+    /// The event as JSON.
+    #[must_use]
+    pub fn payload(&self) -> Value {
+        self.json.clone()
+    }
+
     /// Sends the event, as bytes, the way that Lambda would.
     pub async fn send<S>(&self, service: &mut S) -> Reply
     where

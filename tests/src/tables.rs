@@ -28,6 +28,13 @@ impl Tables {
         reaching(self.dynamodb.address(), changes)
     }
 
+    /// The same, as the variables of a process.
+    #[must_use]
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        let settings = self.settings(&[]);
+        DEFAULTS.iter().filter_map(|(name, _)| Some((*name, settings(name)?))).collect()
+    }
+
     /// The same, through a proxy that fails each operation as `faults` say, in order.
     pub async fn failing(&self, faults: &[(&'static str, &[Fault])]) -> impl Fn(&str) -> Option<String> + use<> {
         reaching(Faults::before(self.dynamodb.address(), faults).await, &[])
@@ -65,21 +72,23 @@ fn reaching(dynamodb: SocketAddr, changes: &[(&str, &str)]) -> impl Fn(&str) -> 
     settings(&[changes, &[("AWS_ENDPOINT_URL_DYNAMODB", &endpoint)]].concat())
 }
 
+/// The variables that [`settings`] knows.
+const DEFAULTS: [(&str, &str); 10] = [
+    ("USERS_TABLE", "UsersTable"),
+    ("SESSIONS_TABLE", "SessionsTable"),
+    ("ACCESS_SECRET", "access-secret-for-tests-0123456789"),
+    ("REFRESH_SECRET", "refresh-secret-for-tests-012345678"),
+    ("COOKIE_DOMAIN", "localhost"),
+    ("ALLOWED_ORIGINS", "https://localhost:3000"),
+    ("AWS_REGION", "eu-west-1"),
+    ("AWS_ACCESS_KEY_ID", "test"),
+    ("AWS_SECRET_ACCESS_KEY", "test"),
+    ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9"),
+];
+
 /// Settings that a function starts with, but for `changes`; its DynamoDB is a port where nobody listens.
 pub fn settings(changes: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> + use<> {
-    let defaults = [
-        ("USERS_TABLE", "UsersTable"),
-        ("SESSIONS_TABLE", "SessionsTable"),
-        ("ACCESS_SECRET", "access-secret-for-tests-0123456789"),
-        ("REFRESH_SECRET", "refresh-secret-for-tests-012345678"),
-        ("COOKIE_DOMAIN", "localhost"),
-        ("ALLOWED_ORIGINS", "https://localhost:3000"),
-        ("AWS_REGION", "eu-west-1"),
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9"),
-    ];
-    let both = changes.iter().chain(&defaults);
+    let both = changes.iter().chain(&DEFAULTS);
     let settings: Vec<_> = both.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     move |name| settings.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
 }
