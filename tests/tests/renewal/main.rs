@@ -6,6 +6,7 @@
 #![expect(clippy::expect_used, reason = "a panic is a failure")]
 
 mod interleavings;
+mod random;
 mod servers;
 
 use std::collections::BTreeSet;

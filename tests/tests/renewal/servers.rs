@@ -104,7 +104,7 @@ pub(crate) struct Latchkey {
     pub(crate) tables: Tables,
     pub(crate) config: Config,
     pub(crate) user: User,
-    userinfo: Userinfo,
+    pub(crate) userinfo: Userinfo,
     /// What came of showing a token at a time to what was written down: many runs begin alike.
     known: HashMap<Case, Outcome>,
 }
