@@ -511,6 +511,84 @@ mod tests {
         }
     }
 
+    /// F05, F16: a renewal that cannot be written down is 503, and the token is as good as before.
+    #[tokio::test]
+    async fn a_renewal_that_cannot_be_written_is_503_and_can_be_tried_again() {
+        for fault in
+            [Fault::Stall, Fault::Refuse(400, "ThrottlingException"), Fault::Refuse(500, "InternalServerError")]
+        {
+            let kim_is_in = SignedIn::new().await;
+            let (failing, started) = (kim_is_in.tables.failing(&[("UpdateItem", &[fault; 9])]).await, Instant::now());
+            let outage = send(&Config::from_lookup(failing).unwrap(), with("", &kim_is_in.refresh), NOW).await;
+            assert_eq!((outage.status, outage.header("retry-after"), outage.cookies.len()), (503, Some("1"), 0));
+            assert!(started.elapsed() < Duration::from_secs(3), "{fault:?}");
+            kim_is_in.renew(&kim_is_in.refresh, after(DAY)).await;
+        }
+    }
+
+    /// F07: the write got through and its acknowledgement was lost. The second try finds what the first wrote, which is no
+    /// theft, and the browser gets the successor.
+    #[tokio::test]
+    async fn a_renewal_whose_acknowledgement_was_lost_is_a_renewal() {
+        let kim_is_in = SignedIn::new().await;
+        let failing = kim_is_in.tables.failing(&[("UpdateItem", &[Fault::LoseReply])]).await;
+        let reply = send(&Config::from_lookup(failing).unwrap(), with("", &kim_is_in.refresh), NOW).await;
+        assert_eq!((reply.status, reply.json(), reply.cookies.len()), (200, kim(), 2));
+        assert_eq!(kim_is_in.tables.items("SessionsTable")[0]["gen"]["N"], "2", "one renewal");
+        kim_is_in.renew(reply.cookie("refresh_jwt").unwrap(), after(DAY)).await;
+    }
+
+    /// F10, F11, F35: the session was renewed and no answer ever arrived. Within the window the browser gets the successor
+    /// that it missed; later nobody can tell it from a thief, and it has to sign in again.
+    #[tokio::test]
+    async fn a_browser_that_missed_the_answer_gets_it_within_the_window() {
+        for (seconds, status, cookies) in [(10, 200, 2), (11, 401, 2)] {
+            let kim_is_in = SignedIn::new().await;
+            let missed = kim_is_in.renew(&kim_is_in.refresh, NOW).await;
+            let again = kim_is_in.send(with("", &kim_is_in.refresh), after(seconds)).await;
+            assert_eq!((again.status, again.cookies.len()), (status, cookies), "{seconds}");
+            assert_eq!(again.cookie("refresh_jwt") == Some(missed.as_str()), status == 200);
+        }
+    }
+
+    /// F15: a renewal that has read the user before all sessions were ended may answer, but with tokens that are worth
+    /// nothing.
+    #[tokio::test]
+    async fn a_renewal_that_races_the_end_of_all_sessions_gives_tokens_that_are_refused() {
+        let kim_is_in = SignedIn::new().await;
+        let tables = kim_is_in.tables.clone();
+        let client = testbed::before(&store::connect(&kim_is_in.config), "UpdateItem", move || {
+            let mut user = tables.items("UsersTable").into_iter().find(|item| item["pk"]["S"] == "user#0").unwrap();
+            user["session_epoch"] = json!({ "N": "2" });
+            tables.put("UsersTable", &user);
+        });
+        let userinfo = userinfo(&kim_is_in.config, client);
+        let mut service = http::service(&[], |request| userinfo.handle(request, NOW));
+        let reply = with("", &kim_is_in.refresh).send(&mut service).await;
+        let (access, refresh) = (reply.cookie("access_jwt").unwrap(), reply.cookie("refresh_jwt").unwrap());
+        assert!(refused(&kim_is_in.send(with(access, ""), NOW).await));
+        assert!(refused(&kim_is_in.send(with("", refresh), NOW).await));
+    }
+
+    /// F29: tokens from a clock that is ahead are refused elsewhere until their time, and no cookie is touched.
+    #[tokio::test]
+    async fn a_clock_that_is_half_a_minute_ahead_signs_nobody_out_for_good() {
+        let kim_is_in = SignedIn::new().await;
+        let (access, refresh) = testbed::sign_in(&kim_is_in.config, &kim_is_in.user, true, after(30)).await;
+        assert!(refused(&kim_is_in.send(with(&access, &refresh), NOW).await));
+        assert_eq!(kim_is_in.send(with(&access, &refresh), after(25)).await.status, 200);
+    }
+
+    /// F36: the gateway or the browser sends the same request twice.
+    #[tokio::test]
+    async fn a_request_that_arrives_twice_is_answered_twice_alike() {
+        let kim_is_in = SignedIn::new().await;
+        let event = with("", &kim_is_in.refresh);
+        let replies = [kim_is_in.send(event.clone(), NOW).await, kim_is_in.send(event, NOW).await];
+        assert_eq!(replies[0].cookie("refresh_jwt"), replies[1].cookie("refresh_jwt"));
+        assert!(replies.iter().all(|reply| (reply.status, reply.cookies.len()) == (200, 2)));
+    }
+
     /// F04, F05, F16: an outage signs nobody out, and what was good before is good after.
     #[tokio::test]
     async fn a_store_that_does_not_answer_is_503_and_leaves_the_cookies_alone() {
