@@ -24,6 +24,18 @@ fn every_variable_is_in_the_readme_and_no_other() {
     assert_eq!(named(table, "\n| `"), ours);
 }
 
+/// Names agree: the parameter of `ACCESS_TTL` is `AccessTtl`, and every variable has one, but those that name a table.
+#[test]
+fn every_variable_can_be_set_in_the_template() {
+    let (config, template) = (read("shared/src/config.rs"), read("template.yaml"));
+    for variable in named(&config, "Read from `").into_iter().filter(|name| !name.starts_with("AWS_")) {
+        let words = variable.split('_').map(|word| [&word[..1], &word[1..].to_lowercase()].concat());
+        let parameter: String = words.collect();
+        assert!(template.contains(&format!("        {variable}: !Ref {parameter}\n")), "{variable}");
+        assert!(template.contains(&format!("\n  {parameter}:\n")), "{parameter} of {variable}");
+    }
+}
+
 #[test]
 fn the_readme_can_be_read_in_one_go() {
     assert!(read("README.md").lines().count() < 200);
