@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use dynoxide::{Database, server};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -26,9 +26,14 @@ impl DynamoDb {
     pub async fn start(template: &Template, address: SocketAddr, file: Option<&Path>) -> Result<Self> {
         let database = match file {
             None => Database::memory(),
-            Some(file) => Database::new(file.to_str().context("the name of the data file is not UTF-8")?),
+            Some(file) => {
+                create_private(file).with_context(|| format!("cannot open {}", file.display()))?;
+                Database::new(file.to_str().context("the name of the data file is not UTF-8")?)
+            }
         };
-        let database = database.map_err(|error| anyhow!("cannot open the data: {error}"))?;
+        let Ok(database) = database else {
+            bail!("{} is no file that `cargo dev --data` has written", file.unwrap_or(Path::new("memory")).display());
+        };
         let there = call(&json!({}), |request| database.list_tables(request))?;
         for table in template.tables() {
             if there["TableNames"].as_array().is_some_and(|names| names.contains(&json!(table.name))) {
@@ -56,6 +61,12 @@ impl DynamoDb {
     pub fn database(&self) -> &Database {
         &self.database
     }
+}
+
+/// Makes sure that there is a file, which nobody else on the machine may read: it will hold password hashes.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop)
 }
 
 /// A call in DynamoDB's JSON.

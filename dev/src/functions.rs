@@ -40,7 +40,7 @@ pub async fn cargo_lambda(target: &Path) -> Result<PathBuf> {
     if let Some(python) = python().await {
         say(
             "tools",
-            &format!("installing cargo-lambda {CARGO_LAMBDA} with pip under target/tools: about half a minute"),
+            &format!("installing cargo-lambda {CARGO_LAMBDA} with pip under target/tools, which takes some seconds"),
         );
         let folder = tools.join("cargo-lambda");
         Process::start("python -m venv", Command::new(python).args(["-m", "venv"]).arg(&folder))?.finish().await?;
@@ -52,7 +52,9 @@ pub async fn cargo_lambda(target: &Path) -> Result<PathBuf> {
     }
     say(
         "tools",
-        &format!("no Python: building cargo-lambda {CARGO_LAMBDA} under target/tools, which takes some minutes"),
+        &format!(
+            "no Python: building cargo-lambda {CARGO_LAMBDA} under target/tools, a quarter of an hour; with Python, seconds"
+        ),
     );
     let mut install = Command::new("cargo");
     install.args(["install", "--locked", "--root"]).arg(&tools).arg(format!("cargo-lambda@{CARGO_LAMBDA}"));
@@ -177,8 +179,8 @@ async fn print_lines(output: impl AsyncRead + Unpin, are_ready: Arc<AtomicBool>)
                     say(&time, &text);
                 }
             }
-            // What the tool itself says about starting and stopping.
-            _ if line.trim_start().starts_with("INFO ") => {}
+            // What the tool itself says about starting, and about stopping what it builds again.
+            _ if line.trim_start().starts_with("INFO ") || line.ends_with("command killed code=ForceStop") => {}
             _ => eprintln!("{line}"),
         }
     }

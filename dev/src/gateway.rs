@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -20,11 +21,20 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use time::OffsetDateTime;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::functions::say;
 use crate::template::{Cors, Route};
+
+/// How long API Gateway waits for a function.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// After how long a person would like to know what is going on.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 type Body = BoxBody<Bytes, hyper::Error>;
 
@@ -56,11 +66,16 @@ impl Gateway {
 
     async fn answer(&self, client: &Client<HttpConnector, Incoming>, request: Request<Incoming>) -> Response<Body> {
         let origin = request.headers().get(ORIGIN).filter(|origin| self.allows(origin)).cloned();
+        let asked = format!("{} {}", request.method(), request.uri().path());
         let mut response = if request.method() == Method::OPTIONS {
+            let from = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or("nowhere");
+            let verdict = if origin.is_some() { "allowed" } else { "not allowed: see ALLOWED_ORIGINS" };
+            log(&format!("204 {asked} (preflight from {from}, {verdict})"));
             self.preflight(origin.is_some())
         } else if self.has_route(&request) {
-            self.forward(client, request).await
+            self.forward(client, request, &asked).await
         } else {
+            log(&format!("404 {asked} (no such route)"));
             message(StatusCode::NOT_FOUND, "Not Found")
         };
         if let Some(origin) = origin {
@@ -100,6 +115,7 @@ impl Gateway {
         &self,
         client: &Client<HttpConnector, Incoming>,
         mut request: Request<Incoming>,
+        asked: &str,
     ) -> Response<Body> {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let Ok(uri) = format!("http://{}{path}", self.functions).parse::<Uri>() else {
@@ -108,10 +124,17 @@ impl Gateway {
         *request.uri_mut() = uri;
         request.headers_mut().remove(CONNECTION);
         request.headers_mut().insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("https"));
-        match client.request(request).await {
-            Ok(response) => without_cors(response).map(BodyExt::boxed),
-            Err(_) => message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
+        let mut answer = client.request(request);
+        let mut outcome = timeout(PATIENCE, &mut answer).await;
+        if outcome.is_err() {
+            log(&format!("... {asked} waits for its function: if it does not compile, the reason is above"));
+            outcome = timeout(LONGEST_WAIT.saturating_sub(PATIENCE), answer).await;
         }
+        if let Ok(Ok(response)) = outcome {
+            return without_cors(response).map(BodyExt::boxed);
+        }
+        log(&format!("503 {asked} (its function does not answer)"));
+        message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
     }
 }
 
@@ -142,6 +165,12 @@ where
         async move { Ok::<_, Infallible>(gateway.answer(&client, request).await) }
     });
     hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+}
+
+/// A line about a request that no function answers, in the form of theirs.
+fn log(text: &str) {
+    let now = OffsetDateTime::now_utc();
+    say(&format!("{:02}:{:02}:{:02}", now.hour(), now.minute(), now.second()), text);
 }
 
 /// What a function says about CORS is not heard.

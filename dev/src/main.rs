@@ -36,6 +36,7 @@ Examples:
   cargo dev token                    the two tokens of a login, taken apart (the stack must be running)
   cargo dev token eyJ...             that token, taken apart; `cargo dev token -` reads it from standard input
 
+For a stack at another address, `event` and `token` want it: --url http://localhost:8080
 Secrets and other settings are read from the environment and from `.env`; see `.env.example`.
 Ctrl-C stops everything that was started.";
 
@@ -78,11 +79,12 @@ async fn run_until_stopped(cli: Cli) -> Result<()> {
         let text = if text == "-" { token::read(io::stdin())? } else { token::given(text)? };
         return print(&text);
     }
-    let mut terminate = signal(SignalKind::terminate())?;
+    let (mut terminate, mut hang_up) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
     tokio::select! {
         outcome = run(cli) => outcome,
         _ = tokio::signal::ctrl_c() => Ok(()),
         _ = terminate.recv() => Ok(()),
+        _ = hang_up.recv() => Ok(()),
     }
 }
 

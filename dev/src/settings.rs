@@ -17,9 +17,11 @@ pub struct Settings(BTreeMap<String, String>);
 
 /// How the browser is to see the local stack.
 #[derive(Clone, Copy, Debug)]
-pub struct Cookies {
+pub struct Seen<'a> {
     /// Whether the cookies are host-only, as in a stack without a domain.
     pub host_only: bool,
+    /// `https` or `http`.
+    pub scheme: &'a str,
 }
 
 /// What an operator sets, and what may therefore be set here: in the environment first, in `.env` second.
@@ -45,13 +47,13 @@ impl Settings {
     ///
     /// # Errors
     /// Where `.env` cannot be understood.
-    pub fn new(root: &Path, template: &Template, cookies: Cookies) -> Result<Self> {
-        let domain = if cookies.host_only { "" } else { "localhost" };
+    pub fn new(root: &Path, template: &Template, seen: &Seen<'_>) -> Result<Self> {
+        let domain = if seen.host_only { "" } else { "localhost" };
         let defaults = [
             ("ACCESS_SECRET", random_secret()?),
             ("REFRESH_SECRET", random_secret()?),
             ("COOKIE_DOMAIN", domain.to_owned()),
-            ("ALLOWED_ORIGINS", "https://localhost:3000".to_owned()),
+            ("ALLOWED_ORIGINS", format!("{}://localhost:3000", seen.scheme)),
             ("AWS_REGION", "eu-west-1".to_owned()),
             // Never the developer's own: nothing here may reach a real account.
             ("AWS_ACCESS_KEY_ID", "local".to_owned()),
@@ -64,7 +66,7 @@ impl Settings {
         let in_environment = SETTABLE.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
         let said = in_file.into_iter().filter(|(name, _)| SETTABLE.contains(&name.as_str())).chain(in_environment);
         settings.extend(said.filter(|(_, value)| !value.is_empty()));
-        if cookies.host_only {
+        if seen.host_only {
             settings.insert("COOKIE_DOMAIN".to_owned(), String::new());
         }
         Ok(Self(settings))

@@ -22,7 +22,7 @@ pub struct Stack {
     /// The port of the gateway.
     #[arg(long, default_value_t = 4000)]
     port: u16,
-    /// Without TLS: `http://localhost` is the only plain address from which a browser takes our cookies.
+    /// Without TLS, for pages from `http://localhost:3000`: the only plain address whose cookies a browser takes (not Safari).
     #[arg(long)]
     http: bool,
     /// Build the functions as they are built for AWS: slow to build, fast to run.
@@ -47,18 +47,19 @@ impl Stack {
         let template = Template::read(&root.join("template.yaml"))?;
         let target = root.join("target");
 
-        let tables = self.tables.start(root, &template, Ipv4Addr::LOCALHOST.into()).await?;
+        let tables = self.tables.start(root, &template, Ipv4Addr::LOCALHOST.into(), self.scheme()).await?;
 
         let cargo_lambda = functions::cargo_lambda(&target).await?;
-        say("tools", &cargo_lambda.display().to_string());
-        say("build", "the functions; the first time takes two to three minutes");
+        let relative = |path: &Path| path.strip_prefix(root).unwrap_or(path).display().to_string();
+        let tool = relative(&cargo_lambda);
+        say("tools", &tool);
+        say("build", if self.release { "the functions, optimised: minutes, the first time" } else { "the functions" });
         functions::build(root, &template.functions(), self.release).await?;
 
         let functions_at = free_address().await?;
         let mut functions = Functions::start(&cargo_lambda, root, functions_at, &tables.settings, self.release)?;
         functions.ready(functions_at, &template.routes()).await?;
-        let (names, ip, port) = (template.functions().join(", "), functions_at.ip(), functions_at.port());
-        say("functions", &format!("{names} answer, also to `cargo lambda invoke -A {ip} -P {port}`"));
+        say("functions", &format!("{} answer", template.functions().join(", ")));
 
         let certificate = (!self.http).then(|| Certificate::in_folder(&target.join("dev"))).transpose()?;
         let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
@@ -68,26 +69,45 @@ impl Stack {
             cors: template.cors(),
             allowed_origins: tables.config.allowed_origins,
         };
-        self.explain(root, certificate.as_ref(), started);
+        let running = Running {
+            url: format!("{}://localhost:{}", self.scheme(), self.port),
+            trust: certificate.as_ref().map(|files| relative(&files.certificate)),
+            origins: gateway.allowed_origins.join(", "),
+            invoke: format!("{tool} lambda invoke -A {} -P {}", functions_at.ip(), functions_at.port()),
+        };
+        println!("\nReady after {} s at {}\n", started.elapsed().as_secs(), running.url);
+        running.explain();
         tokio::select! {
             outcome = gateway.serve(listener, tls) => outcome,
             outcome = functions.ended() => outcome,
         }
     }
 
+    fn scheme(&self) -> &'static str {
+        if self.http { "http" } else { "https" }
+    }
+}
+
+/// A stack that answers, as far as a person needs to know it.
+struct Running {
+    url: String,
+    trust: Option<String>,
+    origins: String,
+    invoke: String,
+}
+
+impl Running {
     /// Says what there is and how to use it.
-    fn explain(&self, root: &Path, certificate: Option<&Certificate>, started: Instant) {
-        let scheme = if self.http { "http" } else { "https" };
-        let url = format!("{scheme}://localhost:{}", self.port);
-        let relative = |path: &Path| path.strip_prefix(root).unwrap_or(path).display().to_string();
-        let trust = certificate.map(|files| format!(" --cacert {}", relative(&files.certificate))).unwrap_or_default();
-        let curl = format!("curl -i{trust} -b target/dev/cookies -c target/dev/cookies");
+    fn explain(&self) {
+        let Self { url, trust, origins, invoke } = self;
         let people = [people::KIM, people::PARK].map(|person| format!("{} / {}", person.user_id, person.password));
-        println!("\nReady after {} s at {url}\n", started.elapsed().as_secs());
         say("users", &people.join("    "));
-        if let Some(files) = certificate {
-            say("trust", &format!("{} (self-signed)", relative(&files.certificate)));
+        say("pages from", origins);
+        if let Some(certificate) = trust {
+            say("trust", &format!("{certificate} (self-signed)"));
         }
+        let trust = trust.as_ref().map(|certificate| format!(" --cacert {certificate}")).unwrap_or_default();
+        let curl = format!("curl -i{trust} -b target/dev/cookies -c target/dev/cookies");
         let form = format!(
             r#"{{"loginInfo":{{"userId":"{}","password":"{}"}},"checkedKeepLogin":true}}"#,
             people::KIM.user_id,
@@ -96,6 +116,7 @@ impl Stack {
         println!("\n  {curl} -H 'content-type: application/json' -d '{form}' {url}/login");
         println!("  {curl} {url}/userinfo");
         println!("  {curl} -X POST {url}/logout\n");
+        println!("  {invoke} userinfo --data-file events/userinfo.json\n");
     }
 }
 

@@ -17,7 +17,7 @@ use crate::certificate::{self, Certificate};
 use crate::dynamodb::DynamoDb;
 use crate::functions::say;
 use crate::people;
-use crate::settings::{Cookies, Settings};
+use crate::settings::{Seen, Settings};
 use crate::template::Template;
 
 /// What containers call the machine that they run on.
@@ -26,7 +26,8 @@ const HOST: &str = "host.docker.internal";
 /// What may be chosen about them.
 #[derive(Debug, Args)]
 pub struct Tables {
-    /// Keep the data in this file; without it they are in memory, and gone at the end.
+    /// Keep the data in this file; without it they are in memory, and gone at the end. Who is signed in stays so as well
+    /// where the secrets are set in `.env`.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// Use the `__Host-` cookies of a stack without a cookie domain.
@@ -54,7 +55,7 @@ impl Tables {
         println!("Latchkey's tables, for `sam local`. Ctrl-C stops them.\n");
         let template = Template::read(&root.join("template.yaml"))?;
         // A container cannot reach the loopback of its host.
-        let ready = self.start(root, &template, Ipv4Addr::UNSPECIFIED.into()).await?;
+        let ready = self.start(root, &template, Ipv4Addr::UNSPECIFIED.into(), "https").await?;
         say("", "the whole network can reach them: test data only");
 
         let folder = root.join("target/dev");
@@ -80,15 +81,15 @@ impl Tables {
         future::pending().await
     }
 
-    /// Starts them at a free port of this address, and says so.
+    /// Starts them at a free port of this address, for pages of this scheme, and says so.
     ///
     /// # Errors
     /// Where the data cannot be opened, or a setting would stop the functions.
-    pub(crate) async fn start(&self, root: &Path, template: &Template, at: IpAddr) -> Result<Ready> {
+    pub(crate) async fn start(&self, root: &Path, template: &Template, at: IpAddr, scheme: &str) -> Result<Ready> {
         let dynamodb = DynamoDb::start(template, SocketAddr::new(at, 0), self.data.as_deref()).await?;
         let port = dynamodb.address().port();
         let endpoint_url = endpoint_url("127.0.0.1", port);
-        let settings = Settings::new(root, template, Cookies { host_only: self.host_only })?
+        let settings = Settings::new(root, template, &Seen { host_only: self.host_only, scheme })?
             .with("AWS_ENDPOINT_URL_DYNAMODB", endpoint_url.clone());
         let config = settings.config()?;
         people::add_missing(&config).await?;
