@@ -9,6 +9,7 @@ use rcgen::{CertificateParams, DnType, KeyPair};
 use time::{Duration, OffsetDateTime};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -45,7 +46,10 @@ impl Certificate {
     pub fn acceptor(&self) -> Result<TlsAcceptor> {
         let certificate = CertificateDer::from_pem_file(&self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)?;
-        let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key)?;
+        // Named, not left to rustls: it panics where some other crate of the build has brought a second provider along.
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let mut config = config.with_no_client_auth().with_single_cert(vec![certificate], key)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(config)))
     }

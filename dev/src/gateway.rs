@@ -92,7 +92,7 @@ impl Gateway {
 
     fn has_route(&self, request: &Request<Incoming>) -> bool {
         let (path, method) = (request.uri().path(), request.method().as_str());
-        self.routes.iter().any(|route| route.path == path && route.method == method)
+        self.routes.iter().any(|route| route.matches(path) && route.method == method)
     }
 
     fn preflight(&self, allowed: bool) -> Response<Body> {

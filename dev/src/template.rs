@@ -34,6 +34,16 @@ pub struct Route {
     pub function: String,
 }
 
+impl Route {
+    /// Whether a path is one of this route's, in which `{name}` stands for any segment that is not empty.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        let (ours, theirs) = (self.path.split('/'), path.split('/'));
+        ours.clone().count() == theirs.clone().count()
+            && ours.zip(theirs).all(|(our, their)| our == their || our.starts_with('{') && !their.is_empty())
+    }
+}
+
 /// What the gateway answers to a preflight.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cors {
@@ -175,6 +185,15 @@ mod tests {
         assert!(served.len() >= 4);
     }
 
+    #[test]
+    fn a_parameter_of_a_route_is_one_segment() {
+        let route = Route { path: "/sessions/{id}".into(), method: "DELETE".into(), function: "sessions".into() };
+        assert!(route.matches("/sessions/abc"));
+        for other in ["/sessions", "/sessions/", "/sessions/abc/def", "/session/abc", "//abc", "sessions/abc"] {
+            assert!(!route.matches(other), "{other}");
+        }
+    }
+
     /// R90: every method is named.
     #[test]
     fn no_route_takes_any_method() {
@@ -223,6 +242,11 @@ mod tests {
             ["LoginFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", ""],
             ["LogoutFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", ""],
             ["LogoutFunction", "dynamodb:UpdateItem", "UsersTable.Arn", "user#*"],
+            ["SessionsFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", ""],
+            ["SessionsFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*"],
+            ["SessionsFunction", "dynamodb:Query", "SessionsTable.Arn", ""],
+            ["SessionsFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", ""],
+            ["SessionsFunction", "dynamodb:UpdateItem", "UsersTable.Arn", "user#*"],
             ["UserinfoFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", ""],
             ["UserinfoFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*"],
             ["UserinfoFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", ""],

@@ -123,12 +123,6 @@ impl Claims {
         if bounded && begun && !over { Ok(()) } else { Err(Error::NotAuthorized) }
     }
 
-    /// Whether another token says the same of user and session.
-    #[must_use]
-    pub fn is_of_same_session(&self, other: &Self) -> bool {
-        self.sub == other.sub && self.sid == other.sid && self.email == other.email
-    }
-
     /// Accepts the claims that came along with a `Bearer` token where they are of the same user: which of two users is
     /// meant is not ours to guess (R92).
     ///

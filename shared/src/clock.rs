@@ -7,6 +7,8 @@ use std::ops::Add;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, PrimitiveDateTime};
 
 /// Whole seconds since the Unix epoch, below 2^53: the `NumericDate` of RFC 7519 §2, without fractions.
 ///
@@ -35,6 +37,14 @@ impl Timestamp {
     #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0
+    }
+
+    /// The moment in the form of RFC 3339, in UTC; the last day of the year 9999 for all that follow it.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        let secs = i64::try_from(self.0).unwrap_or(i64::MAX);
+        let moment = OffsetDateTime::from_unix_timestamp(secs).unwrap_or(PrimitiveDateTime::MAX.assume_utc());
+        moment.format(&Rfc3339).unwrap_or_default()
     }
 
     /// How long ago `earlier` was; zero if it was not.
@@ -75,6 +85,12 @@ impl From<Timestamp> for SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_is_told_as_rfc_3339_tells_it() {
+        assert_eq!(Timestamp::from_secs(1_800_000_000).rfc3339(), "2027-01-15T08:00:00Z");
+        assert!(Timestamp::from_secs(u64::MAX).rfc3339().starts_with("9999-12-31T23:59:59"));
+    }
 
     #[test]
     fn arithmetic_ends_at_the_last_moment_instead_of_wrapping() {

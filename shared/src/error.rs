@@ -29,6 +29,10 @@ pub enum Error {
     #[error("A request that changes something must come from this site or from an allowed origin.")]
     ForeignOrigin,
 
+    /// What was named is not there, or not for whoever asks.
+    #[error("There is no such {0}.")]
+    NotFound(&'static str),
+
     /// The function does not answer this method.
     #[error("This address answers {allowed}.")]
     MethodNotAllowed {

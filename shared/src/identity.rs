@@ -6,15 +6,16 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::KeysAndAttributes;
+use aws_sdk_dynamodb::types::{KeysAndAttributes, TransactWriteItem, Update};
 
 use crate::claims::{Claims, Subject};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::id::{SessionId, UserId};
 use crate::session::Session;
 use crate::sessions::readable_session;
-use crate::store::{Budget, Client, Item, text};
+use crate::store::{Budget, Client, Item, number, text, transact};
 use crate::users::{User, read_user, user_key};
 
 /// A user, and the session in which the user is signed in.
@@ -92,6 +93,42 @@ impl Identities {
         if identity.is_good(claims, now) { Ok(identity) } else { Err(Error::NotAuthorized) }
     }
 
+    /// Ends all sessions of a user but this one: raises the epoch of both in one transaction (R76). Says whether it could;
+    /// it cannot where one of them is no longer as it was read.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Unexpected`].
+    pub async fn end_others(&self, identity: &Identity, budget: &Budget) -> Result<bool> {
+        let Identity { user, session } = identity;
+        let (epoch, next) = (number(user.session_epoch), number(user.session_epoch.saturating_add(1)));
+        let raise = |table: &str, key: Item, expression: &str, condition: &str| {
+            let update = Update::builder()
+                .table_name(table)
+                .set_key(Some(key))
+                .update_expression(expression)
+                .condition_expression(condition)
+                .expression_attribute_values(":epoch", epoch.clone())
+                .expression_attribute_values(":next", next.clone());
+            let update = update.build().map_err(|error| Error::Unexpected(error.into()))?;
+            Ok::<_, Error>(TransactWriteItem::builder().update(update).build())
+        };
+        let writes = [
+            raise(
+                &self.users_table,
+                user_item_key(&user.profile.id),
+                "SET session_epoch = :next",
+                "session_epoch = :epoch",
+            )?,
+            raise(
+                &self.sessions_table,
+                session_item_key(&user.profile.id, &session.id),
+                "SET epoch = :next",
+                "epoch = :epoch AND attribute_not_exists(ended_at)",
+            )?,
+        ];
+        Ok(transact(&self.client, &writes, budget).await?.is_empty())
+    }
+
     /// The item of the user and the item of the session, where there are any.
     async fn records(&self, claims: &Claims, budget: &Budget) -> Result<(Option<Item>, Option<Item>)> {
         let mut wanted = Some(self.keys(claims)?);
@@ -114,11 +151,7 @@ impl Identities {
     }
 
     fn keys(&self, claims: &Claims) -> Result<HashMap<String, KeysAndAttributes>> {
-        let user = Item::from([("pk".into(), text(user_key(&claims.sub)))]);
-        let session = Item::from([
-            ("user_id".into(), text(claims.sub.as_str())),
-            ("session_id".into(), text(claims.sid.as_str())),
-        ]);
+        let (user, session) = (user_item_key(&claims.sub), session_item_key(&claims.sub, &claims.sid));
         let consistently = |key| {
             let keys = KeysAndAttributes::builder().keys(key).consistent_read(true).build();
             keys.map_err(|error| Error::Unexpected(error.into()))
@@ -128,6 +161,14 @@ impl Identities {
             (self.sessions_table.clone(), consistently(session)?),
         ]))
     }
+}
+
+fn user_item_key(id: &UserId) -> Item {
+    Item::from([("pk".into(), text(user_key(id)))])
+}
+
+fn session_item_key(user: &UserId, session: &SessionId) -> Item {
+    Item::from([("user_id".into(), text(user.as_str())), ("session_id".into(), text(session.as_str()))])
 }
 
 #[cfg(test)]
@@ -141,7 +182,6 @@ mod tests {
 
     use super::*;
     use crate::claims::Kind;
-    use crate::id::{SessionId, UserId};
     use crate::session::Generation;
     use crate::store;
     use crate::tokens::{Signer, Verifier};

@@ -16,11 +16,12 @@
 //! | [`session`] | the record of one login, and the rules of its life |
 //! | [`users`], [`sessions`], [`identity`] | the two tables, and the one read over both |
 //! | [`http`] | the only HTTP: request, replies, the guard in front of a handler |
+//! | [`access`] | who is asking, by an access token alone |
 //! | [`telemetry`] | what is logged, and what never is |
 //!
 //! # The arrows
 //!
-//! `functions → http → error`; `functions → identity → users, sessions → store → error`; `sessions → session → claims`;
+//! `functions → access → http → error`; `functions → identity → users, sessions → store → error`; `sessions → session → claims`;
 //! `functions → cookies → tokens → session → claims → id, clock, error`. Nothing below `http` names a status code; nothing but
 //! `store`, `users`, `sessions` and `identity` touches AWS.
 //!
@@ -29,6 +30,7 @@
 //! Nothing that a request brings, until a signature of ours has been verified over it; and then only what the stores
 //! still say of that user and that session. The source address is the gateway's, never a header's.
 
+pub mod access;
 pub mod claims;
 pub mod clock;
 pub mod config;

@@ -156,6 +156,34 @@ impl Sessions {
         }
     }
 
+    /// The sessions of a user that live, those of `epoch`; the one that was renewed last comes first.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
+    pub async fn live(&self, user: &UserId, epoch: u64, now: Timestamp, budget: &Budget) -> Result<Vec<Session>> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .consistent_read(true)
+            .key_condition_expression("user_id = :user")
+            .filter_expression("attribute_not_exists(ended_at) AND abs_exp > :now AND idle_exp > :now")
+            .expression_attribute_values(":user", text(user.as_str()))
+            .expression_attribute_values(":now", number(now));
+        let (mut sessions, mut start) = (Vec::new(), None);
+        loop {
+            let page = budget.spend(query.clone().set_exclusive_start_key(start).send()).await?;
+            sessions.extend(page.items.unwrap_or_default().into_iter().filter_map(readable_session));
+            start = page.last_evaluated_key.filter(|key| !key.is_empty());
+            if start.is_none() {
+                break;
+            }
+        }
+        sessions.retain(|session| session.is_live(epoch, now));
+        sessions.sort_by(|one, other| (other.issued_at, other.id.as_str()).cmp(&(one.issued_at, one.id.as_str())));
+        Ok(sessions)
+    }
+
     fn update(&self, user: &UserId, session: &SessionId) -> UpdateItemFluentBuilder {
         let update = self.client.update_item().table_name(&self.table);
         update.key("user_id", text(user.as_str())).key("session_id", text(session.as_str()))

@@ -13,13 +13,15 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::id::random_128_bits;
 
 /// The client that all stores share. Cloning it is cheap.
 pub use aws_sdk_dynamodb::Client;
@@ -157,6 +159,43 @@ fn is_transient(code: &str) -> bool {
             | "TransactionConflictException"
             | "TransactionInProgressException"
     )
+}
+
+/// The reasons for a cancelled transaction that pass.
+pub(crate) const BUSY: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+
+/// How often a transaction that met another is tried again (F20).
+const TRIES_AGAIN: u32 = 3;
+
+/// Writes all of `writes` or none, and says which of them, by their places, could not be made because its condition did not
+/// hold; nothing where all were made. One that meets another transaction is tried again under the same token, so that it
+/// is made once.
+///
+/// # Errors
+/// [`Error::Unavailable`] where the tables stay busy; [`Error::Misconfigured`] or [`Error::Unexpected`].
+pub(crate) async fn transact(client: &Client, writes: &[TransactWriteItem], budget: &Budget) -> Result<Vec<usize>> {
+    let token = random_128_bits()?;
+    for again in 0.. {
+        let call = client.transact_write_items().set_transact_items(Some(writes.to_vec())).client_request_token(&token);
+        let Err(error) = budget.spend(call.send()).await else { break };
+        let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
+            return Err(error.into());
+        };
+        let codes: Vec<_> =
+            canceled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default()).collect();
+        let refused: Vec<_> = (0..codes.len()).filter(|&place| codes[place] == "ConditionalCheckFailed").collect();
+        if !refused.is_empty() {
+            return Ok(refused);
+        }
+        if !codes.iter().any(|code| BUSY.contains(code)) {
+            return Err(error.into());
+        }
+        if again == TRIES_AGAIN {
+            return Err(Error::Unavailable(error.into()));
+        }
+        budget.pause(Duration::from_millis(50) * 2_u32.pow(again)).await?;
+    }
+    Ok(Vec::new())
 }
 
 /// A record as DynamoDB keeps it.

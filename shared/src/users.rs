@@ -6,8 +6,6 @@
 
 use std::fmt;
 
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use precis_profiles::UsernameCaseMapped;
@@ -17,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::id::UserId;
 use crate::passwords::PasswordHash;
-use crate::store::{Budget, Client, Item, from_item, number, text, to_item};
+use crate::store::{Budget, Client, Item, from_item, number, text, to_item, transact};
 
 /// What others may see of a user: the JSON of `/userinfo`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -149,8 +147,8 @@ impl Users {
             self.put_new(login_key(name.as_str()), &credentials)?,
             self.put_new(email_key(&address), &AddressOwner { id })?,
         ];
-        let call = self.client.transact_write_items().set_transact_items(Some(puts.into()));
-        budget.spend(call.send()).await.map(drop).map_err(not_created)
+        let taken = transact(&self.client, &puts, budget).await?;
+        taken.first().map_or(Ok(()), |&place| Err(Error::Taken(["id", "login name", "e-mail address"][place])))
     }
 
     /// Ends every session of the user that was opened in `epoch` or before. Where that epoch is over already, there is
@@ -242,23 +240,6 @@ fn canonical_address(typed: &str) -> Result<String> {
     address.ok_or_else(|| Error::Malformed("An e-mail address has the form name@example.com.".into()))
 }
 
-/// The reasons for a cancelled transaction that pass.
-const BUSY: [&str; 3] = ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
-
-/// Why a user could not be added: one of the three names is taken, or the table was busy.
-fn not_created(error: SdkError<TransactWriteItemsError>) -> Error {
-    let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() else {
-        return error.into();
-    };
-    let mut codes = canceled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or_default());
-    let names = ["id", "login name", "e-mail address"];
-    match codes.clone().zip(names).find(|(code, _)| *code == "ConditionalCheckFailed") {
-        Some((_, name)) => Error::Taken(name),
-        None if codes.any(|code| BUSY.contains(&code)) => Error::Unavailable(error.into()),
-        None => error.into(),
-    }
-}
-
 impl fmt::Debug for Profile {
     /// Names the user, and says nothing about the person (R97).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -269,6 +250,7 @@ impl fmt::Debug for Profile {
 #[cfg(test)]
 mod tests {
     use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
+    use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
     use aws_sdk_dynamodb::types::CancellationReason;
     use aws_sdk_dynamodb::types::error::TransactionCanceledException;
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
@@ -406,7 +388,7 @@ mod tests {
             let users = Users::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&canceled]), "users");
             users.create(&kim, hash(), &budget()).await.unwrap_err()
         };
-        for code in BUSY {
+        for code in store::BUSY {
             assert!(matches!(canceled(["None", code, "None"]).await, Error::Unavailable(_)), "{code}");
             let taken = canceled([code, "None", "ConditionalCheckFailed"]).await;
             assert!(matches!(taken, Error::Taken("e-mail address")), "{code}: {taken:?}");

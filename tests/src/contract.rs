@@ -48,6 +48,7 @@ pub async fn holds(stack: &Stack) {
         signing_out_ends_the_session_for_every_copy,
         signing_out_with_nothing_or_garbage_is_answered_the_same,
         signing_out_everywhere_ends_every_session,
+        sessions_are_listed_and_ended,
         a_bearer_token_is_accepted_where_the_cookie_is,
         errors_are_problem_details,
         the_old_front_end_works_from_its_own_origin,
@@ -192,6 +193,28 @@ async fn signing_out_everywhere_ends_every_session(stack: &Stack) {
     assert_eq!(phone.send(Method::POST, "/logout?everywhere=true", |request| request).await.status().as_u16(), 205);
     refused(laptop.get("/userinfo").await).await;
     assert_eq!(json_of(other.get("/userinfo").await).await, user(PARK));
+}
+
+async fn sessions_are_listed_and_ended(stack: &Stack) {
+    let (phone, laptop, desktop) = (stack.browser(), stack.browser(), stack.browser());
+    phone.log_in(KIM, json!(true)).await;
+    assert_eq!(phone.send(Method::DELETE, "/sessions", |request| request).await.status().as_u16(), 204);
+    laptop.log_in(KIM, json!(false)).await;
+    desktop.log_in(KIM, json!(false)).await;
+
+    let list = json_of(laptop.get("/sessions").await).await["sessions"].as_array().unwrap().clone();
+    let current: Vec<_> = list.iter().filter(|session| session["current"] == true).collect();
+    assert_eq!((list.len(), current.len()), (3, 1), "{list:?}");
+    let path = format!("/sessions/{}", current[0]["id"].as_str().unwrap());
+    assert_eq!(phone.send(Method::DELETE, &path, |request| request).await.status().as_u16(), 204);
+    refused(laptop.get("/userinfo").await).await;
+    refused(laptop.get("/sessions").await).await;
+
+    let unknown = format!("/sessions/{}", SessionId::random().unwrap());
+    problem(phone.send(Method::DELETE, &unknown, |request| request).await, 404).await;
+    assert_eq!(phone.send(Method::DELETE, "/sessions", |request| request).await.status().as_u16(), 204);
+    refused(desktop.get("/userinfo").await).await;
+    assert_eq!(json_of(phone.get("/userinfo").await).await, user(KIM));
 }
 
 async fn a_bearer_token_is_accepted_where_the_cookie_is(stack: &Stack) {

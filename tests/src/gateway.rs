@@ -51,6 +51,13 @@ impl Event {
         self
     }
 
+    /// Without cookies.
+    #[must_use]
+    pub fn without_cookies(mut self) -> Self {
+        self.json.as_object_mut().unwrap().remove("cookies");
+        self
+    }
+
     /// With this body.
     #[must_use]
     pub fn body(mut self, body: impl Into<String>) -> Self {

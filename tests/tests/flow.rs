@@ -7,10 +7,11 @@ use std::time::Duration;
 use cookie_store::CookieStore;
 use login::Login;
 use logout::Logout;
+use sessions::OwnSessions;
+use shared::access::Access;
 use shared::clock::Timestamp;
 use shared::config::Config;
 use shared::cookies::Cookies;
-use shared::identity::Identities;
 use shared::passwords::Hasher;
 use shared::session::Rules;
 use shared::sessions::Sessions;
@@ -23,12 +24,13 @@ use userinfo::Userinfo;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// The three functions over one pair of tables.
+/// The functions over one pair of tables.
 struct Service {
     config: Config,
     login: Login,
     userinfo: Userinfo,
     logout: Logout,
+    sessions: OwnSessions,
     _tables: Tables,
 }
 
@@ -52,13 +54,12 @@ impl Service {
                 cookies: cookies.clone(),
             },
             userinfo: Userinfo {
-                identities: Identities::new(client, &config),
+                access: Access::new(client.clone(), &config),
                 sessions: sessions.clone(),
                 rules: Rules::new(&config),
-                verifier: Verifier::new(&config),
                 signer: Signer::new(&config),
-                cookies: cookies.clone(),
             },
+            sessions: OwnSessions { access: Access::new(client, &config), sessions: sessions.clone() },
             logout: Logout { users, sessions, verifier: Verifier::new(&config), cookies },
             config,
             _tables: tables,
@@ -98,6 +99,15 @@ impl<'a> Browser<'a> {
         let event = self.with_cookies(Event::recorded("userinfo-without"));
         let handler = |request| service.userinfo.handle(request, now);
         let reply = event.send(&mut http::service(&service.config.allowed_origins, handler)).await;
+        self.keep_cookies(&reply);
+        reply
+    }
+
+    /// Asks for, or ends, this user's sessions.
+    async fn sessions(&mut self, event: Event) -> Reply {
+        let (service, now) = (self.service, self.now);
+        let handler = |request| service.sessions.handle(request, now);
+        let reply = self.with_cookies(event).send(&mut http::service(&service.config.allowed_origins, handler)).await;
         self.keep_cookies(&reply);
         reply
     }
@@ -213,6 +223,29 @@ async fn signing_out_everywhere_ends_every_session_and_not_the_next() {
     assert_eq!(laptop.see_who().await.status, 200);
 }
 
+/// R76: the laptop is lost; its owner ends it from the phone, and then everything else, and stays signed in through a renewal.
+#[tokio::test]
+async fn who_ends_other_sessions_stays_signed_in() {
+    let service = Service::new(&[]).await;
+    let (mut phone, mut laptop, mut desktop) = (Browser::new(&service), Browser::new(&service), Browser::new(&service));
+    for browser in [&mut phone, &mut laptop, &mut desktop] {
+        browser.log_in(true).await;
+    }
+    let list = laptop.sessions(Event::recorded("sessions").without_cookies()).await.json();
+    let list = list["sessions"].as_array().unwrap();
+    assert_eq!(list.len(), 3);
+    let id = list.iter().find(|session| session["current"] == true).unwrap()["id"].clone();
+    let end = Event::recorded("sessions-end").without_cookies().with("/pathParameters/id", id);
+    assert_eq!(phone.sessions(end).await.status, 204);
+    assert_eq!((laptop.see_who().await.status, desktop.see_who().await.status), (401, 200));
+
+    let others = Event::recorded("sessions-end-others").without_cookies();
+    assert_eq!(phone.sessions(others).await.status, 204);
+    assert_eq!((desktop.see_who().await.status, phone.see_who().await.status), (401, 200));
+    phone.now = phone.now + DAY + Duration::from_secs(10);
+    assert_eq!((phone.see_who().await.cookies.len(), phone.see_who().await.status), (2, 200));
+}
+
 /// R28: a login without a refresh cookie of its own leaves none behind that would turn one person into another.
 #[tokio::test]
 async fn who_signs_in_after_somebody_else_never_becomes_that_person() {
@@ -234,7 +267,7 @@ async fn the_cookies_of_one_mode_mean_nothing_in_the_other() {
     let mut browser = Browser::new(&service);
     browser.log_in(true).await;
     let mut other_mode = Service::new(&[("COOKIE_DOMAIN", "")]).await;
-    other_mode.userinfo.identities = service.userinfo.identities.clone();
+    other_mode.userinfo.access.identities = service.userinfo.access.identities.clone();
     let mut elsewhere = Browser { service: &other_mode, jar: browser.jar.clone(), now: browser.now };
     assert_eq!(browser.see_who().await.status, 200);
     assert_eq!(elsewhere.see_who().await.status, 401);

@@ -1,29 +1,26 @@
 //! `GET /userinfo`: who is behind this session; renews it.
 
-use shared::claims::{Claims, Kind};
+use shared::access::Access;
+use shared::claims::Kind;
 use shared::clock::Timestamp;
-use shared::cookies::Cookies;
+use shared::cookies::Presented;
 use shared::error::{Error, Result};
 use shared::http::{Reply, Request, reply};
-use shared::identity::{Identities, Identity};
+use shared::identity::Identity;
 use shared::session::{Rules, Session, Standing};
 use shared::sessions::{Renewal, Sessions};
-use shared::tokens::{Signer, Verifier};
+use shared::tokens::Signer;
 
 /// Everything that it takes to say who somebody is, and all that it can touch.
 pub struct Userinfo {
     /// Who is behind a token.
-    pub identities: Identities,
+    pub access: Access,
     /// Where a session is renewed, or ended for reuse.
     pub sessions: Sessions,
     /// When it may be.
     pub rules: Rules,
-    /// Reads tokens.
-    pub verifier: Verifier,
-    /// Signs the new ones.
+    /// Signs the new tokens.
     pub signer: Signer,
-    /// Finds tokens in cookies and puts them there.
-    pub cookies: Cookies,
 }
 
 impl Userinfo {
@@ -34,35 +31,24 @@ impl Userinfo {
     /// [`Error::NotAuthorized`] where nobody is; whatever a malformed request or a store that cannot answer gives.
     pub async fn handle(&self, request: Request, now: Timestamp) -> Result<Reply> {
         request.accept("GET, HEAD")?;
-        let presented = self.cookies.read(request.cookie_lines());
-        if let Some(token) = request.bearer() {
-            let claims = self.verifier.verify(Kind::Access, token, now)?;
-            claims.check_same_user(&presented.claims(&[Kind::Access], &self.verifier))?;
-            let identity = self.identities.behind(&claims, now, &request.budget).await?;
-            return reply::json(&identity.user.profile);
-        }
-        if presented.is_ambiguous() {
-            let cleared = self.cookies.clear_both().into_iter().filter(|_| request.may_renew());
+        let presented = self.access.cookies.read(request.cookie_lines());
+        let by_cookies = request.bearer().is_none();
+        if by_cookies && presented.is_ambiguous() {
+            let cleared = self.access.cookies.clear_both().into_iter().filter(|_| request.may_renew());
             return reply::with_cookies(reply::not_authorized(), cleared);
         }
-
-        let verified = |kind| self.verifier.verify(kind, presented.one(kind)?, now).ok();
-        let (access, refresh) = (verified(Kind::Access), verified(Kind::Refresh));
-        if let Some(access) = &access {
-            match self.identities.behind(access, now, &request.budget).await {
-                Err(Error::NotAuthorized) => {}
-                verdict => return reply::json(&verdict?.user.profile),
-            }
+        match self.access.identity(&request, now).await {
+            Err(Error::NotAuthorized) if by_cookies => self.renew(&presented, &request, now).await,
+            verdict => reply::json(&verdict?.user.profile),
         }
-        // What was just refused is not asked for again.
-        let refresh = refresh.filter(|refresh| !access.is_some_and(|access| access.is_of_same_session(refresh)));
-        self.renew(&refresh.ok_or(Error::NotAuthorized)?, &request, now).await
     }
 
     /// Says who is behind a refresh token, and renews the session or, for a token that was renewed before, ends it.
-    async fn renew(&self, token: &Claims, request: &Request, now: Timestamp) -> Result<Reply> {
-        let mut identity = self.identities.renewing(token, now, &request.budget).await?;
-        let standing = self.rules.standing(token, &identity.session, now);
+    async fn renew(&self, presented: &Presented<'_>, request: &Request, now: Timestamp) -> Result<Reply> {
+        let token = presented.one(Kind::Refresh).ok_or(Error::NotAuthorized)?;
+        let token = self.access.verifier.verify(Kind::Refresh, token, now)?;
+        let mut identity = self.access.identities.renewing(&token, now, &request.budget).await?;
+        let standing = self.rules.standing(&token, &identity.session, now);
         if !request.may_renew() {
             return match standing {
                 Standing::Current | Standing::Replayed => reply::json(&identity.user.profile),
@@ -80,10 +66,10 @@ impl Userinfo {
             Renewal::Recorded => Ok(renewed),
             Renewal::Overtaken(found) => {
                 identity.session = found.ok_or(Error::NotAuthorized)?;
-                if !identity.is_good(token, now) {
+                if !identity.is_good(&token, now) {
                     return Err(Error::NotAuthorized);
                 }
-                let standing = self.rules.standing(token, &identity.session, now);
+                let standing = self.rules.standing(&token, &identity.session, now);
                 self.repeat(standing, &identity, request, now).await
             }
         }
@@ -108,12 +94,12 @@ impl Userinfo {
     /// Ends a session of which two hold tokens: which of them is the thief, nobody can tell.
     async fn end_for_reuse(&self, session: &Session, request: &Request, now: Timestamp) -> Result<Reply> {
         self.sessions.end_for_reuse(session, now, &request.budget).await?;
-        reply::with_cookies(reply::not_authorized(), self.cookies.clear_both())
+        reply::with_cookies(reply::not_authorized(), self.access.cookies.clear_both())
     }
 
     /// The user, with a new access cookie and the session's current refresh cookie.
     fn signed_in(&self, identity: &Identity, now: Timestamp) -> Result<Reply> {
-        let cookies = self.cookies.of_session(&identity.session, &identity.subject(), &self.signer, now)?;
+        let cookies = self.access.cookies.of_session(&identity.session, &identity.subject(), &self.signer, now)?;
         reply::with_cookies(reply::json(&identity.user.profile)?, cookies)
     }
 }
@@ -166,12 +152,10 @@ mod tests {
 
     fn userinfo(config: &Config, client: store::Client) -> Userinfo {
         Userinfo {
-            identities: Identities::new(client.clone(), config),
+            access: Access::new(client.clone(), config),
             sessions: Sessions::new(client, config),
             rules: Rules::new(config),
-            verifier: Verifier::new(config),
             signer: Signer::new(config),
-            cookies: Cookies::new(config.cookie_domain.clone()),
         }
     }
 

@@ -1,13 +1,12 @@
 //! The `userinfo` function: what `Userinfo` is made of.
 
+use shared::access::Access;
 use shared::clock::Timestamp;
 use shared::config::Config;
-use shared::cookies::Cookies;
 use shared::error::Result;
-use shared::identity::Identities;
 use shared::session::Rules;
 use shared::sessions::Sessions;
-use shared::tokens::{Signer, Verifier};
+use shared::tokens::Signer;
 use shared::{http, store, telemetry};
 use userinfo::Userinfo;
 
@@ -17,12 +16,10 @@ async fn main() -> Result<()> {
     let config = Config::from_env()?;
     let client = store::connect(&config);
     let userinfo = Userinfo {
-        identities: Identities::new(client.clone(), &config),
+        access: Access::new(client.clone(), &config),
         sessions: Sessions::new(client, &config),
         rules: Rules::new(&config),
-        verifier: Verifier::new(&config),
         signer: Signer::new(&config),
-        cookies: Cookies::new(config.cookie_domain),
     };
     http::serve(&config.allowed_origins, |request| userinfo.handle(request, Timestamp::now())).await
 }

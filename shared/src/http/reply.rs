@@ -44,6 +44,12 @@ pub fn found(location: &'static str) -> Reply {
     response
 }
 
+/// 204: it is done.
+#[must_use]
+pub fn no_content() -> Reply {
+    empty(StatusCode::NO_CONTENT)
+}
+
 /// 205: it is done, and there is nothing to show any more (RFC 9110 §15.3.6).
 #[must_use]
 pub fn reset_content() -> Reply {
@@ -87,6 +93,7 @@ pub(super) fn from_error(error: &Error, request_id: &str) -> Reply {
         Error::NotAuthorized => return not_authorized(),
         Error::Malformed(_) => StatusCode::BAD_REQUEST,
         Error::ForeignOrigin => StatusCode::FORBIDDEN,
+        Error::NotFound(_) => StatusCode::NOT_FOUND,
         Error::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
         Error::Taken(_) => StatusCode::CONFLICT,
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,

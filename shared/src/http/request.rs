@@ -5,6 +5,7 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
+use lambda_http::aws_lambda_events::query_map::QueryMap;
 use lambda_http::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, USER_AGENT};
 use lambda_http::http::{HeaderMap, HeaderValue, Method, header::AsHeaderName};
 use lambda_http::request::RequestContext;
@@ -30,6 +31,7 @@ pub struct Request {
     /// How long the stores may take.
     pub budget: Budget,
     headers: HeaderMap,
+    path: Vec<(String, String)>,
     query: Vec<(String, String)>,
     body: Vec<u8>,
     source_ip: Option<String>,
@@ -41,8 +43,10 @@ impl Request {
     /// # Errors
     /// [`Error::TooLarge`] over 8 KiB of body.
     pub(super) fn new(event: lambda_http::Request, context: &Context) -> Result<Self> {
-        let query = event.query_string_parameters();
-        let query = query.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let owned = |parameters: QueryMap| {
+            parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>()
+        };
+        let (path, query) = (owned(event.path_parameters()), owned(event.query_string_parameters()));
         let source_ip = match event.request_context_ref() {
             Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone(),
             _ => None,
@@ -57,7 +61,7 @@ impl Request {
             return Err(Error::TooLarge { limit: LARGEST_BODY });
         }
         let budget = Budget::new(answer_by(context));
-        Ok(Self { method: parts.method, budget, headers: parts.headers, query, body, source_ip })
+        Ok(Self { method: parts.method, budget, headers: parts.headers, path, query, body, source_ip })
     }
 
     /// Lets the request pass if its method is one of `allowed`, a list such as `"GET, HEAD"`.
@@ -119,6 +123,12 @@ impl Request {
             && absent_or("sec-fetch-dest", |dest| matches!(dest, "empty" | "document"))
             && absent_or("sec-purpose", |purpose| !purpose.contains("prefetch"))
             && absent_or("purpose", |purpose| !purpose.contains("prefetch"))
+    }
+
+    /// What stands in the path where the route has `{name}`.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.path.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// Whether the query says `name=true`.

@@ -120,7 +120,7 @@ async fn parallel_renewals_all_get_the_same_token() {
 
 async fn in_every_order() {
     for (clients, orders) in [(2, 3), (3, 15), (4, 105)] {
-        let world = World::new(clients).await;
+        let world = Box::pin(World::new(clients)).await;
         let live = world.latchkey.tables.items("SessionsTable").remove(0);
         assert_eq!(schedules(clients).len(), orders);
         for schedule in schedules(clients) {
@@ -148,7 +148,7 @@ async fn a_logout_between_renewals_is_final() {
 
 async fn with_a_logout_at_every_moment() {
     for clients in 1..=3 {
-        let world = World::new(clients).await;
+        let world = Box::pin(World::new(clients)).await;
         let live = world.latchkey.tables.items("SessionsTable").remove(0);
         let userinfo = servers::userinfo(&world.latchkey.config, &store::connect(&world.latchkey.config));
         let session = SessionId::parse(live["session_id"]["S"].as_str().unwrap()).unwrap();

@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::Value;
+use shared::access::Access;
 use shared::clock::Timestamp;
 use shared::config::Config;
-use shared::cookies::Cookies;
-use shared::identity::Identities;
 use shared::session::Rules;
 use shared::sessions::Sessions;
 use shared::store::Client;
-use shared::tokens::{Signer, Verifier};
+use shared::tokens::Signer;
 use shared::users::User;
 use shared::{http, store};
 use testbed::{Event, Tables};
@@ -143,12 +142,10 @@ impl Latchkey {
 /// The function, over the tables that this client reaches.
 pub(crate) fn userinfo(config: &Config, client: &Client) -> Userinfo {
     Userinfo {
-        identities: Identities::new(client.clone(), config),
+        access: Access::new(client.clone(), config),
         sessions: Sessions::new(client.clone(), config),
         rules: Rules::new(config),
-        verifier: Verifier::new(config),
         signer: Signer::new(config),
-        cookies: Cookies::new(config.cookie_domain.clone()),
     }
 }
 
