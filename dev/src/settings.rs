@@ -25,7 +25,7 @@ pub struct Seen<'a> {
 }
 
 /// What an operator sets, and what may therefore be set here: in the environment first, in `.env` second.
-const SETTABLE: [&str; 14] = [
+const SETTABLE: [&str; 15] = [
     "ACCESS_SECRET",
     "REFRESH_SECRET",
     "PREVIOUS_ACCESS_SECRET",
@@ -38,6 +38,7 @@ const SETTABLE: [&str; 14] = [
     "REFRESH_TTL",
     "SESSION_MAX_TTL",
     "REPLAY_WINDOW",
+    "SESSIONS_PER_USER",
     "HASH_MEMORY_KIB",
     "HASH_ITERATIONS",
 ];

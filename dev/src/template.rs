@@ -239,6 +239,7 @@ mod tests {
         let expected = [
             ["LoginFunction", "dynamodb:GetItem", "UsersTable.Arn", ""],
             ["LoginFunction", "dynamodb:PutItem", "SessionsTable.Arn", ""],
+            ["LoginFunction", "dynamodb:Query", "SessionsTable.Arn", ""],
             ["LoginFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", ""],
             ["LogoutFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", ""],
             ["LogoutFunction", "dynamodb:UpdateItem", "UsersTable.Arn", "user#*"],

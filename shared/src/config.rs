@@ -42,6 +42,8 @@ pub struct Config {
     pub session_max_ttl: Duration,
     /// How long a refresh token that was just used is answered once more with its successor. Read from `REPLAY_WINDOW` in seconds, 5 to 60; 10 by default.
     pub replay_window: Duration,
+    /// How many sessions a user may have; at a login more, the oldest ends (R77). Read from `SESSIONS_PER_USER`, 1 to 1000; unlimited by default.
+    pub sessions_per_user: Option<usize>,
     /// Memory of one Argon2id hash (R1). Read from `HASH_MEMORY_KIB`, up to a quarter of the function's memory; 19456 (19 MiB) by default.
     pub hash_memory_kib: u32,
     /// Passes of one Argon2id hash (R1). Read from `HASH_ITERATIONS`, up to 10; 2 by default.
@@ -99,6 +101,7 @@ impl Config {
             refresh_ttl: from.seconds("REFRESH_TTL", 7 * DAY)?,
             session_max_ttl: from.seconds("SESSION_MAX_TTL", 30 * DAY)?,
             replay_window: from.seconds("REPLAY_WINDOW", 10)?,
+            sessions_per_user: from.sessions_per_user()?,
             hash_memory_kib: from.number("HASH_MEMORY_KIB", 19_456)?,
             hash_iterations: from.number("HASH_ITERATIONS", 2)?,
             function_memory_mib: from.number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", u32::MAX)?,
@@ -191,6 +194,12 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
             return setting(name, "can be guessed: `openssl rand -base64 32` makes one that cannot");
         }
         Ok(Some(secret))
+    }
+
+    fn sessions_per_user(&self) -> Result<Option<usize>> {
+        let Some(number) = self.optional("SESSIONS_PER_USER") else { return Ok(None) };
+        let number = number.parse().ok().filter(|number| (1..=1000).contains(number));
+        number.map_or_else(|| setting("SESSIONS_PER_USER", "must be 1 to 1000"), |number| Ok(Some(number)))
     }
 
     fn name(&self, name: &'static str) -> Result<String> {
@@ -342,6 +351,15 @@ mod tests {
         for name in ["PREVIOUS_ACCESS_SECRET", "PREVIOUS_REFRESH_SECRET"] {
             assert_eq!(refused(&[(name, &"x".repeat(31))]), name);
             assert!(with(&[(name, "0123456789abcdef0123456789abcdef")]).is_ok());
+        }
+    }
+
+    #[test]
+    fn sessions_are_unlimited_unless_a_number_says_otherwise() {
+        assert_eq!(with(&[]).unwrap().sessions_per_user, None);
+        assert_eq!(with(&[("SESSIONS_PER_USER", "3")]).unwrap().sessions_per_user, Some(3));
+        for number in ["0", "1001", "-1", "many"] {
+            assert_eq!(refused(&[("SESSIONS_PER_USER", number)]), "SESSIONS_PER_USER");
         }
     }
 

@@ -134,9 +134,11 @@ pub enum Standing {
     Unknown,
 }
 
-/// How long sessions live, as the operator chose.
+/// How long sessions live and how many there may be, as the operator chose.
 #[derive(Clone, Debug)]
 pub struct Rules {
+    /// How many a user may have.
+    pub sessions_per_user: Option<usize>,
     access_ttl: Duration,
     refresh_ttl: Duration,
     session_max_ttl: Duration,
@@ -148,6 +150,7 @@ impl Rules {
     #[must_use]
     pub fn new(config: &Config) -> Self {
         Self {
+            sessions_per_user: config.sessions_per_user,
             access_ttl: config.access_ttl,
             refresh_ttl: config.refresh_ttl,
             session_max_ttl: config.session_max_ttl,

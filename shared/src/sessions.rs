@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::id::{SessionId, UserId, random_128_bits};
 use crate::session::Session;
 use crate::store::{Budget, Client, Item, from_item, number, text, to_item};
+use crate::users::User;
 
 /// How long a record outlives its session before DynamoDB may delete it. Housekeeping only: no check relies on it.
 const KEPT_AFTER_THE_END: Duration = Duration::from_hours(7 * 24);
@@ -182,6 +183,20 @@ impl Sessions {
         sessions.retain(|session| session.is_live(epoch, now));
         sessions.sort_by(|one, other| (other.issued_at, other.id.as_str()).cmp(&(one.issued_at, one.id.as_str())));
         Ok(sessions)
+    }
+
+    /// Ends the oldest sessions of a user until `cap` are left (R77). Whoever opens one calls this afterwards: of logins at the
+    /// same time the last one sees them all.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
+    pub async fn end_oldest(&self, user: &User, cap: usize, now: Timestamp, budget: &Budget) -> Result<()> {
+        let mut live = self.live(&user.profile.id, user.session_epoch, now, budget).await?;
+        live.sort_by(|one, other| (other.created_at, other.id.as_str()).cmp(&(one.created_at, one.id.as_str())));
+        for session in live.iter().skip(cap) {
+            self.end(&session.user_id, &session.id, now, budget).await?;
+        }
+        Ok(())
     }
 
     fn update(&self, user: &UserId, session: &SessionId) -> UpdateItemFluentBuilder {

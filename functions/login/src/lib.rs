@@ -23,7 +23,7 @@ pub struct Login {
     pub users: Users,
     /// Where a session is opened.
     pub sessions: Sessions,
-    /// How long it lives.
+    /// How long it lives, and how many there may be.
     pub rules: Rules,
     /// Checks the password.
     pub hasher: Hasher,
@@ -78,6 +78,9 @@ impl Login {
 
         self.sessions.open(&identity.session, &request.budget).await?;
         self.end_presented(&request, now).await?;
+        if let Some(cap) = self.rules.sessions_per_user {
+            self.sessions.end_oldest(&identity.user, cap, now, &request.budget).await?;
+        }
 
         reply::with_cookies(reply::found("/userinfo"), cookies)
     }
@@ -116,6 +119,7 @@ impl Login {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use futures_util::future::join_all;
     use serde_json::{Value, json};
     use shared::config::Config;
     use shared::{http, store};
@@ -142,8 +146,12 @@ mod tests {
     }
 
     async fn send(config: &Config, event: Event) -> Reply {
+        send_at(config, event, NOW).await
+    }
+
+    async fn send_at(config: &Config, event: Event, now: Timestamp) -> Reply {
         let login = login(config, store::connect(config));
-        event.send(&mut http::service(&config.allowed_origins, |request| login.handle(request, NOW))).await
+        event.send(&mut http::service(&config.allowed_origins, |request| login.handle(request, now))).await
     }
 
     fn form(user_id: &str, password: &str) -> Event {
@@ -277,6 +285,44 @@ mod tests {
         assert_eq!(session["source_ip"], json!({ "S": "203.0.113.7" }));
         assert!(session["user_agent"]["S"].as_str().unwrap().contains("Firefox"));
         assert_eq!(session["kid"]["S"], Signer::new(&config).refresh_kid());
+    }
+
+    /// When the sessions began that have not been ended.
+    fn live(tables: &Tables) -> Vec<String> {
+        let mut live = tables.items("SessionsTable");
+        live.retain(|session| session.get("ended_at").is_none());
+        let mut began: Vec<_> = live.iter().map(|item| item["created_at"]["N"].as_str().unwrap().to_owned()).collect();
+        began.sort();
+        began
+    }
+
+    /// R77.
+    #[tokio::test]
+    async fn a_login_more_than_there_may_be_ends_the_oldest_session() {
+        let (tables, unlimited) = with_kim().await;
+        let config = config(&tables, &[("SESSIONS_PER_USER", "3")]);
+        testbed::add_park(&config).await;
+        send(&config, form("parkhacker", "5678")).await;
+        for second in 1..=5 {
+            assert_eq!(send_at(&config, Event::recorded("login"), NOW + Duration::from_secs(second)).await.status, 302);
+        }
+        assert_eq!(
+            live(&tables),
+            ["1800000000", "1800000003", "1800000004", "1800000005"],
+            "another user's is left alone"
+        );
+        send_at(&unlimited, Event::recorded("login"), NOW + Duration::from_secs(6)).await;
+        assert_eq!(live(&tables).len(), 5, "without a cap none ends");
+    }
+
+    /// R77: whoever comes last sees all the others.
+    #[tokio::test]
+    async fn ten_logins_at_once_leave_as_many_sessions_as_there_may_be() {
+        let (tables, _) = with_kim().await;
+        let config = config(&tables, &[("SESSIONS_PER_USER", "3")]);
+        let replies = join_all((0..10).map(|_| send(&config, Event::recorded("login")))).await;
+        assert!(replies.iter().all(|reply| reply.status == 302));
+        assert_eq!((tables.items("SessionsTable").len(), live(&tables).len()), (10, 3));
     }
 
     /// R28.
