@@ -25,7 +25,7 @@ pub struct Seen<'a> {
 }
 
 /// What an operator sets, and what may therefore be set here: in the environment first, in `.env` second.
-const SETTABLE: [&str; 15] = [
+const SETTABLE: [&str; 16] = [
     "ACCESS_SECRET",
     "REFRESH_SECRET",
     "PREVIOUS_ACCESS_SECRET",
@@ -39,6 +39,7 @@ const SETTABLE: [&str; 15] = [
     "SESSION_MAX_TTL",
     "REPLAY_WINDOW",
     "SESSIONS_PER_USER",
+    "REQUIRED_ROLE",
     "HASH_MEMORY_KIB",
     "HASH_ITERATIONS",
 ];

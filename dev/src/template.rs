@@ -237,6 +237,8 @@ mod tests {
             }
         }
         let expected = [
+            ["AuthorizerFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", ""],
+            ["AuthorizerFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*"],
             ["LoginFunction", "dynamodb:GetItem", "UsersTable.Arn", ""],
             ["LoginFunction", "dynamodb:PutItem", "SessionsTable.Arn", ""],
             ["LoginFunction", "dynamodb:Query", "SessionsTable.Arn", ""],

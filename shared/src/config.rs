@@ -44,6 +44,8 @@ pub struct Config {
     pub replay_window: Duration,
     /// How many sessions a user may have; at a login more, the oldest ends (R77). Read from `SESSIONS_PER_USER`, 1 to 1000; unlimited by default.
     pub sessions_per_user: Option<usize>,
+    /// The role that whoever passes the authorizer must have. Read from `REQUIRED_ROLE`; none by default.
+    pub required_role: Option<String>,
     /// Memory of one Argon2id hash (R1). Read from `HASH_MEMORY_KIB`, up to a quarter of the function's memory; 19456 (19 MiB) by default.
     pub hash_memory_kib: u32,
     /// Passes of one Argon2id hash (R1). Read from `HASH_ITERATIONS`, up to 10; 2 by default.
@@ -102,6 +104,7 @@ impl Config {
             session_max_ttl: from.seconds("SESSION_MAX_TTL", 30 * DAY)?,
             replay_window: from.seconds("REPLAY_WINDOW", 10)?,
             sessions_per_user: from.sessions_per_user()?,
+            required_role: from.optional("REQUIRED_ROLE"),
             hash_memory_kib: from.number("HASH_MEMORY_KIB", 19_456)?,
             hash_iterations: from.number("HASH_ITERATIONS", 2)?,
             function_memory_mib: from.number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", u32::MAX)?,

@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The crates whose lines are ours: the level that an operator sets is theirs.
-const OURS: [&str; 5] = ["shared", "login", "userinfo", "logout", "sessions"];
+const OURS: [&str; 6] = ["shared", "authorizer", "login", "userinfo", "logout", "sessions"];
 
 /// Starts logging at the level of `AWS_LAMBDA_LOG_LEVEL` (`INFO` without one). A panic becomes a line with its place;
 /// its message, which may quote what a request brought, is dropped. It is a warning: where it means a fault of ours, the

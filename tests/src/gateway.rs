@@ -107,6 +107,18 @@ impl Event {
     }
 }
 
+impl Event {
+    /// Asks an authorizer, as bytes, the way that Lambda would: its answer, or nothing where the invocation fails.
+    pub async fn authorize<S>(&self, service: &mut S) -> Option<Value>
+    where
+        S: Service<LambdaEvent<Value>, Response: Serialize>,
+    {
+        let payload = serde_json::from_slice(self.json.to_string().as_bytes()).unwrap();
+        let answer = service.call(LambdaEvent::new(payload, Context::default())).await.ok()?;
+        Some(serde_json::to_value(answer).unwrap())
+    }
+}
+
 /// A response as API Gateway receives it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -31,7 +31,7 @@ fn every_variable_can_be_set_in_the_template() {
     for variable in named(&config, "Read from `").into_iter().filter(|name| !name.starts_with("AWS_")) {
         let words = variable.split('_').map(|word| [&word[..1], &word[1..].to_lowercase()].concat());
         let parameter: String = words.collect();
-        assert!(template.contains(&format!("        {variable}: !Ref {parameter}\n")), "{variable}");
+        assert!(template.contains(&format!(" {variable}: !Ref {parameter}\n")), "{variable}");
         assert!(template.contains(&format!("\n  {parameter}:\n")), "{parameter} of {variable}");
     }
 }

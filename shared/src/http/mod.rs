@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 
+pub mod authorizer;
 mod origin;
 pub mod reply;
 mod request;

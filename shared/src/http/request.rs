@@ -64,6 +64,12 @@ impl Request {
         Ok(Self { method: parts.method, budget, headers: parts.headers, path, query, body, source_ip })
     }
 
+    /// A request that is only asked about, by its headers.
+    pub(super) fn about(method: Method, headers: HeaderMap, context: &Context) -> Self {
+        let budget = Budget::new(answer_by(context));
+        Self { method, budget, headers, path: vec![], query: vec![], body: vec![], source_ip: None }
+    }
+
     /// Lets the request pass if its method is one of `allowed`, a list such as `"GET, HEAD"`.
     ///
     /// # Errors

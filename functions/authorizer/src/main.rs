@@ -1,0 +1,17 @@
+//! The `authorizer` function: what `Authorizer` is made of.
+
+use authorizer::Authorizer;
+use shared::access::Access;
+use shared::clock::Timestamp;
+use shared::config::Config;
+use shared::error::Result;
+use shared::{http, store, telemetry};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    telemetry::init();
+    let config = Config::from_env()?;
+    let authorizer =
+        Authorizer { access: Access::new(store::connect(&config), &config), required_role: config.required_role };
+    http::authorizer::serve(|request| authorizer.handle(request, Timestamp::now())).await
+}
