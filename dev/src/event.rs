@@ -36,14 +36,19 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The cookies of a login, each `name=value`.
-pub(crate) async fn cookies(url: &str, certificate: &Path) -> Result<Vec<String>> {
+/// A client that trusts the local stack and takes every answer as it is.
+pub(crate) fn client(certificate: &Path) -> Result<reqwest::Client> {
     let mut client = reqwest::Client::builder().redirect(Policy::none()).no_proxy();
     if let Ok(pem) = fs::read(certificate) {
         client = client.add_root_certificate(Certificate::from_pem(&pem)?);
     }
+    Ok(client.build()?)
+}
+
+/// The cookies of a login, each `name=value`.
+pub(crate) async fn cookies(url: &str, certificate: &Path) -> Result<Vec<String>> {
     let form = json!({ "loginInfo": { "userId": KIM.user_id, "password": KIM.password }, "checkedKeepLogin": true });
-    let login = client.build()?.post(format!("{url}/login")).header("content-type", "application/json");
+    let login = client(certificate)?.post(format!("{url}/login")).header("content-type", "application/json");
     let answer = login.body(form.to_string()).send().await;
     let answer =
         answer.with_context(|| format!("the local stack does not answer at {url}: start it with `cargo dev`"))?;

@@ -12,6 +12,7 @@ pub mod people;
 pub mod processes;
 pub mod settings;
 pub mod stack;
+pub mod story;
 pub mod tables;
 pub mod template;
 pub mod token;

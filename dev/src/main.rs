@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use dev::stack::Stack;
 use dev::tables::Tables;
-use dev::{event, token};
+use dev::{event, story, token};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The command line.
@@ -33,10 +33,11 @@ Examples:
   cargo dev --host-only              with the `__Host-` cookies of a stack without a domain
   cargo dev tables                   the tables alone, and what to type for `sam local`
   cargo dev event userinfo           an event with cookies that are good now (the stack must be running)
+  cargo dev story                    a stolen refresh token is found out (the stack must be running)
   cargo dev token                    the two tokens of a login, taken apart (the stack must be running)
   cargo dev token eyJ...             that token, taken apart; `cargo dev token -` reads it from standard input
 
-For a stack at another address, `event` and `token` want it: --url http://localhost:8080
+For a stack at another address, `event`, `story` and `token` want it: --url http://localhost:8080
 Secrets and other settings are read from the environment and from `.env`; see `.env.example`.
 Ctrl-C stops everything that was started.";
 
@@ -48,6 +49,12 @@ enum Command {
     Event {
         /// Its name: `userinfo`, `logout`, …
         name: String,
+        /// Where the stack runs.
+        #[arg(long, default_value = "https://localhost:4000")]
+        url: String,
+    },
+    /// Plays the story of a stolen refresh token on the running stack.
+    Story {
         /// Where the stack runs.
         #[arg(long, default_value = "https://localhost:4000")]
         url: String,
@@ -95,6 +102,7 @@ async fn run(cli: Cli) -> Result<()> {
         None => return cli.stack.run(root).await,
         Some(Command::Tables(tables)) => return tables.run(root).await,
         Some(Command::Event { name, url }) => event::live(root, &name, &url, &certificate).await?,
+        Some(Command::Story { url }) => story::tell(&url, &certificate).await?,
         Some(Command::Token { url, .. }) => token::live(&url, &certificate).await?,
     };
     print(&text)

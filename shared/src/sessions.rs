@@ -297,6 +297,29 @@ mod tests {
         assert_eq!(items[0], expected);
     }
 
+    /// What `docs/sessions.md` says of its cost: a write of up to 1 KB is one unit. Names and values as text are an upper bound
+    /// for what DynamoDB counts.
+    #[tokio::test]
+    async fn the_largest_record_is_written_with_one_unit() {
+        let tables = Tables::new().await;
+        let rules = Rules::new(&Config::from_lookup(tables.settings(&[])).unwrap());
+        let user_id = UserId::parse("x".repeat(64)).unwrap();
+        let (user_agent, source_ip) = (Some("x".repeat(9999)), Some("2001:0db8:0000:0000:0000:0000:0000:0001".into()));
+        let opening =
+            Opening { user_id: &user_id, epoch: u64::MAX, keep: true, kid: "0123456789a", user_agent, source_ip };
+        let mut session = rules.begin(opening, NOW).unwrap();
+        session.generation = u64::MAX;
+        sessions(&tables).open(&session, &Budget::new(None)).await.unwrap();
+        assert!(sessions(&tables).end_for_reuse(&session, NOW, &Budget::new(None)).await.unwrap());
+        let record = tables.items("SessionsTable").remove(0);
+        let sizes = record.as_object().unwrap().iter().map(|(name, value)| {
+            let value = value.as_object().unwrap().values().next().unwrap();
+            name.len() + value.as_str().map_or(1, str::len)
+        });
+        let size: usize = sizes.sum();
+        assert!((700..=1024).contains(&size), "{size}");
+    }
+
     /// F08: the put got through, only its answer was lost, and the second try finds the first.
     #[tokio::test]
     async fn a_session_whose_acknowledgement_was_lost_is_opened_once() {

@@ -58,6 +58,23 @@ pub async fn holds(stack: &Stack) {
     );
 }
 
+/// Checks a route behind the authorizer, with `userinfo` as the function that the gateway calls: who is signed in passes, all
+/// others get the gateway's own 403, and a logout holds from the next request on.
+pub async fn the_authorizer_guards(stack: &Stack, path: &str) {
+    let (access, refresh) = stack.tokens(KIM).await;
+    let (cookie, other) = (format!("access_jwt={access}"), format!("refresh_jwt={refresh}"));
+    let status = async |cookies: &str| stack.with_cookies(cookies, path).await.status().as_u16();
+    let by_bearer = stack.request(Method::GET, path).bearer_auth(&access).send().await.unwrap();
+    assert_eq!(json_of(by_bearer).await, user(KIM));
+    assert_eq!(json_of(stack.with_cookies(&cookie, path).await).await, user(KIM));
+    for cookies in ["", "access_jwt=garbage", &other] {
+        assert_eq!(status(cookies).await, 403, "{cookies}");
+    }
+    let logout = stack.request(Method::POST, "/logout").bearer_auth(&access).send().await.unwrap();
+    assert_eq!(logout.status().as_u16(), 205);
+    assert_eq!(status(&cookie).await, 403, "a copy of the token after the logout");
+}
+
 async fn signing_in_to_be_kept_sets_two_cookies_and_leads_to_the_user(stack: &Stack) {
     let browser = stack.browser();
     let answer = browser.log_in(KIM, json!(true)).await;

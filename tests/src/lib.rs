@@ -25,5 +25,5 @@ pub use faults::{Fault, Gate};
 pub use gateway::{Event, Reply};
 pub use people::{add_kim, add_park, sign_in};
 #[cfg(feature = "sam-local")]
-pub use sam_local::SamLocal;
+pub use sam_local::{PROTECTED, SamLocal};
 pub use tables::{Tables, settings};

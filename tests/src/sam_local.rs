@@ -47,6 +47,7 @@ impl SamLocal {
         containers.remove();
         sam.import_image(&engine).await;
         sam.build(&containers.of).await;
+        add_protected_route(&containers.of.join("template.yaml"));
 
         // It also writes what `samconfig.toml` names.
         let tables = local_stack::cargo_dev(&["tables"], Options::default()).await;
@@ -57,6 +58,20 @@ impl SamLocal {
         answers(&mut api, &stack, &log).await;
         Self { _api: api, _containers: containers, _engine: engine, _tables: tables, stack }
     }
+}
+
+/// A route behind the authorizer. The template has none of its own: they are for functions of somebody else's.
+pub const PROTECTED: &str = "/protected";
+
+/// Puts `userinfo` behind the authorizer as well, in what SAM has built.
+fn add_protected_route(template: &Path) {
+    let built = fs::read_to_string(template).unwrap();
+    let route =
+        format!("{{ApiId: {{Ref: Api}}, Method: GET, Path: {PROTECTED}, Auth: {{Authorizer: SessionAuthorizer}}}}");
+    let before = "        UserinfoHead:\n";
+    assert_eq!(built.matches(before).count(), 1, "{built}");
+    let event = format!("        Protected:\n          Type: HttpApi\n          Properties: {route}\n{before}");
+    fs::write(template, built.replace(before, &event)).unwrap();
 }
 
 /// SAM CLI.

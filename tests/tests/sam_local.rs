@@ -1,6 +1,6 @@
 //! The contract over HTTPS, on the functions in containers: built by `sam build`, behind `sam local start-api`.
 
-use testbed::{SamLocal, contract};
+use testbed::{PROTECTED, SamLocal, contract};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// One test, because one service is started for all of it. It is stopped even where the test itself is stopped.
@@ -11,6 +11,7 @@ async fn the_contract_holds_in_containers() {
     let checks = async {
         let service = SamLocal::start().await;
         contract::holds(&service.stack).await;
+        contract::the_authorizer_guards(&service.stack, PROTECTED).await;
     };
     tokio::select! {
         () = checks => {}

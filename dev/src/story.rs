@@ -1,0 +1,119 @@
+//! The story of a stolen refresh token, played on the running stack.
+//!
+//! Owns who does what, and what has to be answered: it stops where the service answers something else.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use reqwest::header::{COOKIE, SET_COOKIE};
+use reqwest::{Client, Response};
+
+use crate::event;
+
+/// What one of them holds: an access and a refresh cookie, each `name=value`, and which refresh token it is.
+#[derive(Clone)]
+struct Jar {
+    access: String,
+    refresh: String,
+    generation: u32,
+}
+
+/// A story as it goes on.
+struct Story<'a> {
+    url: &'a str,
+    client: Client,
+    text: String,
+}
+
+/// Plays it at `url`, and tells what was asked and answered.
+///
+/// # Errors
+/// Where the local stack does not run there, or does not answer as it should.
+pub async fn tell(url: &str, certificate: &Path) -> Result<String> {
+    let client = event::client(certificate)?;
+    let mut story = Story { url, client, text: String::new() };
+    let mut owner = story.log_in(certificate).await?;
+    let thief = owner.clone();
+    story.line("thief", "copies the owner's cookies", "");
+    story.renews("owner", &mut owner).await?;
+    story.renews("owner", &mut owner).await?;
+    story.is_found_out("thief", &thief).await?;
+    story.is_refused("owner", &owner.refresh, &format!("refresh token {}", owner.generation)).await?;
+    story.is_refused("owner", &owner.access, "the newest access token").await?;
+    story.is_refused("thief", &thief.access, "the copied access token").await?;
+    let _ = write!(
+        story.text,
+        "\nRefresh token 1 had a successor, and that one too: two hold tokens of one session. Nobody can tell which of them is\n\
+         the thief, so the session is over for both, and its owner signs in again."
+    );
+    Ok(story.text)
+}
+
+impl Story<'_> {
+    async fn log_in(&mut self, certificate: &Path) -> Result<Jar> {
+        let cookies = event::cookies(self.url, certificate).await?;
+        let Some(jar) = jar(cookies, 1) else {
+            bail!("the login set other cookies than an access and a refresh token")
+        };
+        self.line("owner", "POST /login", "302, refresh token 1");
+        Ok(jar)
+    }
+
+    /// Shows the refresh token, and takes what comes in its place.
+    async fn renews(&mut self, who: &str, held: &mut Jar) -> Result<()> {
+        let asked = format!("GET /userinfo with refresh token {}", held.generation);
+        let answer = self.ask(&held.refresh).await?;
+        let status = answer.status().as_u16();
+        let Some(renewed) = jar(cookies(&answer), held.generation + 1).filter(|_| status == 200) else {
+            bail!("{asked} was answered with {status}, and not renewed");
+        };
+        *held = renewed;
+        self.line(who, &asked, &format!("200, refresh token {}", held.generation));
+        Ok(())
+    }
+
+    async fn is_found_out(&mut self, who: &str, held: &Jar) -> Result<()> {
+        let asked = format!("GET /userinfo with refresh token {}", held.generation);
+        let answer = self.ask(&held.refresh).await?;
+        let (status, cleared) =
+            (answer.status().as_u16(), cookies(&answer).iter().filter(|cookie| cookie.ends_with('=')).count());
+        if (status, cleared) != (401, 2) {
+            bail!("{asked} was answered with {status} and {cleared} cleared cookies");
+        }
+        self.line(who, &asked, "401, both cookies cleared: the session is ended");
+        Ok(())
+    }
+
+    async fn is_refused(&mut self, who: &str, cookie: &str, what: &str) -> Result<()> {
+        let asked = format!("GET /userinfo with {what}");
+        let status = self.ask(cookie).await?.status().as_u16();
+        if status != 401 {
+            bail!("{asked} was answered with {status}");
+        }
+        self.line(who, &asked, "401");
+        Ok(())
+    }
+
+    async fn ask(&self, cookie: &str) -> Result<Response> {
+        Ok(self.client.get(format!("{}/userinfo", self.url)).header(COOKIE, cookie).send().await?)
+    }
+
+    fn line(&mut self, who: &str, does: &str, answer: &str) {
+        let line = format!("the {who}   {does:<43} {answer}");
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+}
+
+/// What the `Set-Cookie` lines of an answer say, each `name=value`.
+fn cookies(answer: &Response) -> Vec<String> {
+    let lines = answer.headers().get_all(SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
+    lines.filter_map(|line| line.split(';').next()).map(str::to_owned).collect()
+}
+
+fn jar(cookies: Vec<String>, generation: u32) -> Option<Jar> {
+    let [access, refresh] = <[String; 2]>::try_from(cookies).ok()?;
+    let are_ours = access.contains("access_jwt=ey") && refresh.contains("refresh_jwt=ey");
+    are_ours.then_some(Jar { access, refresh, generation })
+}
