@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
@@ -54,11 +55,40 @@ impl Gate {
     }
 }
 
+/// The capacity units that calls have taken, by operation, as DynamoDB itself counts them.
+#[derive(Clone, Debug, Default)]
+pub struct Meter(Arc<Mutex<Vec<(String, f64)>>>);
+
+impl Meter {
+    /// What was taken since this was last asked.
+    #[must_use]
+    pub fn take(&self) -> Vec<(String, f64)> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+
+    /// The same call, which also asks what it costs.
+    fn asking(body: &Bytes) -> Bytes {
+        let mut body: Value = serde_json::from_slice(body).unwrap();
+        body["ReturnConsumedCapacity"] = "TOTAL".into();
+        body.to_string().into()
+    }
+
+    fn read(&self, operation: &str, answer: &Bytes) {
+        let answer: Value = serde_json::from_slice(answer).unwrap();
+        let units = match &answer["ConsumedCapacity"] {
+            Value::Array(tables) => tables.iter().filter_map(|table| table["CapacityUnits"].as_f64()).sum(),
+            table => table["CapacityUnits"].as_f64().unwrap_or_default(),
+        };
+        self.0.lock().unwrap().push((operation.to_owned(), units));
+    }
+}
+
 /// The proxy. Each operation meets its faults in order, and then none.
 #[derive(Clone)]
 pub(crate) struct Faults {
     ahead: Arc<Mutex<HashMap<&'static str, Vec<Fault>>>>,
     gate: Option<Gate>,
+    meter: Option<Meter>,
     table: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -70,18 +100,26 @@ impl Faults {
         for (operation, faults) in faults {
             ahead.entry(*operation).or_default().extend(faults.iter().rev());
         }
-        Self::new(table, ahead, None).listen().await
+        Self::new(table, ahead).listen().await
     }
 
     /// Puts a proxy in front of the DynamoDB at `table`, that lets through what the gate lets through.
     pub(crate) async fn gate(table: SocketAddr) -> (SocketAddr, Gate) {
         let gate = Gate::closed();
-        (Self::new(table, HashMap::new(), Some(gate.clone())).listen().await, gate)
+        let proxy = Self { gate: Some(gate.clone()), ..Self::new(table, HashMap::new()) };
+        (proxy.listen().await, gate)
     }
 
-    fn new(table: SocketAddr, ahead: HashMap<&'static str, Vec<Fault>>, gate: Option<Gate>) -> Self {
+    /// Puts a proxy in front of the DynamoDB at `table` that writes down what each call costs.
+    pub(crate) async fn meter(table: SocketAddr) -> (SocketAddr, Meter) {
+        let meter = Meter::default();
+        let proxy = Self { meter: Some(meter.clone()), ..Self::new(table, HashMap::new()) };
+        (proxy.listen().await, meter)
+    }
+
+    fn new(table: SocketAddr, ahead: HashMap<&'static str, Vec<Fault>>) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { ahead: Arc::new(Mutex::new(ahead)), gate, table, client }
+        Self { ahead: Arc::new(Mutex::new(ahead)), gate: None, meter: None, table, client }
     }
 
     async fn listen(self) -> SocketAddr {
@@ -132,11 +170,20 @@ impl Faults {
     async fn forward(&self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
         let (mut parts, body) = request.into_parts();
         parts.uri = format!("http://{}/", self.table).parse().map_err(io::Error::other)?;
-        let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let operation = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+        let operation = operation.rsplit('.').next().unwrap_or_default().to_owned();
+        let mut body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        if self.meter.is_some() {
+            body = Meter::asking(&body);
+            parts.headers.remove("content-length");
+        }
         let answer =
             self.client.request(Request::from_parts(parts, Full::from(body))).await.map_err(io::Error::other)?;
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        if let Some(meter) = &self.meter {
+            meter.read(&operation, &body);
+        }
         Ok(Response::from_parts(parts, Full::from(body)))
     }
 }

@@ -21,7 +21,7 @@ mod sam_local;
 mod tables;
 
 pub use calls::{Calls, before};
-pub use faults::{Fault, Gate};
+pub use faults::{Fault, Gate, Meter};
 pub use gateway::{Event, Reply};
 pub use people::{add_kim, add_park, sign_in};
 #[cfg(feature = "sam-local")]

@@ -7,7 +7,7 @@ use dev::dynamodb::DynamoDb;
 use dev::template::Template;
 use serde_json::{Value, json};
 
-use crate::faults::{Fault, Faults, Gate};
+use crate::faults::{Fault, Faults, Gate, Meter};
 
 /// A DynamoDB with the tables of the template, empty, on a port of its own. It ends with the runtime of the test.
 #[derive(Clone)]
@@ -44,6 +44,12 @@ impl Tables {
     pub async fn gated(&self) -> (impl Fn(&str) -> Option<String> + use<>, Gate) {
         let (address, gate) = Faults::gate(self.dynamodb.address()).await;
         (reaching(address, &[]), gate)
+    }
+
+    /// The same, through a proxy that writes down what each call costs.
+    pub async fn metered(&self) -> (impl Fn(&str) -> Option<String> + use<>, Meter) {
+        let (address, meter) = Faults::meter(self.dynamodb.address()).await;
+        (reaching(address, &[]), meter)
     }
 
     /// Every item of a table, in DynamoDB's JSON.

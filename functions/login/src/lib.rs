@@ -475,6 +475,19 @@ mod tests {
         assert!(tables.items("SessionsTable").iter().all(|session| session.get("ended_at").is_none()));
     }
 
+    /// F12, F36: an answer that never arrives leaves a session that nobody has tokens of and that ends by itself; the browser
+    /// signs in again.
+    #[tokio::test]
+    async fn a_login_whose_answer_was_lost_is_simply_made_again() {
+        let (tables, config) = with_kim().await;
+        let replies = [send(&config, Event::recorded("login")).await, send(&config, Event::recorded("login")).await];
+        assert!(replies.iter().all(|reply| (reply.status, reply.cookies.len()) == (302, 2)));
+        assert_ne!(replies[0].cookie("refresh_jwt"), replies[1].cookie("refresh_jwt"));
+        let ends: Vec<_> =
+            tables.items("SessionsTable").iter().map(|session| session["idle_exp"]["N"].clone()).collect();
+        assert_eq!(ends, ["1800604800", "1800604800"]);
+    }
+
     /// F08.
     #[tokio::test]
     async fn a_login_whose_acknowledgement_was_lost_signs_in_once() {

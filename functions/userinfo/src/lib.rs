@@ -483,6 +483,23 @@ mod tests {
         assert!(calls.take().is_empty());
     }
 
+    /// The table in `docs/sessions.md`, as DynamoDB counts: a failed condition costs a write as well.
+    #[tokio::test]
+    async fn a_verdict_costs_two_units_to_read_and_a_renewal_one_more_to_write() {
+        let kim_is_in = SignedIn::new().await;
+        let (settings, meter) = kim_is_in.tables.metered().await;
+        let config = Config::from_lookup(settings).unwrap();
+        let read = || ("BatchGetItem".to_owned(), 2.0);
+        send(&config, with(&kim_is_in.access, ""), NOW).await;
+        assert_eq!(meter.take(), [read()]);
+        send(&config, with("", &kim_is_in.refresh), NOW).await;
+        assert_eq!(meter.take(), [read(), ("UpdateItem".to_owned(), 1.0)]);
+        send(&config, with("", &kim_is_in.refresh), NOW).await;
+        assert_eq!(meter.take(), [read()], "the same token again");
+        send(&config, with("forged", "forged"), NOW).await;
+        assert_eq!(meter.take(), []);
+    }
+
     /// R78.
     #[tokio::test]
     async fn a_token_of_another_installation_is_refused() {
