@@ -47,7 +47,7 @@ impl UserId {
 }
 
 /// Names one login of one user: 128 random bits (R60), as 22 characters of base64url.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SessionId(String);
 
@@ -126,6 +126,13 @@ impl From<UserId> for String {
 impl From<SessionId> for String {
     fn from(id: SessionId) -> Self {
         id.0
+    }
+}
+
+impl fmt::Debug for SessionId {
+    /// What a log may say of it (R97).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SessionId").field(&self.fingerprint()).finish()
     }
 }
 

@@ -36,6 +36,13 @@ impl Identity {
             && self.session.is_live(self.user.session_epoch, now)
     }
 
+    /// Whether the two may have been read at different times, with the end of all other sessions in between: a batch is no
+    /// transaction, and its two records may be from before and after one. Reading again tells.
+    #[must_use]
+    pub fn is_torn(&self) -> bool {
+        self.session.ended_at.is_none() && self.session.epoch.abs_diff(self.user.session_epoch) == 1
+    }
+
     /// What a token says of this user in this session.
     #[must_use]
     pub fn subject(&self) -> Subject<'_> {
@@ -86,11 +93,18 @@ impl Identities {
     }
 
     async fn known(&self, claims: &Claims, now: Timestamp, budget: &Budget) -> Result<Identity> {
+        let mut identity = self.read(claims, budget).await?;
+        if identity.is_torn() {
+            identity = self.read(claims, budget).await?;
+        }
+        if identity.is_good(claims, now) { Ok(identity) } else { Err(Error::NotAuthorized) }
+    }
+
+    async fn read(&self, claims: &Claims, budget: &Budget) -> Result<Identity> {
         let (user, session) = self.records(claims, budget).await?;
         let user = read_user(user.ok_or(Error::NotAuthorized)?, &claims.sub)?;
         let session = session.and_then(readable_session).ok_or(Error::NotAuthorized)?;
-        let identity = Identity { user, session };
-        if identity.is_good(claims, now) { Ok(identity) } else { Err(Error::NotAuthorized) }
+        Ok(Identity { user, session })
     }
 
     /// Ends all sessions of a user but this one: raises the epoch of both in one transaction (R76). Says whether it could;

@@ -17,7 +17,6 @@ use crate::error::{Error, Result};
 use crate::id::{SessionId, UserId, random_128_bits};
 use crate::session::Session;
 use crate::store::{Budget, Client, Item, from_item, number, text, to_item};
-use crate::users::User;
 
 /// How long a record outlives its session before DynamoDB may delete it. Housekeeping only: no check relies on it.
 const KEPT_AFTER_THE_END: Duration = Duration::from_hours(7 * 24);
@@ -114,10 +113,12 @@ impl Sessions {
         let mark = text(random_128_bits()?);
         let call = self
             .update(&session.user_id, &session.id)
-            .update_expression("SET ended_at = :now, ended_by = :mark")
+            .update_expression("SET ended_at = :now, ended_by = :mark, #ttl = :ttl")
             .condition_expression("attribute_exists(session_id) AND attribute_not_exists(ended_at)")
             .expression_attribute_values(":now", number(now))
             .expression_attribute_values(":mark", mark.clone())
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":ttl", number(now + KEPT_AFTER_THE_END))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let by_us = match budget.spend(call.send()).await {
             Ok(_) => true,
@@ -147,9 +148,11 @@ impl Sessions {
     ) -> Result<Option<Ended>> {
         let call = self
             .update(user, session)
-            .update_expression("SET ended_at = if_not_exists(ended_at, :now)")
+            .update_expression("SET ended_at = if_not_exists(ended_at, :now), #ttl = :ttl")
             .condition_expression("attribute_exists(session_id)")
             .expression_attribute_values(":now", number(now))
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":ttl", number(now + KEPT_AFTER_THE_END))
             .return_values(ReturnValue::AllNew);
         match budget.spend(call.send()).await {
             Ok(ended) => Ok(ended.attributes.map(Ended)),
@@ -185,18 +188,19 @@ impl Sessions {
         Ok(sessions)
     }
 
-    /// Ends the oldest sessions of a user until `cap` are left (R77). Whoever opens one calls this afterwards: of logins at the
-    /// same time the last one sees them all.
+    /// Ends the oldest sessions of a user until `cap` are left (R77), and says whether `opened` is among those. Whoever opens
+    /// one calls this afterwards: of logins at the same time the last one sees them all.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn end_oldest(&self, user: &User, cap: usize, now: Timestamp, budget: &Budget) -> Result<()> {
-        let mut live = self.live(&user.profile.id, user.session_epoch, now, budget).await?;
-        live.sort_by(|one, other| (other.created_at, other.id.as_str()).cmp(&(one.created_at, one.id.as_str())));
-        for session in live.iter().skip(cap) {
+    pub async fn end_oldest(&self, opened: &Session, cap: usize, now: Timestamp, budget: &Budget) -> Result<bool> {
+        let mut live = self.live(&opened.user_id, opened.epoch, now, budget).await?;
+        live.sort_by(|one, other| (one.created_at, one.id.as_str()).cmp(&(other.created_at, other.id.as_str())));
+        let (too_many, left) = live.split_at(live.len().saturating_sub(cap));
+        for session in too_many {
             self.end(&session.user_id, &session.id, now, budget).await?;
         }
-        Ok(())
+        Ok(left.iter().any(|session| session.id == opened.id))
     }
 
     fn update(&self, user: &UserId, session: &SessionId) -> UpdateItemFluentBuilder {
@@ -239,6 +243,8 @@ fn already_put(error: Option<&PutItemError>) -> Option<&Item> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::operation::query::QueryOutput;
+    use aws_smithy_mocks::{RuleMode, mock, mock_client};
     use serde_json::json;
     use testbed::{Calls, Fault, Tables};
 
@@ -404,6 +410,13 @@ mod tests {
         let again = rules.renewed(&renewed, "k", after(20));
         assert!(matches!(renew(&again, after(7 * DAY + 10)).await, Renewal::Overtaken(Some(_))), "idle for too long");
         assert!(matches!(renew(&again, after(30 * DAY)).await, Renewal::Overtaken(Some(_))), "past its absolute end");
+        let mut late = tables.items("SessionsTable").remove(0);
+        late["idle_exp"] = json!({ "N": after(36 * DAY).as_secs().to_string() });
+        tables.put("SessionsTable", &late);
+        assert!(
+            matches!(renew(&again, after(30 * DAY)).await, Renewal::Overtaken(Some(_))),
+            "renewed in its last days"
+        );
         sessions(&tables).end(&session.user_id, &session.id, after(20), &Budget::new(None)).await.unwrap();
         let Renewal::Overtaken(Some(ended)) = renew(&again, after(20)).await else { panic!("it rose again") };
         assert_eq!((ended.generation, ended.ended_at), (2, Some(after(20))));
@@ -424,6 +437,30 @@ mod tests {
             Sessions::new(store::connect(&config), &config).renew(&renewed, after(10), &Budget::new(None)).await;
         let Ok(Renewal::Overtaken(Some(found))) = outcome else { panic!("{outcome:?}") };
         assert_eq!(found, renewed);
+    }
+
+    #[tokio::test]
+    async fn a_list_of_many_pages_is_read_to_its_end() {
+        let tables = Tables::new().await;
+        let (one, other) = (open(&tables, true).await, open(&tables, true).await);
+        let items: Vec<Item> = [&one, &other].map(|session| to_item(session, &[]).unwrap()).into_iter().collect();
+        let key = Item::from([("user_id".into(), text("0")), ("session_id".into(), text(one.id.as_str()))]);
+        let (first, last) = (items[0].clone(), items[1].clone());
+        let (start, expected) = (key.clone(), key.clone());
+        let page = mock!(Client::query)
+            .match_requests(|request| {
+                request.exclusive_start_key().is_none() && request.consistent_read() == Some(true)
+            })
+            .then_output(move || {
+                QueryOutput::builder().items(first.clone()).set_last_evaluated_key(Some(start.clone())).build()
+            });
+        let end = mock!(Client::query)
+            .match_requests(move |request| request.exclusive_start_key() == Some(&expected))
+            .then_output(move || QueryOutput::builder().items(last.clone()).build());
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&page, &end]);
+        let sessions = Sessions::new(client, &Config::from_lookup(testbed::settings(&[])).unwrap());
+        let live = sessions.live(&one.user_id, 1, NOW, &Budget::new(None)).await.unwrap();
+        assert_eq!((live.len(), page.num_calls(), end.num_calls()), (2, 1, 1));
     }
 
     /// F21.

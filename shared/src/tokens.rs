@@ -84,9 +84,12 @@ impl Signer {
     /// it can be made again.
     ///
     /// # Errors
-    /// [`Error::NotAuthorized`] where its key is no longer one of ours; [`Error::Unexpected`] where the cryptography fails.
+    /// [`Error::Unavailable`] where its key is none of ours: another instance has been given it before this one was;
+    /// [`Error::Unexpected`] where the cryptography fails.
     pub fn refresh(&self, subject: &Subject<'_>, generation: &Generation<'_>) -> Result<Token> {
-        let key = self.refresh.named(generation.kid).ok_or(Error::NotAuthorized)?;
+        let unknown =
+            || Error::Unavailable("the session was renewed with a key that this instance does not have".into());
+        let key = self.refresh.named(generation.kid).ok_or_else(unknown)?;
         let jti = generation_id(subject.session_id, generation.number);
         let claims = Claims {
             generation: Some(generation.number),
@@ -137,9 +140,17 @@ impl Verifier {
     /// [`Error::NotAuthorized`] for every other token, whatever is wrong with it.
     pub fn verify(&self, kind: Kind, token: &[u8], now: Timestamp) -> Result<Claims> {
         let claims = self.authentic(kind, token)?;
-        let (_, expected) = self.of(kind);
-        claims.check_time(expected.ttl, now)?;
+        self.check_time(&claims, now)?;
         Ok(claims)
+    }
+
+    /// Accepts authentic claims at the time `now`.
+    ///
+    /// # Errors
+    /// [`Error::NotAuthorized`] where they are not yet, or no longer, good.
+    pub fn check_time(&self, claims: &Claims, now: Timestamp) -> Result<()> {
+        let kind = if claims.generation.is_some() { Kind::Refresh } else { Kind::Access };
+        claims.check_time(self.of(kind).1.ttl, now)
     }
 
     /// The claims of a token that we signed, of the kind asked for, good now or not and issued under whatever lifetimes:

@@ -249,6 +249,8 @@ impl fmt::Debug for Profile {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
     use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
     use aws_sdk_dynamodb::types::CancellationReason;
@@ -394,6 +396,30 @@ mod tests {
             assert!(matches!(taken, Error::Taken("e-mail address")), "{code}: {taken:?}");
         }
         assert!(matches!(canceled(["ValidationError", "None", "None"]).await, Error::Misconfigured(_)));
+    }
+
+    /// F20: tried again under one token, so that it is made once; and not for ever.
+    #[tokio::test]
+    async fn a_transaction_that_meets_another_is_the_same_one_when_it_is_tried_again() {
+        let kim = user("0", "kimcoding", "kim@example.com");
+        let tokens = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&tokens);
+        let canceled = mock!(Client::transact_write_items)
+            .match_requests(move |request| {
+                seen.lock().unwrap().push(request.client_request_token().unwrap().to_owned());
+                true
+            })
+            .then_error(|| {
+                let reason = CancellationReason::builder().code("TransactionConflict").build();
+                let canceled = TransactionCanceledException::builder().cancellation_reasons(reason).build();
+                TransactWriteItemsError::TransactionCanceledException(canceled)
+            });
+        let users = Users::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&canceled]), "users");
+        assert!(matches!(users.create(&kim, hash(), &budget()).await, Err(Error::Unavailable(_))));
+        let mut tokens = tokens.lock().unwrap().clone();
+        assert_eq!(canceled.num_calls(), 4);
+        tokens.dedup();
+        assert_eq!(tokens.len(), 1, "{tokens:?}");
     }
 
     /// R73: what decides who may sign in is read as it is now.

@@ -28,11 +28,10 @@ impl Tables {
         reaching(self.dynamodb.address(), changes)
     }
 
-    /// The same, as the variables of a process.
-    #[must_use]
-    pub fn variables(&self) -> Vec<(&'static str, String)> {
-        let settings = self.settings(&[]);
-        DEFAULTS.iter().filter_map(|(name, _)| Some((*name, settings(name)?))).collect()
+    /// The same as [`metered`](Self::metered), as the variables of a process.
+    pub async fn metered_variables(&self) -> (Vec<(&'static str, String)>, Meter) {
+        let (settings, meter) = self.metered().await;
+        (DEFAULTS.iter().filter_map(|(name, _)| Some((*name, settings(name)?))).collect(), meter)
     }
 
     /// The same, through a proxy that fails each operation as `faults` say, in order.

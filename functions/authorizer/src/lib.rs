@@ -79,7 +79,7 @@ mod tests {
     async fn ask(config: &Config, client: store::Client, event: Event) -> Option<Value> {
         let authorizer =
             Authorizer { access: Access::new(client, config), required_role: config.required_role.clone() };
-        let mut service = http::authorizer::service(|request| authorizer.handle(request, NOW));
+        let mut service = http::authorizer::service(&config.allowed_origins, |request| authorizer.handle(request, NOW));
         event.authorize(&mut service).await
     }
 
@@ -177,12 +177,30 @@ mod tests {
             with(&world.access).cookies(["x=\u{1}".to_owned(), good.clone()]),
             with(&world.access).cookies(["x=\u{e9}".to_owned(), good.clone()]),
             with(&world.access).header("x-evil", "a\nb").header("bad name", "x").header("host", "a:99999"),
-            with(&world.access).with("/requestContext/http/method", json!("\u{0}")),
         ] {
             assert_eq!(world.ask(event.clone()).await["isAuthorized"], true, "{event:?}");
         }
         assert_eq!(world.ask(bearer("a\u{e9}b")).await, refused());
         assert_eq!(world.ask(with("").with("/cookies", json!(null)).with("/headers", json!(null))).await, refused());
+    }
+
+    /// R85: a function behind the gateway is as safe from foreign pages as ours are.
+    #[tokio::test]
+    async fn a_foreign_page_may_ask_and_change_nothing() {
+        let world = World::new().await;
+        let from = |method: &str, site: &str| {
+            with(&world.access).with("/requestContext/http/method", json!(method)).header("sec-fetch-site", site)
+        };
+        for (event, passes) in [
+            (from("GET", "cross-site"), true),
+            (from("POST", "same-origin"), true),
+            (from("POST", "cross-site"), false),
+            (from("DELETE", "same-site"), false),
+            (from("DELETE", "same-site").header("origin", "https://localhost:3000"), true),
+            (from("\u{0}", "cross-site"), false),
+        ] {
+            assert_eq!(world.ask(event.clone()).await["isAuthorized"], passes, "{event:?}");
+        }
     }
 
     #[tokio::test]

@@ -11,7 +11,9 @@ use shared::{http, store, telemetry};
 async fn main() -> Result<()> {
     telemetry::init();
     let config = Config::from_env()?;
-    let authorizer =
-        Authorizer { access: Access::new(store::connect(&config), &config), required_role: config.required_role };
-    http::authorizer::serve(|request| authorizer.handle(request, Timestamp::now())).await
+    let authorizer = Authorizer {
+        access: Access::new(store::connect(&config), &config),
+        required_role: config.required_role.clone(),
+    };
+    http::authorizer::serve(&config.allowed_origins, |request| authorizer.handle(request, Timestamp::now())).await
 }

@@ -290,6 +290,23 @@ mod tests {
         }
     }
 
+    /// A session that was ended meanwhile does not take the others with it.
+    #[tokio::test]
+    async fn a_session_that_has_ended_ends_no_others() {
+        let world = World::new().await;
+        let id = world.id_of(&world.phone).await;
+        let tables = world.tables.clone();
+        let client = testbed::before(&store::connect(&world.config), "TransactWriteItems", move || {
+            let mut item =
+                tables.items("SessionsTable").into_iter().find(|item| item["session_id"]["S"] == *id).unwrap();
+            item["ended_at"] = json!({ "N": "1800000180" });
+            tables.put("SessionsTable", &item);
+        });
+        let reply = send(&world.config, client, by(&world.phone, Event::recorded("sessions-end-others"))).await;
+        assert!(refused(&reply), "{reply:?}");
+        assert_eq!(world.list(&world.laptop).await.len(), 2);
+    }
+
     #[tokio::test]
     async fn a_list_costs_two_calls_and_a_forged_token_none() {
         let world = World::new().await;

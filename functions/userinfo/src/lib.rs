@@ -43,12 +43,16 @@ impl Userinfo {
         }
     }
 
-    /// Says who is behind a refresh token, and renews the session or, for a token that was renewed before, ends it.
+    /// Says who is behind a refresh token, and renews the session or, for a token that was renewed before, ends it. An old
+    /// token is one for ever, so the time is only asked of the one that renews.
     async fn renew(&self, presented: &Presented<'_>, request: &Request, now: Timestamp) -> Result<Reply> {
         let token = presented.one(Kind::Refresh).ok_or(Error::NotAuthorized)?;
-        let token = self.access.verifier.verify(Kind::Refresh, token, now)?;
+        let token = self.access.verifier.authentic(Kind::Refresh, token)?;
         let mut identity = self.access.identities.renewing(&token, now, &request.budget).await?;
         let standing = self.rules.standing(&token, &identity.session, now);
+        if standing == Standing::Current {
+            self.access.verifier.check_time(&token, now)?;
+        }
         if !request.may_renew() {
             return match standing {
                 Standing::Current | Standing::Replayed => reply::json(&identity.user.profile),
@@ -66,6 +70,9 @@ impl Userinfo {
             Renewal::Recorded => Ok(renewed),
             Renewal::Overtaken(found) => {
                 identity.session = found.ok_or(Error::NotAuthorized)?;
+                if identity.is_torn() {
+                    identity = self.access.identities.renewing(&token, now, &request.budget).await?;
+                }
                 if !identity.is_good(&token, now) {
                     return Err(Error::NotAuthorized);
                 }
@@ -352,6 +359,67 @@ mod tests {
             );
         }
         assert_eq!(kim_is_in.tables.items("SessionsTable")[0]["ended_at"]["N"], "1800000000");
+    }
+
+    /// R66: an old token is one for ever, also when its own time is over: else a thief who renews would never be found by it.
+    #[tokio::test]
+    async fn an_old_token_that_has_expired_ends_the_session_all_the_same() {
+        let kim_is_in = SignedIn::new().await;
+        let second = kim_is_in.renew(&kim_is_in.refresh, after(DAY)).await;
+        assert!(ended_for_reuse(&kim_is_in.send(with("", &kim_is_in.refresh), after(7 * DAY + 60)).await));
+        assert!(refused(&kim_is_in.send(with("", &second), after(7 * DAY + 60)).await));
+    }
+
+    /// R63: the window is the same at the end of a token's time.
+    #[tokio::test]
+    async fn a_token_that_was_used_in_its_last_second_is_answered_again() {
+        let kim_is_in = SignedIn::new().await;
+        let second = kim_is_in.renew(&kim_is_in.refresh, after(7 * DAY - 1)).await;
+        assert_eq!(kim_is_in.renew(&kim_is_in.refresh, after(7 * DAY + 9)).await, second);
+    }
+
+    /// F27: half of the instances know the new key already. Those that do not cannot tell, and say so.
+    #[tokio::test]
+    async fn a_successor_with_a_key_that_is_not_here_yet_is_503_and_no_verdict() {
+        let kim_is_in = SignedIn::new().await;
+        let old = "refresh-secret-for-tests-012345678";
+        let changed = [("REFRESH_SECRET", "another-secret-0123456789-0123456789"), ("PREVIOUS_REFRESH_SECRET", old)];
+        let new = Config::from_lookup(kim_is_in.tables.settings(&changed)).unwrap();
+        let renewed = send(&new, with("", &kim_is_in.refresh), NOW).await;
+        let replay = kim_is_in.send(with("", &kim_is_in.refresh), after(1)).await;
+        assert_eq!((replay.status, replay.header("retry-after"), replay.cookies.len()), (503, Some("1"), 0));
+        // Told first as the one before, as docs/sessions.md says, it is known everywhere when it begins to sign.
+        let known = [("PREVIOUS_REFRESH_SECRET", "another-secret-0123456789-0123456789")];
+        let known = Config::from_lookup(kim_is_in.tables.settings(&known)).unwrap();
+        let second = renewed.cookie("refresh_jwt").unwrap();
+        let replay = send(&known, with("", &kim_is_in.refresh), after(1)).await;
+        assert_eq!(replay.cookie("refresh_jwt"), Some(second));
+        assert_eq!(send(&known, with("", second), after(2)).await.status, 200);
+    }
+
+    /// A batch is no transaction: its two records may be from before and after the end of all other sessions.
+    #[tokio::test]
+    async fn a_session_that_was_kept_while_the_others_ended_is_not_refused() {
+        let kim_is_in = SignedIn::new().await;
+        let tables = kim_is_in.tables.clone();
+        let raise = move |table: &str, name: &str| {
+            let items = tables.items(table);
+            let mut item = items.into_iter().find(|item| table != "UsersTable" || item["pk"]["S"] == "user#0").unwrap();
+            item[name] = json!({ "N": "2" });
+            tables.put(table, &item);
+        };
+        // The renewal has read both at epoch 1; meanwhile another tab renews and ends all others.
+        let client = testbed::before(&store::connect(&kim_is_in.config), "UpdateItem", {
+            let raise = raise.clone();
+            move || {
+                raise("UsersTable", "session_epoch");
+                raise("SessionsTable", "epoch");
+                raise("SessionsTable", "gen");
+            }
+        });
+        let userinfo = userinfo(&kim_is_in.config, client);
+        let mut service = http::service(&[], |request| userinfo.handle(request, NOW));
+        assert_eq!(with("", &kim_is_in.refresh).send(&mut service).await.status, 200);
     }
 
     /// R68, F14: a renewal that has read the session before the logout, and writes after it, brings nothing back.

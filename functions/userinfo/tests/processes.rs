@@ -21,13 +21,12 @@ const ROUNDS_IN_CI: usize = 50;
 struct Fleet(Vec<(Simulator, ManagedProcess)>);
 
 impl Fleet {
-    async fn over(tables: &Tables) -> Self {
+    async fn over(variables: &[(&'static str, String)]) -> Self {
         let mut fleet = Vec::new();
         for _ in 0..PROCESSES {
             let runtime_api = Simulator::builder().function_name("UserinfoFunction").build().await.unwrap();
             let process = ProcessConfig::new(env!("CARGO_BIN_EXE_userinfo"), ProcessRole::Runtime).inherit_stdio(false);
-            let variables = tables.variables().into_iter();
-            let process = variables.fold(process, |process, (name, value)| process.env(name, value));
+            let process = variables.iter().fold(process, |process, (name, value)| process.env(*name, value));
             let process = runtime_api.spawn_process_with_config(process).unwrap();
             fleet.push((runtime_api, process));
         }
@@ -59,7 +58,8 @@ async fn fifty_renewals_at_once_get_one_refresh_token() {
     let tables = Tables::new().await;
     let config = Config::from_lookup(tables.settings(&[])).unwrap();
     let user = testbed::add_kim(&config).await;
-    let fleet = Fleet::over(&tables).await;
+    let (variables, meter) = tables.metered_variables().await;
+    let fleet = Fleet::over(&variables).await;
     for round in 1..=rounds {
         let (_, refresh) = testbed::sign_in(&config, &user, true, Timestamp::now()).await;
         let event = Event::recorded("userinfo").cookies([format!("refresh_jwt={refresh}")]);
@@ -70,5 +70,8 @@ async fn fifty_renewals_at_once_get_one_refresh_token() {
         let records = tables.items("SessionsTable");
         let renewed = records.iter().filter(|record| record["gen"]["N"] == "2").count();
         assert_eq!((records.len(), renewed), (round, round), "each session was renewed once");
+        // A write whose condition fails takes no part in this count: it is answered with an error.
+        let writes = meter.take().into_iter().filter(|(call, units)| call == "UpdateItem" && *units > 0.0).count();
+        assert_eq!(writes, 1, "round {round}: written once, not twice alike");
     }
 }

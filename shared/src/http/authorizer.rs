@@ -15,7 +15,7 @@ use lambda_http::{LambdaEvent, Service, service_fn};
 use lambda_runtime::Diagnostic;
 use serde::{Deserialize, Serialize};
 
-use super::Request;
+use super::{Request, origin};
 use crate::error::{Error, Result};
 use crate::identity::Identity;
 
@@ -29,10 +29,21 @@ struct Question {
     headers: Option<HashMap<String, String>>,
     #[serde(default)]
     cookies: Option<Vec<String>>,
+    request_context: Context,
+}
+
+#[derive(Deserialize)]
+struct Context {
+    http: Http,
+}
+
+#[derive(Deserialize)]
+struct Http {
+    method: String,
 }
 
 /// What the gateway is told.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
     is_authorized: bool,
@@ -42,7 +53,7 @@ pub struct Verdict {
 
 /// What the function behind the gateway learns, under `requestContext.authorizer.lambda`. What there is nothing to say of
 /// is left out: the gateway does not take a `null`.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Caller {
     user_id: String,
@@ -77,17 +88,20 @@ impl Verdict {
 ///
 /// # Errors
 /// [`Error::Unexpected`] where the Lambda runtime cannot be reached.
-pub async fn serve<'a, H, F>(handler: H) -> Result<()>
+pub async fn serve<'a, H, F>(allowed_origins: &'a [String], handler: H) -> Result<()>
 where
     H: Fn(Request) -> F + Clone + Send + Sync + 'a,
     F: Future<Output = Result<Verdict>> + Send + 'a,
 {
-    lambda_runtime::run(service(handler)).await.map_err(Error::Unexpected)
+    lambda_runtime::run(service(allowed_origins, handler)).await.map_err(Error::Unexpected)
 }
 
-/// An authorizer as Lambda calls it. An error is a failed invocation, for which the gateway answers 500: who cannot be asked
+/// An authorizer as Lambda calls it. A request that changes something and comes from a foreign page is refused here, since
+/// the function behind cannot be expected to know who may post.
+/// An error is a failed invocation, for which the gateway answers 500: who cannot be asked
 /// about is not refused. A panic is caught by the runtime, with the same outcome.
 pub fn service<'a, H, F>(
+    allowed_origins: &'a [String],
     handler: H,
 ) -> impl Service<LambdaEvent<serde_json::Value>, Response = Verdict, Error = Error, Future = BoxFuture<'a, Result<Verdict>>>
 where
@@ -103,8 +117,12 @@ where
             let (route, verdict) = match serde_json::from_value::<Question>(payload) {
                 Ok(question) => {
                     let headers = headers(question.headers.unwrap_or_default(), question.cookies.unwrap_or_default());
-                    let request = Request::about(Method::GET, headers, &context);
-                    (question.route_key, handler(request).await)
+                    let method = question.request_context.http.method.parse().unwrap_or(Method::POST);
+                    let verdict = match origin::check(&method, &headers, allowed_origins) {
+                        Ok(()) => handler(Request::about(method, headers, &context)).await,
+                        Err(_) => Ok(Verdict::refuse()),
+                    };
+                    (question.route_key, verdict)
                 }
                 Err(_) => (None, Ok(Verdict::refuse())),
             };

@@ -54,8 +54,7 @@ struct Model {
 impl Model {
     fn show(&mut self, generation: usize) -> Verdict {
         let current = self.expiries.len() - 1;
-        let has_expired = self.now >= self.expiries[current] || self.now >= self.expiries[generation] + 5;
-        if self.is_over || has_expired {
+        if self.is_over || self.now >= self.expiries[current] {
             Verdict::Refused
         } else if generation == current {
             self.renewed_at = self.now;
