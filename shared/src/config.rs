@@ -22,9 +22,9 @@ pub struct Config {
     pub access_secret: SecretString,
     /// Signs refresh tokens: at least 32 bytes, another secret than the first. Read from `REFRESH_SECRET`; required.
     pub refresh_secret: SecretString,
-    /// Verifies access tokens that were signed before `ACCESS_SECRET` was changed. Read from `PREVIOUS_ACCESS_SECRET`; none by default.
+    /// Verifies access tokens and signs none: for while `ACCESS_SECRET` is changed (F27). Read from `PREVIOUS_ACCESS_SECRET`; none by default.
     pub previous_access_secret: Option<SecretString>,
-    /// Verifies refresh tokens that were signed before `REFRESH_SECRET` was changed. Read from `PREVIOUS_REFRESH_SECRET`; none by default.
+    /// Verifies refresh tokens and signs none but those that it has signed before: for while `REFRESH_SECRET` is changed. Read from `PREVIOUS_REFRESH_SECRET`; none by default.
     pub previous_refresh_secret: Option<SecretString>,
     /// The `Domain` of our cookies; without one they are host-only and named `__Host-…`. Read from `COOKIE_DOMAIN`; none by default.
     pub cookie_domain: Option<String>,

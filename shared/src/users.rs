@@ -151,8 +151,8 @@ impl Users {
         taken.first().map_or(Ok(()), |&place| Err(Error::Taken(["id", "login name", "e-mail address"][place])))
     }
 
-    /// Ends every session of the user that was opened in `epoch` or before. Where that epoch is over already, there is
-    /// nothing left to end.
+    /// Ends every session of the user that was opened in `epoch` or before. Where that epoch is over already, these have ended,
+    /// and whoever asks has no say over the sessions of a later one.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Misconfigured`].
