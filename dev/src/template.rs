@@ -232,27 +232,32 @@ mod tests {
             for statement in policies.iter().flat_map(|policy| policy["Statement"].as_array().unwrap()) {
                 let (action, table) = (text(&statement["Action"]), text(&statement["Resource"]));
                 assert_eq!(statement["Effect"], "Allow");
-                let only = statement["Condition"].pointer("/ForAllValues:StringLike/dynamodb:LeadingKeys/0").map(text);
-                granted.insert([function.to_owned(), action, table, only.unwrap_or_default()]);
+                let only = |pointer: &str| {
+                    let said = statement["Condition"].pointer(pointer).and_then(Value::as_array);
+                    said.into_iter().flatten().map(text).collect::<Vec<_>>().join(",")
+                };
+                let keys = only("/ForAllValues:StringLike/dynamodb:LeadingKeys");
+                let attributes = only("/ForAllValues:StringEquals/dynamodb:Attributes");
+                granted.insert([function.to_owned(), action, table, keys, attributes]);
             }
         }
         let expected = [
-            ["AuthorizerFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", ""],
-            ["AuthorizerFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*"],
-            ["LoginFunction", "dynamodb:GetItem", "UsersTable.Arn", ""],
-            ["LoginFunction", "dynamodb:PutItem", "SessionsTable.Arn", ""],
-            ["LoginFunction", "dynamodb:Query", "SessionsTable.Arn", ""],
-            ["LoginFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", ""],
-            ["LogoutFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", ""],
-            ["LogoutFunction", "dynamodb:UpdateItem", "UsersTable.Arn", "user#*"],
-            ["SessionsFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", ""],
-            ["SessionsFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*"],
-            ["SessionsFunction", "dynamodb:Query", "SessionsTable.Arn", ""],
-            ["SessionsFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", ""],
-            ["SessionsFunction", "dynamodb:UpdateItem", "UsersTable.Arn", "user#*"],
-            ["UserinfoFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", ""],
-            ["UserinfoFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*"],
-            ["UserinfoFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", ""],
+            ["AuthorizerFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", "", ""],
+            ["AuthorizerFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*", ""],
+            ["LoginFunction", "dynamodb:GetItem", "UsersTable.Arn", "", ""],
+            ["LoginFunction", "dynamodb:PutItem", "SessionsTable.Arn", "", ""],
+            ["LoginFunction", "dynamodb:Query", "SessionsTable.Arn", "", ""],
+            ["LoginFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", "", ""],
+            ["LogoutFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", "", ""],
+            ["LogoutFunction", "dynamodb:UpdateItem", "UsersTable.Arn", "user#*", "pk,session_epoch"],
+            ["SessionsFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", "", ""],
+            ["SessionsFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*", ""],
+            ["SessionsFunction", "dynamodb:Query", "SessionsTable.Arn", "", ""],
+            ["SessionsFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", "", ""],
+            ["SessionsFunction", "dynamodb:UpdateItem", "UsersTable.Arn", "user#*", "pk,session_epoch"],
+            ["UserinfoFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", "", ""],
+            ["UserinfoFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*", ""],
+            ["UserinfoFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", "", ""],
         ];
         assert_eq!(granted, expected.map(|row| row.map(str::to_owned)).into());
     }

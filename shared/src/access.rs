@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::cookies::Cookies;
 use crate::error::{Error, Result};
-use crate::http::Request;
+use crate::http::{Reply, Request, reply};
 use crate::identity::{Identities, Identity};
 use crate::store::Client;
 use crate::tokens::Verifier;
@@ -32,6 +32,14 @@ impl Access {
             verifier: Verifier::new(config),
             cookies: Cookies::new(config.cookie_domain.clone()),
         }
+    }
+
+    /// The refusal of a request that brings one of our cookies twice, with different values: which of them is meant is not ours
+    /// to guess, so both are cleared, and no session is ended (R81). Nothing for every other request.
+    pub fn ambiguous(&self, request: &Request) -> Option<Result<Reply>> {
+        let is_ambiguous = request.bearer().is_none() && self.cookies.read(request.cookie_lines()).is_ambiguous();
+        let cleared = || self.cookies.clear_both().into_iter().filter(|_| request.may_renew());
+        is_ambiguous.then(|| reply::with_cookies(reply::not_authorized(), cleared()))
     }
 
     /// The user, and the session in which the user is asking.

@@ -47,6 +47,9 @@ impl OwnSessions {
     pub async fn handle(&self, request: Request, now: Timestamp) -> Result<Reply> {
         let named = request.parameter("id");
         request.accept(if named.is_some() { "DELETE" } else { "GET, DELETE" })?;
+        if let Some(refusal) = self.access.ambiguous(&request) {
+            return refusal;
+        }
         let identity = self.access.identity(&request, now).await?;
         match named {
             Some(id) => self.end(id, &identity, &request, now).await,
@@ -210,6 +213,16 @@ mod tests {
             assert!(refused(&world.send(renewing).await), "{name}");
         }
         assert_eq!(world.list(&world.phone).await.len(), 4);
+    }
+
+    /// R81.
+    #[tokio::test]
+    async fn one_name_with_two_values_is_401_and_clears_both_cookies() {
+        let world = World::new().await;
+        let twice = Event::recorded("sessions").cookies([format!("access_jwt={}", world.phone), "access_jwt=x".into()]);
+        let reply = world.send(twice).await;
+        assert_eq!((reply.status, reply.body(), reply.cookies.len()), (401, "Not Authorized", 2));
+        assert_eq!(world.list(&world.phone).await.len(), 3, "no session was ended");
     }
 
     #[tokio::test]

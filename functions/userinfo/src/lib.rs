@@ -3,7 +3,6 @@
 use shared::access::Access;
 use shared::claims::Kind;
 use shared::clock::Timestamp;
-use shared::cookies::Presented;
 use shared::error::{Error, Result};
 use shared::http::{Reply, Request, reply};
 use shared::identity::Identity;
@@ -31,21 +30,19 @@ impl Userinfo {
     /// [`Error::NotAuthorized`] where nobody is; whatever a malformed request or a store that cannot answer gives.
     pub async fn handle(&self, request: Request, now: Timestamp) -> Result<Reply> {
         request.accept("GET, HEAD")?;
-        let presented = self.access.cookies.read(request.cookie_lines());
-        let by_cookies = request.bearer().is_none();
-        if by_cookies && presented.is_ambiguous() {
-            let cleared = self.access.cookies.clear_both().into_iter().filter(|_| request.may_renew());
-            return reply::with_cookies(reply::not_authorized(), cleared);
+        if let Some(refusal) = self.access.ambiguous(&request) {
+            return refusal;
         }
         match self.access.identity(&request, now).await {
-            Err(Error::NotAuthorized) if by_cookies => self.renew(&presented, &request, now).await,
+            Err(Error::NotAuthorized) if request.bearer().is_none() => self.renew(&request, now).await,
             verdict => reply::json(&verdict?.user.profile),
         }
     }
 
     /// Says who is behind a refresh token, and renews the session or, for a token that was renewed before, ends it. An old
     /// token is one for ever, so the time is only asked of the one that renews.
-    async fn renew(&self, presented: &Presented<'_>, request: &Request, now: Timestamp) -> Result<Reply> {
+    async fn renew(&self, request: &Request, now: Timestamp) -> Result<Reply> {
+        let presented = self.access.cookies.read(request.cookie_lines());
         let token = presented.one(Kind::Refresh).ok_or(Error::NotAuthorized)?;
         let token = self.access.verifier.authentic(Kind::Refresh, token)?;
         let mut identity = self.access.identities.renewing(&token, now, &request.budget).await?;
