@@ -138,23 +138,36 @@ impl Sam {
 /// What runs containers: the engine of this machine, or else one of our own.
 struct Engine {
     host: Option<String>,
+    // Dropped in this order.
     _process: Option<Process>,
+    _data: Option<Data>,
+}
+
+/// The folder in which an engine of our own keeps its data. The engine mounts it on itself and leaves it so, and what is
+/// mounted cannot be deleted.
+struct Data(PathBuf);
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        Blocking::new("umount").arg("--lazy").arg(&self.0).stderr(Stdio::null()).status().ok();
+    }
 }
 
 impl Engine {
     async fn answering(folder: &Path) -> Self {
         if answers_docker(None).await {
-            return Self { host: None, _process: None };
+            return Self { host: None, _process: None, _data: None };
         }
         // Not in the tree: the path of a socket has 107 bytes at most.
         let socket = env::temp_dir().join(format!("latchkey-{}.sock", std::process::id()));
         let host = format!("unix://{}", socket.display());
         let log = folder.join("dockerd.log");
+        let data = Data(folder.join("docker"));
         let mut dockerd = Command::new("dockerd");
         dockerd
             .args(["--host", &host])
             .arg("--data-root")
-            .arg(folder.join("docker"))
+            .arg(&data.0)
             .arg("--exec-root")
             .arg(folder.join("docker-run"))
             .arg("--pidfile")
@@ -167,7 +180,7 @@ impl Engine {
             assert!(!has_ended && Instant::now() < deadline, "no Docker engine answers, and ours {}", end_of(&log));
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Self { host: Some(host), _process: Some(process) }
+        Self { host: Some(host), _process: Some(process), _data: Some(data) }
     }
 
     /// How its clients find it.
