@@ -148,16 +148,18 @@ impl Sessions {
     ) -> Result<Option<Ended>> {
         let call = self
             .update(user, session)
-            .update_expression("SET ended_at = if_not_exists(ended_at, :now), #ttl = :ttl")
-            .condition_expression("attribute_exists(session_id)")
+            .update_expression("SET ended_at = :now, #ttl = :ttl")
+            .condition_expression("attribute_exists(session_id) AND attribute_not_exists(ended_at)")
             .expression_attribute_values(":now", number(now))
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":ttl", number(now + KEPT_AFTER_THE_END))
-            .return_values(ReturnValue::AllNew);
-        match budget.spend(call.send()).await {
-            Ok(ended) => Ok(ended.attributes.map(Ended)),
-            Err(error) => found_instead(error).map(|_| None),
-        }
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let record = match budget.spend(call.send()).await {
+            Ok(ended) => ended.attributes,
+            Err(error) => found_instead(error)?,
+        };
+        Ok(record.map(Ended))
     }
 
     /// The sessions of a user that live, those of `epoch`; the one that was renewed last comes first.
@@ -210,7 +212,7 @@ impl Sessions {
 }
 
 /// The session in an item of the table.
-pub(crate) fn read_session(item: Item) -> Result<Session> {
+fn read_session(item: Item) -> Result<Session> {
     from_item(item, "session")
 }
 
@@ -377,7 +379,14 @@ mod tests {
             ended.unwrap().unwrap().session().unwrap().ended_at
         };
         assert_eq!(end(after(10)).await, Some(after(10)));
+        let tombstone = tables.items("SessionsTable");
+        assert_eq!(tombstone[0]["ttl"]["N"], (1_800_000_010 + 7 * DAY).to_string(), "7 days after the end");
         assert_eq!(end(after(20)).await, Some(after(10)), "the first end stands");
+        assert_eq!(
+            tables.items("SessionsTable"),
+            tombstone,
+            "whoever ends it again does not keep the record any longer"
+        );
         assert_eq!(tables.items("SessionsTable").len(), 1);
     }
 

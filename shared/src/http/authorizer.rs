@@ -23,11 +23,8 @@ use crate::identity::Identity;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Question {
-    #[serde(default)]
     route_key: Option<String>,
-    #[serde(default)]
     headers: Option<HashMap<String, String>>,
-    #[serde(default)]
     cookies: Option<Vec<String>>,
     request_context: Context,
 }
@@ -98,8 +95,9 @@ where
 
 /// An authorizer as Lambda calls it. A request that changes something and comes from a foreign page is refused here, since
 /// the function behind cannot be expected to know who may post.
-/// An error is a failed invocation, for which the gateway answers 500: who cannot be asked
-/// about is not refused. A panic is caught by the runtime, with the same outcome.
+///
+/// An error is a failed invocation, for which the gateway answers 500: who cannot be asked about is not refused. A panic is
+/// caught by the runtime, with the same outcome.
 pub fn service<'a, H, F>(
     allowed_origins: &'a [String],
     handler: H,
