@@ -25,7 +25,7 @@ pub struct Seen<'a> {
 }
 
 /// What an operator sets, and what may therefore be set here: in the environment first, in `.env` second.
-const SETTABLE: [&str; 16] = [
+const SETTABLE: [&str; 29] = [
     "ACCESS_SECRET",
     "REFRESH_SECRET",
     "PREVIOUS_ACCESS_SECRET",
@@ -42,6 +42,19 @@ const SETTABLE: [&str; 16] = [
     "REQUIRED_ROLE",
     "HASH_MEMORY_KIB",
     "HASH_ITERATIONS",
+    "PASSWORD_PEPPER",
+    "PREVIOUS_PASSWORD_PEPPER",
+    "PASSWORD_CHECK_MS",
+    "PASSWORD_MIN_LENGTH",
+    "THROTTLE",
+    "THROTTLE_SECRET",
+    "FREE_FAILURES",
+    "LONGEST_WAIT",
+    "DISABLE_AFTER",
+    "SOURCE_FAILURES_PER_HOUR",
+    "ALARM_FAILURES_PER_MINUTE",
+    "DEVICE_COOKIE",
+    "DEVICE_TTL",
 ];
 
 impl Settings {
@@ -54,6 +67,9 @@ impl Settings {
         let defaults = [
             ("ACCESS_SECRET", random_secret()?),
             ("REFRESH_SECRET", random_secret()?),
+            ("THROTTLE_SECRET", random_secret()?),
+            // The contract: clients written for two cookies meet two.
+            ("DEVICE_COOKIE", "off".to_owned()),
             ("COOKIE_DOMAIN", domain.to_owned()),
             ("ALLOWED_ORIGINS", format!("{}://localhost:3000", seen.scheme)),
             ("AWS_REGION", "eu-west-1".to_owned()),

@@ -76,9 +76,15 @@ impl Template {
     pub fn table_variables(&self) -> Vec<(String, String)> {
         let tables = self.tables();
         let is_table = |value: &str| tables.iter().any(|table| table.name == value);
-        let variables = self.0.pointer("/Globals/Function/Environment/Variables").and_then(Value::as_object);
-        let texts = variables.into_iter().flatten().filter_map(|(name, value)| Some((name, value.as_str()?)));
-        texts.filter(|(_, value)| is_table(value)).map(|(name, value)| (name.clone(), value.to_owned())).collect()
+        let globals = self.0.pointer("/Globals/Function/Environment/Variables");
+        let functions = self.resources("AWS::Serverless::Function");
+        let own = functions.filter_map(|(_, properties)| properties.pointer("/Environment/Variables"));
+        let variables = globals.into_iter().chain(own).filter_map(Value::as_object).flatten();
+        let texts = variables.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+        let mut tables: Vec<_> = texts.filter(|(_, value)| is_table(value)).collect();
+        tables.sort();
+        tables.dedup();
+        tables
     }
 
     /// The routes, in order.
@@ -218,7 +224,8 @@ mod tests {
         let time_to_live = named("SessionsTable").time_to_live.as_ref().unwrap();
         assert_eq!(time_to_live["TimeToLiveSpecification"]["AttributeName"], "ttl");
         let variables: BTreeSet<_> = template().table_variables().into_iter().collect();
-        let expected = [("SESSIONS_TABLE", "SessionsTable"), ("USERS_TABLE", "UsersTable")];
+        let expected =
+            [("ATTEMPTS_TABLE", "AttemptsTable"), ("SESSIONS_TABLE", "SessionsTable"), ("USERS_TABLE", "UsersTable")];
         assert_eq!(variables, expected.map(|(name, table)| (name.to_owned(), table.to_owned())).into());
     }
 
@@ -230,7 +237,7 @@ mod tests {
         for (function, properties) in template.resources("AWS::Serverless::Function") {
             let policies = properties["Policies"].as_array().unwrap();
             for statement in policies.iter().flat_map(|policy| policy["Statement"].as_array().unwrap()) {
-                let (action, table) = (text(&statement["Action"]), text(&statement["Resource"]));
+                let (action, table) = (&statement["Action"], text(&statement["Resource"]));
                 assert_eq!(statement["Effect"], "Allow");
                 let only = |pointer: &str| {
                     let said = statement["Condition"].pointer(pointer).and_then(Value::as_array);
@@ -238,18 +245,41 @@ mod tests {
                 };
                 let keys = only("/ForAllValues:StringLike/dynamodb:LeadingKeys");
                 let attributes = only("/ForAllValues:StringEquals/dynamodb:Attributes");
-                granted.insert([function.to_owned(), action, table, keys, attributes]);
+                for action in action.as_array().unwrap_or(&vec![action.clone()]) {
+                    let row = [function, &text(action), &table, &keys, &attributes].map(str::to_owned);
+                    granted.insert(row);
+                }
             }
         }
         let expected = [
             ["AuthorizerFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", "", ""],
             ["AuthorizerFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*", ""],
+            ["LoginFunction", "dynamodb:BatchGetItem", "AttemptsTable.Arn", "", ""],
+            ["LoginFunction", "dynamodb:DeleteItem", "AttemptsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:GetItem", "UsersTable.Arn", "", ""],
+            ["LoginFunction", "dynamodb:PutItem", "AttemptsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:PutItem", "SessionsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:Query", "SessionsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", "", ""],
+            ["LoginFunction", "dynamodb:UpdateItem", "AttemptsTable.Arn", "", ""],
+            ["LoginFunction", "dynamodb:UpdateItem", "UsersTable.Arn", "login#*", "pk,password_hash,password_version"],
             ["LogoutFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", "", ""],
             ["LogoutFunction", "dynamodb:UpdateItem", "UsersTable.Arn", "user#*", "pk,session_epoch"],
+            ["PasswordFunction", "dynamodb:BatchGetItem", "AttemptsTable.Arn", "", ""],
+            ["PasswordFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", "", ""],
+            ["PasswordFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "", ""],
+            ["PasswordFunction", "dynamodb:DeleteItem", "AttemptsTable.Arn", "", ""],
+            ["PasswordFunction", "dynamodb:GetItem", "UsersTable.Arn", "", ""],
+            ["PasswordFunction", "dynamodb:PutItem", "AttemptsTable.Arn", "", ""],
+            ["PasswordFunction", "dynamodb:UpdateItem", "AttemptsTable.Arn", "", ""],
+            ["PasswordFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", "", ""],
+            [
+                "PasswordFunction",
+                "dynamodb:UpdateItem",
+                "UsersTable.Arn",
+                "user#*,login#*",
+                "pk,password_hash,password_version,session_epoch",
+            ],
             ["SessionsFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", "", ""],
             ["SessionsFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*", ""],
             ["SessionsFunction", "dynamodb:Query", "SessionsTable.Arn", "", ""],

@@ -5,6 +5,9 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -50,6 +53,34 @@ pub struct Config {
     pub hash_memory_kib: u32,
     /// Passes of one Argon2id hash (R1). Read from `HASH_ITERATIONS`, up to 10; 2 by default.
     pub hash_iterations: u32,
+    /// Goes over every password hash, so that a copy of the table alone is worth nothing (R14): at least 32 bytes, never to be lost. Read from `PASSWORD_PEPPER`; none by default.
+    pub password_pepper: Option<SecretString>,
+    /// Verifies the hashes that it was used for, and makes none: for while `PASSWORD_PEPPER` is changed. Read from `PREVIOUS_PASSWORD_PEPPER`; none by default.
+    pub previous_password_pepper: Option<SecretString>,
+    /// How long it takes at least to check a password: longer than the slowest imported hash, while there are any (R19). Read from `PASSWORD_CHECK_MS` in milliseconds, up to 3000; 0 by default.
+    pub password_check_time: Duration,
+    /// How many characters a new password has at least (R8). Read from `PASSWORD_MIN_LENGTH`, 8 to 64; 15 by default.
+    pub password_min_length: usize,
+    /// Whether failed logins are counted, and slow down (R20). Read from `THROTTLE`, `on` or `off`; `on` by default.
+    pub throttle: bool,
+    /// The table of failed logins. Read from `ATTEMPTS_TABLE`; required where a password is asked for, unless `THROTTLE` is `off`.
+    pub attempts_table: Option<String>,
+    /// Hides the names in that table and signs device cookies: at least 32 bytes. Read from `THROTTLE_SECRET`; required where a password is asked for, unless `THROTTLE` is `off`.
+    pub throttle_secret: Option<SecretString>,
+    /// Wrong passwords in a row that cost no wait; each further one doubles it. Read from `FREE_FAILURES`, 1 to 20; 5 by default.
+    pub free_failures: u32,
+    /// The longest wait between two tries. Read from `LONGEST_WAIT` in seconds, 1 to 86400; 900 by default.
+    pub longest_wait: Duration,
+    /// Wrong passwords in a row after which no password is right until an operator says so (R20). Read from `DISABLE_AFTER`, above `FREE_FAILURES`, up to 100; 100 by default.
+    pub disable_after: u32,
+    /// Wrong passwords from one address, whoever they were for: so many at once, and so many an hour (R24). Read from `SOURCE_FAILURES_PER_HOUR`, up to 100000, 0 for any number; 100 by default.
+    pub source_failures_per_hour: u32,
+    /// Wrong passwords a minute, from anywhere and for anybody, that raise an alarm (R24). Read from `ALARM_FAILURES_PER_MINUTE`, 0 for never; 600 by default.
+    pub alarm_failures_per_minute: u32,
+    /// Whether somebody who is kept signed in gets a cookie that lets them past what others have locked (R22). Read from `DEVICE_COOKIE`, `on` or `off`; `on` by default.
+    pub device_cookie: bool,
+    /// How long that cookie is good for. Read from `DEVICE_TTL` in seconds, up to 34560000; 15552000 (180 days) by default.
+    pub device_ttl: Duration,
     /// Memory of the function in MiB, which bounds what a hash may take (R12). Read from
     /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, set by Lambda itself; unbounded by default.
     pub function_memory_mib: u32,
@@ -107,6 +138,20 @@ impl Config {
             required_role: from.optional("REQUIRED_ROLE"),
             hash_memory_kib: from.number("HASH_MEMORY_KIB", 19_456)?,
             hash_iterations: from.number("HASH_ITERATIONS", 2)?,
+            password_pepper: from.optional_secret("PASSWORD_PEPPER")?,
+            previous_password_pepper: from.optional_secret("PREVIOUS_PASSWORD_PEPPER")?,
+            password_check_time: Duration::from_millis(from.within("PASSWORD_CHECK_MS", 0, 0..=3000)?),
+            password_min_length: from.within("PASSWORD_MIN_LENGTH", 15, 8..=64)?,
+            throttle: from.switch("THROTTLE")?,
+            attempts_table: from.optional("ATTEMPTS_TABLE"),
+            throttle_secret: from.optional_secret("THROTTLE_SECRET")?,
+            free_failures: from.within("FREE_FAILURES", 5, 1..=20)?,
+            longest_wait: Duration::from_secs(from.within("LONGEST_WAIT", 900, 1..=DAY)?),
+            disable_after: from.within("DISABLE_AFTER", 100, 1..=100)?,
+            source_failures_per_hour: from.within("SOURCE_FAILURES_PER_HOUR", 100, 0..=100_000)?,
+            alarm_failures_per_minute: from.number("ALARM_FAILURES_PER_MINUTE", 600)?,
+            device_cookie: from.switch("DEVICE_COOKIE")?,
+            device_ttl: Duration::from_secs(from.within("DEVICE_TTL", 180 * DAY, 1..=400 * DAY)?),
             function_memory_mib: from.number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", u32::MAX)?,
             aws: Aws {
                 region: from.required("AWS_REGION")?,
@@ -118,6 +163,16 @@ impl Config {
         };
         if config.users_table == config.sessions_table {
             return setting("SESSIONS_TABLE", "must differ from USERS_TABLE");
+        }
+        if config
+            .attempts_table
+            .as_ref()
+            .is_some_and(|table| [&config.users_table, &config.sessions_table].contains(&table))
+        {
+            return setting("ATTEMPTS_TABLE", "must differ from USERS_TABLE and SESSIONS_TABLE");
+        }
+        if config.disable_after <= config.free_failures {
+            return setting("DISABLE_AFTER", "must be more than FREE_FAILURES");
         }
         config.check_secrets()?;
         config.check_lifetimes()?;
@@ -131,6 +186,9 @@ impl Config {
             ("REFRESH_SECRET", Some(&self.refresh_secret)),
             ("PREVIOUS_ACCESS_SECRET", self.previous_access_secret.as_ref()),
             ("PREVIOUS_REFRESH_SECRET", self.previous_refresh_secret.as_ref()),
+            ("THROTTLE_SECRET", self.throttle_secret.as_ref()),
+            ("PASSWORD_PEPPER", self.password_pepper.as_ref()),
+            ("PREVIOUS_PASSWORD_PEPPER", self.previous_password_pepper.as_ref()),
         ];
         let mut known = BTreeMap::new();
         for (name, secret) in secrets {
@@ -210,11 +268,30 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
         if value.trim().is_empty() { setting(name, "must not be blank") } else { Ok(value) }
     }
 
-    fn number<N: std::str::FromStr>(&self, name: &'static str, default: N) -> Result<N> {
+    fn number<N: FromStr>(&self, name: &'static str, default: N) -> Result<N> {
         match self.optional(name).map(|value| value.parse()) {
             None => Ok(default),
             Some(Ok(number)) => Ok(number),
             Some(Err(_)) => setting(name, "must be a whole number"),
+        }
+    }
+
+    fn within<N>(&self, name: &'static str, default: N, bounds: RangeInclusive<N>) -> Result<N>
+    where
+        N: FromStr + PartialOrd + fmt::Display,
+    {
+        let number = self.number(name, default)?;
+        if bounds.contains(&number) {
+            return Ok(number);
+        }
+        setting(name, format!("must be {} to {}", bounds.start(), bounds.end()))
+    }
+
+    fn switch(&self, name: &'static str) -> Result<bool> {
+        match self.or(name, "on").as_str() {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            _ => setting(name, "must be on or off"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The two cookies: set, read, clear.
+//! Our cookies: set, read, clear. Two hold tokens; a third marks a device.
 //!
 //! Owns their names and attributes in both modes, and a byte-exact reader of exactly those names (R81): a general
 //! cookie parser trims Unicode white space and lets `U+2000__Host-…` pass for ours (measured). Knows nothing of what
@@ -7,8 +7,11 @@
 use std::collections::HashSet;
 use std::time::SystemTime;
 
+use secrecy::ExposeSecret as _;
+
 use crate::claims::{Claims, Kind, Subject};
 use crate::clock::Timestamp;
+use crate::device::DeviceCookie;
 use crate::error::{Error, Result};
 use crate::session::Session;
 use crate::tokens::{Signer, Token, Verifier};
@@ -27,6 +30,7 @@ pub struct Cookies {
 pub struct Presented<'a> {
     access: Vec<&'a [u8]>,
     refresh: Vec<&'a [u8]>,
+    device: Vec<&'a [u8]>,
 }
 
 impl<'a> Presented<'a> {
@@ -37,6 +41,12 @@ impl<'a> Presented<'a> {
             Kind::Access => &self.access,
             Kind::Refresh => &self.refresh,
         }
+    }
+
+    /// Every different value under the name of the device cookie.
+    #[must_use]
+    pub fn devices(&self) -> &[&'a [u8]] {
+        &self.device
     }
 
     /// The value under the name of `kind`, where there is exactly one.
@@ -82,6 +92,12 @@ impl Cookies {
         }
     }
 
+    /// The name of the device cookie in this mode.
+    #[must_use]
+    pub fn device_name(&self) -> &'static str {
+        if self.domain.is_some() { "device" } else { "__Host-device" }
+    }
+
     /// Finds our cookies in the lines of a `Cookie` header. Whatever else stands there is skipped, never an error.
     pub fn read<'a>(&self, lines: impl IntoIterator<Item = &'a [u8]>) -> Presented<'a> {
         let mut presented = Presented::default();
@@ -92,6 +108,7 @@ impl Cookies {
             let values = match name {
                 name if name == self.name(Kind::Access).as_bytes() => &mut presented.access,
                 name if name == self.name(Kind::Refresh).as_bytes() => &mut presented.refresh,
+                name if name == self.device_name().as_bytes() => &mut presented.device,
                 _ => continue,
             };
             if !value.is_empty() && !values.contains(&value) {
@@ -132,15 +149,21 @@ impl Cookies {
                 format!("{name} would be larger than {LARGEST} bytes: too many roles?").into(),
             ));
         }
-        let line = format!("{name}={value}; {}", self.attributes());
         Ok(match lifetime {
-            Lifetime::BrowserSession => line,
-            Lifetime::Token => {
-                let max_age = token.expires_at.since(now).as_secs();
-                let expires = httpdate::fmt_http_date(SystemTime::from(token.expires_at));
-                format!("{line}; Max-Age={max_age}; Expires={expires}")
-            }
+            Lifetime::BrowserSession => format!("{name}={value}; {}", self.attributes()),
+            Lifetime::Token => self.lasting(name, value, token.expires_at, now),
         })
+    }
+
+    /// The `Set-Cookie` line that marks a device. Logging out leaves it: it signs nobody in (R22).
+    #[must_use]
+    pub fn set_device(&self, cookie: &DeviceCookie, now: Timestamp) -> String {
+        self.lasting(self.device_name(), cookie.value.expose_secret(), cookie.expires_at, now)
+    }
+
+    fn lasting(&self, name: &str, value: &str, until: Timestamp, now: Timestamp) -> String {
+        let (max_age, expires) = (until.since(now).as_secs(), httpdate::fmt_http_date(SystemTime::from(until)));
+        format!("{name}={value}; {}; Max-Age={max_age}; Expires={expires}", self.attributes())
     }
 
     /// The `Set-Cookie` line that makes a browser forget the cookie of `kind`: every attribute again, in the past (R80).

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 /// A `Result` whose error is ours.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -24,6 +25,13 @@ pub enum Error {
     /// Who is asking could not be established. Wrong password, unknown user, bad signature, expiry: all look the same.
     #[error("Not Authorized")]
     NotAuthorized,
+
+    /// There have been too many wrong passwords: for this name, on this device or from this address, known or not.
+    #[error("There have been too many wrong passwords. Try again in {} s.", wait.as_secs())]
+    TooManyAttempts {
+        /// When another attempt may be made.
+        wait: Duration,
+    },
 
     /// A browser sent the request on behalf of a site that is not ours.
     #[error("A request that changes something must come from this site or from an allowed origin.")]

@@ -3,20 +3,19 @@
 //! Owns what makes a verified token still good: the user is there, not shut out and has the same address, and the
 //! session lives. Knows nothing of signatures or of how a token got here.
 
-use std::collections::HashMap;
-use std::time::Duration;
-
-use aws_sdk_dynamodb::types::{KeysAndAttributes, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::builders::UpdateBuilder;
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
 
 use crate::claims::{Claims, Subject};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::id::{SessionId, UserId};
+use crate::passwords::PasswordHash;
 use crate::session::Session;
 use crate::sessions::readable_session;
-use crate::store::{Budget, Client, Item, number, text, transact};
-use crate::users::{User, read_user, user_key};
+use crate::store::{Budget, Client, Item, number, read_all, text, transact};
+use crate::users::{Credentials, LoginName, Profile, User, login_key, read_user, user_key};
 
 /// A user, and the session in which the user is signed in.
 #[derive(Clone, Debug)]
@@ -113,68 +112,80 @@ impl Identities {
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Unexpected`].
     pub async fn end_others(&self, identity: &Identity, budget: &Budget) -> Result<bool> {
+        let user = update(&self.users_table, user_item_key(&identity.user.profile.id))
+            .update_expression("SET session_epoch = :next")
+            .condition_expression("session_epoch = :epoch");
+        let writes = [raising_epoch(user, identity), self.keeping_session(identity)];
+        self.all(writes, budget).await
+    }
+
+    /// Gives the user another password and ends all sessions but this one, in one transaction (R16). Says whether it could; it
+    /// cannot where password or sessions are no longer as they were read.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Misconfigured`], [`Error::Corrupt`] or [`Error::Unexpected`].
+    pub async fn change_password(
+        &self,
+        identity: &Identity,
+        old: &Credentials,
+        new: &PasswordHash,
+        budget: &Budget,
+    ) -> Result<bool> {
+        let (version, next) = (number(old.password_version), number(old.password_version.saturating_add(1)));
+        let Profile { id, user_id, .. } = &identity.user.profile;
+        let name = LoginName::parse(user_id).map_err(|_| Error::Corrupt("a user has no login name".into()))?;
+        let user = update(&self.users_table, user_item_key(id))
+            .update_expression("SET session_epoch = :next, password_version = :next_version")
+            .condition_expression("session_epoch = :epoch AND password_version = :version")
+            .expression_attribute_values(":version", version.clone())
+            .expression_attribute_values(":next_version", next.clone());
+        let login = update(&self.users_table, Item::from([("pk".into(), text(login_key(name.as_str())))]))
+            .update_expression("SET password_hash = :new, password_version = :next_version")
+            .condition_expression("password_hash = :old AND password_version = :version")
+            .expression_attribute_values(":version", version)
+            .expression_attribute_values(":next_version", next)
+            .expression_attribute_values(":old", text(old.password_hash.as_str()))
+            .expression_attribute_values(":new", text(new.as_str()));
+        self.all([raising_epoch(user, identity), login, self.keeping_session(identity)], budget).await
+    }
+
+    /// Takes the session over into the next epoch.
+    fn keeping_session(&self, identity: &Identity) -> UpdateBuilder {
         let Identity { user, session } = identity;
-        let (epoch, next) = (number(user.session_epoch), number(user.session_epoch.saturating_add(1)));
-        let raise = |table: &str, key: Item, expression: &str, condition: &str| {
-            let update = Update::builder()
-                .table_name(table)
-                .set_key(Some(key))
-                .update_expression(expression)
-                .condition_expression(condition)
-                .expression_attribute_values(":epoch", epoch.clone())
-                .expression_attribute_values(":next", next.clone());
+        let update = update(&self.sessions_table, session_item_key(&user.profile.id, &session.id))
+            .update_expression("SET epoch = :next")
+            .condition_expression("epoch = :epoch AND attribute_not_exists(ended_at)");
+        raising_epoch(update, identity)
+    }
+
+    async fn all(&self, writes: impl IntoIterator<Item = UpdateBuilder>, budget: &Budget) -> Result<bool> {
+        let built = |update: UpdateBuilder| {
             let update = update.build().map_err(|error| Error::Unexpected(error.into()))?;
             Ok::<_, Error>(TransactWriteItem::builder().update(update).build())
         };
-        let writes = [
-            raise(
-                &self.users_table,
-                user_item_key(&user.profile.id),
-                "SET session_epoch = :next",
-                "session_epoch = :epoch",
-            )?,
-            raise(
-                &self.sessions_table,
-                session_item_key(&user.profile.id, &session.id),
-                "SET epoch = :next",
-                "epoch = :epoch AND attribute_not_exists(ended_at)",
-            )?,
-        ];
+        let writes = writes.into_iter().map(built).collect::<Result<Vec<_>>>()?;
         Ok(transact(&self.client, &writes, budget).await?.is_empty())
     }
 
     /// The item of the user and the item of the session, where there are any.
     async fn records(&self, claims: &Claims, budget: &Budget) -> Result<(Option<Item>, Option<Item>)> {
-        let mut wanted = Some(self.keys(claims)?);
-        let (mut user, mut session) = (None, None);
-        let mut pause = Duration::from_millis(50);
-        while let Some(keys) = wanted {
-            let call = self.client.batch_get_item().set_request_items(Some(keys));
-            let answer = budget.spend(call.send()).await?;
-            let mut found = answer.responses.unwrap_or_default();
-            let mut take = |table| found.remove(table).and_then(|mut items| items.pop());
-            user = take(&self.users_table).or(user);
-            session = take(&self.sessions_table).or(session);
-            wanted = answer.unprocessed_keys.filter(|keys| !keys.is_empty());
-            if wanted.is_some() {
-                budget.pause(pause).await?;
-                pause *= 2;
-            }
-        }
-        Ok((user, session))
+        let user = (self.users_table.as_str(), user_item_key(&claims.sub));
+        let session = (self.sessions_table.as_str(), session_item_key(&claims.sub, &claims.sid));
+        let mut found = read_all(&self.client, [user, session], budget).await?;
+        let mut take = |table| found.remove(table).and_then(|mut items| items.pop());
+        Ok((take(&self.users_table), take(&self.sessions_table)))
     }
+}
 
-    fn keys(&self, claims: &Claims) -> Result<HashMap<String, KeysAndAttributes>> {
-        let (user, session) = (user_item_key(&claims.sub), session_item_key(&claims.sub, &claims.sid));
-        let consistently = |key| {
-            let keys = KeysAndAttributes::builder().keys(key).consistent_read(true).build();
-            keys.map_err(|error| Error::Unexpected(error.into()))
-        };
-        Ok(HashMap::from([
-            (self.users_table.clone(), consistently(user)?),
-            (self.sessions_table.clone(), consistently(session)?),
-        ]))
-    }
+fn update(table: &str, key: Item) -> UpdateBuilder {
+    Update::builder().table_name(table).set_key(Some(key))
+}
+
+/// From the epoch of the user as it was read to the next.
+fn raising_epoch(update: UpdateBuilder, Identity { user, .. }: &Identity) -> UpdateBuilder {
+    update
+        .expression_attribute_values(":epoch", number(user.session_epoch))
+        .expression_attribute_values(":next", number(user.session_epoch.saturating_add(1)))
 }
 
 fn user_item_key(id: &UserId) -> Item {
@@ -187,9 +198,13 @@ fn session_item_key(user: &UserId, session: &SessionId) -> Item {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+    use std::time::Duration;
+
     use aws_sdk_dynamodb::config::retry::RetryConfig;
     use aws_sdk_dynamodb::error::ErrorMetadata;
     use aws_sdk_dynamodb::operation::batch_get_item::{BatchGetItemError, BatchGetItemOutput};
+    use aws_sdk_dynamodb::types::KeysAndAttributes;
     use aws_smithy_mocks::{RuleMode, mock, mock_client};
     use serde_json::{Value, json};
     use testbed::Tables;

@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteItem};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -159,6 +159,41 @@ fn is_transient(code: &str) -> bool {
             | "TransactionConflictException"
             | "TransactionInProgressException"
     )
+}
+
+/// Reads the items under these keys, each of a table, in one strongly consistent call. What DynamoDB leaves out, being busy,
+/// is asked for again.
+///
+/// # Errors
+/// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Unexpected`].
+pub(crate) async fn read_all(
+    client: &Client,
+    keys: impl IntoIterator<Item = (&str, Item)>,
+    budget: &Budget,
+) -> Result<HashMap<String, Vec<Item>>> {
+    let mut by_table: HashMap<_, Vec<_>> = HashMap::new();
+    for (table, key) in keys {
+        by_table.entry(table.to_owned()).or_default().push(key);
+    }
+    let consistently = |(table, keys)| {
+        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
+        keys.map(|keys| (table, keys)).map_err(|error| Error::Unexpected(error.into()))
+    };
+    let mut wanted = Some(by_table.into_iter().map(consistently).collect::<Result<_>>()?);
+    let mut found: HashMap<_, Vec<_>> = HashMap::new();
+    let mut pause = Duration::from_millis(50);
+    while let Some(keys) = wanted {
+        let answer = budget.spend(client.batch_get_item().set_request_items(Some(keys)).send()).await?;
+        for (table, items) in answer.responses.unwrap_or_default() {
+            found.entry(table).or_default().extend(items);
+        }
+        wanted = answer.unprocessed_keys.filter(|keys| !keys.is_empty());
+        if wanted.is_some() {
+            budget.pause(pause).await?;
+            pause *= 2;
+        }
+    }
+    Ok(found)
 }
 
 /// The reasons for a cancelled transaction that pass.

@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The crates whose lines are ours: the level that an operator sets is theirs.
-const OURS: [&str; 6] = ["shared", "authorizer", "login", "userinfo", "logout", "sessions"];
+const OURS: [&str; 7] = ["shared", "authorizer", "login", "userinfo", "logout", "password", "sessions"];
 
 /// Starts logging at the level of `AWS_LAMBDA_LOG_LEVEL` (`INFO` without one). A panic becomes a line with its place;
 /// its message, which may quote what a request brought, is dropped. It is a warning: where it means a fault of ours, the
@@ -30,7 +30,8 @@ pub fn init() {
 
 /// Ours at `level`; all other crates at `INFO` at the most: below it `lambda_runtime` prints the raw event and the SDK
 /// what it signs and sends.
-fn levels(level: LevelFilter) -> Targets {
+#[must_use]
+pub fn levels(level: LevelFilter) -> Targets {
     let others = level.min(LevelFilter::INFO);
     Targets::new().with_default(others).with_targets(OURS.map(|target| (target, level)))
 }

@@ -98,6 +98,27 @@ impl LoginName {
     }
 }
 
+/// The account that a name stands for as it was typed, whether there is one or not.
+#[derive(Clone, Debug)]
+pub struct Account<'a> {
+    typed: &'a str,
+    name: Option<LoginName>,
+}
+
+impl<'a> Account<'a> {
+    /// The account of that name: canonicalised here, and nowhere again on the way (R31).
+    #[must_use]
+    pub fn named(typed: &'a str) -> Self {
+        Self { typed, name: LoginName::parse(typed).ok() }
+    }
+
+    /// One text for each account: the canonical name; or what was typed, where that cannot be a name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.name.as_ref().map_or(self.typed, LoginName::as_str)
+    }
+}
+
 /// The users table.
 #[derive(Clone, Debug)]
 pub struct Users {
@@ -112,15 +133,41 @@ impl Users {
         Self { client, table: table.to_owned() }
     }
 
-    /// The credentials behind a login name as it was typed. For what cannot be a name the table is asked all the same,
-    /// so that the answer takes no less time.
+    /// The credentials of an account. For what cannot be a name the table is asked all the same, so that the answer takes no
+    /// less time.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
-    pub async fn credentials(&self, typed: &str, budget: &Budget) -> Result<Option<Credentials>> {
-        let name = LoginName::parse(typed).map_or_else(|_| String::new(), |name| name.0);
-        let item = self.item(login_key(&name), budget).await?;
+    pub async fn credentials(&self, account: &Account<'_>, budget: &Budget) -> Result<Option<Credentials>> {
+        let name = account.name.as_ref().map_or("", LoginName::as_str);
+        let item = self.item(login_key(name), budget).await?;
         item.map(|item| from_item(item, "login")).transpose()
+    }
+
+    /// Puts another hash of the same password in place of the one that was read. Says whether it could: not where the password
+    /// has been changed meanwhile, which is then left alone (R4).
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
+    pub async fn rehash(&self, user_id: &str, old: &Credentials, new: &PasswordHash, budget: &Budget) -> Result<bool> {
+        let call = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(login_key(LoginName::parse(user_id)?.as_str())))
+            .update_expression("SET password_hash = :new")
+            .condition_expression("password_hash = :old AND password_version = :version")
+            .expression_attribute_values(":old", text(old.password_hash.as_str()))
+            .expression_attribute_values(":new", text(new.as_str()))
+            .expression_attribute_values(":version", number(old.password_version));
+        match budget.spend(call.send()).await {
+            Err(error)
+                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(false)
+            }
+            outcome => outcome.map(|_| true).map_err(Error::from),
+        }
     }
 
     /// The user of that id.
@@ -209,7 +256,8 @@ pub(crate) fn user_key(id: &UserId) -> String {
     format!("user#{id}")
 }
 
-fn login_key(canonical: &str) -> String {
+/// The key of the item that holds the credentials of a login name.
+pub(crate) fn login_key(canonical: &str) -> String {
     format!("login#{canonical}")
 }
 
@@ -299,7 +347,7 @@ mod tests {
         let kim = user("0", "kimcoding", "kim@example.com");
         users.create(&kim, hash(), &budget()).await.unwrap();
         assert_eq!(users.find(&kim.profile.id, &budget()).await.unwrap(), Some(kim.clone()));
-        let credentials = users.credentials("kimcoding", &budget()).await.unwrap().unwrap();
+        let credentials = users.credentials(&Account::named("kimcoding"), &budget()).await.unwrap().unwrap();
         assert_eq!((credentials.id, credentials.password_version), (kim.profile.id, 1));
     }
 
@@ -309,7 +357,7 @@ mod tests {
         let users = users(&tables);
         assert!(users.find(&UserId::random().unwrap(), &budget()).await.unwrap().is_none());
         for name in ["parkhacker", "", "two words", "a\u{200b}b", "\0", &"x".repeat(5000)] {
-            assert!(users.credentials(name, &budget()).await.unwrap().is_none(), "{name:?}");
+            assert!(users.credentials(&Account::named(name), &budget()).await.unwrap().is_none(), "{name:?}");
         }
     }
 
@@ -429,7 +477,7 @@ mod tests {
             .match_requests(|request| request.consistent_read() == Some(true))
             .then_output(|| GetItemOutput::builder().build());
         let users = Users::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&read]), "users");
-        assert!(users.credentials("kimcoding", &budget()).await.unwrap().is_none());
+        assert!(users.credentials(&Account::named("kimcoding"), &budget()).await.unwrap().is_none());
         assert!(users.find(&UserId::parse("0").unwrap(), &budget()).await.unwrap().is_none());
         assert_eq!(read.num_calls(), 2);
     }

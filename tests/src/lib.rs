@@ -15,6 +15,7 @@ mod faults;
 mod gateway;
 #[cfg(feature = "watch")]
 pub mod local_stack;
+mod log;
 mod people;
 #[cfg(feature = "sam-local")]
 mod sam_local;
@@ -23,7 +24,8 @@ mod tables;
 pub use calls::{Calls, before};
 pub use faults::{Fault, Gate, Meter};
 pub use gateway::{Event, Reply};
-pub use people::{add_kim, add_park, sign_in};
+pub use log::Log;
+pub use people::{add, add_kim, add_park, import, sign_in};
 #[cfg(feature = "sam-local")]
 pub use sam_local::{PROTECTED, SamLocal};
 pub use tables::{Tables, settings};

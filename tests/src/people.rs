@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use dev::people::{KIM, PARK, Person};
 use shared::clock::Timestamp;
 use shared::config::Config;
+use shared::id::UserId;
 use shared::identity::Identity;
 use shared::passwords::PasswordHash;
 use shared::session::{Opening, Rules};
@@ -16,21 +17,34 @@ use shared::users::{User, Users};
 /// Adds `kimcoding`, whose password is `1234`.
 pub async fn add_kim(config: &Config) -> User {
     static HASH: OnceLock<PasswordHash> = OnceLock::new();
-    add(config, KIM, &HASH).await
+    demonstrate(config, KIM, &HASH).await
 }
 
 /// Adds `parkhacker`, whose password is `5678`.
 pub async fn add_park(config: &Config) -> User {
     static HASH: OnceLock<PasswordHash> = OnceLock::new();
-    add(config, PARK, &HASH).await
+    demonstrate(config, PARK, &HASH).await
 }
 
 /// The password is hashed once in each test binary.
-async fn add(config: &Config, person: Person, hash: &OnceLock<PasswordHash>) -> User {
-    let user = person.user().unwrap();
+async fn demonstrate(config: &Config, person: Person, hash: &OnceLock<PasswordHash>) -> User {
     let hash = hash.get_or_init(|| person.password_hash(config).unwrap());
+    add(config, person.user().unwrap(), hash.clone()).await
+}
+
+/// Adds a user of that name and id, with a hash as it is: whatever it is.
+pub async fn import(config: &Config, name: &str, hash: &str) -> User {
+    let mut user = KIM.user().unwrap();
+    user.profile.id = UserId::parse(name).unwrap();
+    user.profile.user_id = name.to_owned();
+    user.profile.email = format!("{name}@example.com");
+    add(config, user, serde_json::from_value(hash.into()).unwrap()).await
+}
+
+/// Adds a user.
+pub async fn add(config: &Config, user: User, hash: PasswordHash) -> User {
     let users = Users::new(store::connect(config), &config.users_table);
-    users.create(&user, hash.clone(), &Budget::new(None)).await.unwrap();
+    users.create(&user, hash, &Budget::new(None)).await.unwrap();
     user
 }
 

@@ -78,11 +78,14 @@ fn reaching(dynamodb: SocketAddr, changes: &[(&str, &str)]) -> impl Fn(&str) -> 
 }
 
 /// The variables that [`settings`] knows.
-const DEFAULTS: [(&str, &str); 10] = [
+const DEFAULTS: [(&str, &str); 13] = [
     ("USERS_TABLE", "UsersTable"),
     ("SESSIONS_TABLE", "SessionsTable"),
+    ("ATTEMPTS_TABLE", "AttemptsTable"),
     ("ACCESS_SECRET", "access-secret-for-tests-0123456789"),
     ("REFRESH_SECRET", "refresh-secret-for-tests-012345678"),
+    ("THROTTLE_SECRET", "throttle-secret-for-tests-01234567"),
+    ("DEVICE_COOKIE", "off"),
     ("COOKIE_DOMAIN", "localhost"),
     ("ALLOWED_ORIGINS", "https://localhost:3000"),
     ("AWS_REGION", "eu-west-1"),

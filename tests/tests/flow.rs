@@ -5,14 +5,18 @@
 use std::time::Duration;
 
 use cookie_store::CookieStore;
+use futures_util::future::{join, join_all};
 use login::Login;
 use logout::Logout;
+use password::PasswordChange;
 use sessions::OwnSessions;
 use shared::access::Access;
+use shared::authentication::Authentication;
 use shared::clock::Timestamp;
 use shared::config::Config;
 use shared::cookies::Cookies;
-use shared::passwords::Hasher;
+use shared::device::Devices;
+use shared::passwords::policy::Policy;
 use shared::session::Rules;
 use shared::sessions::Sessions;
 use shared::tokens::{Signer, Verifier};
@@ -31,6 +35,7 @@ struct Service {
     userinfo: Userinfo,
     logout: Logout,
     sessions: OwnSessions,
+    password: PasswordChange,
     _tables: Tables,
 }
 
@@ -45,10 +50,10 @@ impl Service {
         let cookies = Cookies::new(config.cookie_domain.clone());
         Self {
             login: Login {
-                users: users.clone(),
+                authentication: Authentication::new(client.clone(), &config).unwrap(),
+                devices: Devices::configured(&config),
                 sessions: sessions.clone(),
                 rules: Rules::new(&config),
-                hasher: Hasher::new(&config).unwrap(),
                 signer: Signer::new(&config),
                 verifier: Verifier::new(&config),
                 cookies: cookies.clone(),
@@ -59,7 +64,13 @@ impl Service {
                 rules: Rules::new(&config),
                 signer: Signer::new(&config),
             },
-            sessions: OwnSessions { access: Access::new(client, &config), sessions: sessions.clone() },
+            sessions: OwnSessions { access: Access::new(client.clone(), &config), sessions: sessions.clone() },
+            password: PasswordChange {
+                access: Access::new(client.clone(), &config),
+                authentication: Authentication::new(client, &config).unwrap(),
+                policy: Policy::new(config.password_min_length),
+                service: config.issuer.clone(),
+            },
             logout: Logout { users, sessions, verifier: Verifier::new(&config), cookies },
             config,
             _tables: tables,
@@ -110,6 +121,14 @@ impl<'a> Browser<'a> {
         let reply = self.with_cookies(event).send(&mut http::service(&service.config.allowed_origins, handler)).await;
         self.keep_cookies(&reply);
         reply
+    }
+
+    async fn change_password(&mut self, current: &str, new: &str) -> Reply {
+        let body = format!(r#"{{"currentPassword":"{current}","newPassword":"{new}"}}"#);
+        let (service, now) = (self.service, self.now);
+        let event = self.with_cookies(Event::recorded("password").cookies::<String>([]).body(body));
+        let handler = |request| service.password.handle(request, now);
+        event.send(&mut http::service(&service.config.allowed_origins, handler)).await
     }
 
     async fn log_out(&mut self, query: &str) -> Reply {
@@ -271,4 +290,44 @@ async fn the_cookies_of_one_mode_mean_nothing_in_the_other() {
     let mut elsewhere = Browser { service: &other_mode, jar: browser.jar.clone(), now: browser.now };
     assert_eq!(browser.see_who().await.status, 200);
     assert_eq!(elsewhere.see_who().await.status, 401);
+}
+
+/// R16: the owner changes the password, and whoever had been let in by the old one is out.
+#[tokio::test]
+async fn who_changes_the_password_is_the_only_one_who_stays() {
+    let service = Service::new(&[]).await;
+    let [mut owner, mut thief] = [Browser::new(&service), Browser::new(&service)];
+    assert_eq!((owner.log_in(true).await.status, thief.log_in(true).await.status), (302, 302));
+    assert_eq!(owner.change_password("1234", "paper boats in the rain").await.status, 204);
+    let mut with_refresh_token_alone = thief.stolen("access");
+    assert_eq!((thief.see_who().await.status, with_refresh_token_alone.see_who().await.status), (401, 401));
+    assert_eq!(owner.see_who().await.status, 200);
+    let mut renewing = owner.stolen("access");
+    assert_eq!(renewing.see_who().await.status, 200, "and the owner's session renews");
+    assert_eq!(thief.log_in(true).await.status, 401);
+    assert_eq!(thief.log_in_as("kimcoding", "paper boats in the rain", true).await.status, 302);
+}
+
+/// F15: a renewal that has read before the change may still be answered; its tokens are worth nothing.
+#[tokio::test]
+async fn no_other_session_outlives_a_change_of_password_that_it_races() {
+    let service = Service::new(&[("REPLAY_WINDOW", "60")]).await;
+    let mut owner = Browser::new(&service);
+    owner.log_in(true).await;
+    let passwords = ["1234", "paper boats in the rain", "three sails on a lake"];
+    for change in passwords.windows(2) {
+        let mut others: Vec<_> = (0..8).map(|_| Browser::new(&service)).collect();
+        for other in &mut others {
+            assert_eq!(other.log_in_as("kimcoding", change[0], true).await.status, 302);
+            *other = other.stolen("access");
+        }
+        let renewals = join_all(others.iter_mut().map(Browser::see_who));
+        let (changed, renewals) = join(owner.change_password(change[0], change[1]), renewals).await;
+        assert_eq!(changed.status, 204);
+        assert!(renewals.iter().all(|reply| matches!(reply.status, 200 | 401)));
+        for other in &mut others {
+            assert_eq!(other.see_who().await.status, 401);
+        }
+    }
+    assert_eq!(owner.see_who().await.status, 200);
 }

@@ -1,15 +1,15 @@
 //! The `login` function: what `Login` is made of.
 
 use login::Login;
+use shared::authentication::Authentication;
 use shared::clock::Timestamp;
 use shared::config::Config;
 use shared::cookies::Cookies;
+use shared::device::Devices;
 use shared::error::Result;
-use shared::passwords::Hasher;
 use shared::session::Rules;
 use shared::sessions::Sessions;
 use shared::tokens::{Signer, Verifier};
-use shared::users::Users;
 use shared::{http, store, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
@@ -18,10 +18,10 @@ async fn main() -> Result<()> {
     let config = Config::from_env()?;
     let client = store::connect(&config);
     let login = Login {
-        users: Users::new(client.clone(), &config.users_table),
+        authentication: Authentication::new(client.clone(), &config)?,
+        devices: Devices::configured(&config),
         sessions: Sessions::new(client, &config),
         rules: Rules::new(&config),
-        hasher: Hasher::new(&config)?,
         signer: Signer::new(&config),
         verifier: Verifier::new(&config),
         cookies: Cookies::new(config.cookie_domain),

@@ -14,7 +14,7 @@ use super::Reply;
 use crate::error::{Error, Result};
 
 /// Seconds after which a store that did not answer may be asked again.
-const TRY_AGAIN_AFTER: &str = "1";
+const TRY_AGAIN_AFTER: u64 = 1;
 
 /// What every response of every function says (R88, R89). `same-origin` and not `no-referrer`: under the latter a form
 /// of our own would be posted with `Origin: null`.
@@ -98,6 +98,7 @@ pub(super) fn from_error(error: &Error, request_id: &str) -> Reply {
         Error::Taken(_) => StatusCode::CONFLICT,
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Error::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
         Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Corrupt(_) | Error::Setting { .. } | Error::Misconfigured(_) | Error::Unexpected(_) => {
             StatusCode::INTERNAL_SERVER_ERROR
@@ -113,11 +114,12 @@ pub(super) fn from_error(error: &Error, request_id: &str) -> Reply {
     let problem = serde_json::to_string(&problem).unwrap_or_default();
     let mut response = typed(status, "application/problem+json", problem);
     let (name, value) = match error {
-        Error::MethodNotAllowed { allowed } => (ALLOW, *allowed),
-        Error::Unavailable(_) => (RETRY_AFTER, TRY_AGAIN_AFTER),
+        Error::MethodNotAllowed { allowed } => (ALLOW, HeaderValue::from_static(allowed)),
+        Error::TooManyAttempts { wait } => (RETRY_AFTER, wait.as_secs().into()),
+        Error::Unavailable(_) => (RETRY_AFTER, TRY_AGAIN_AFTER.into()),
         _ => return response,
     };
-    response.headers_mut().insert(name, HeaderValue::from_static(value));
+    response.headers_mut().insert(name, value);
     response
 }
 

@@ -1,15 +1,17 @@
 //! Passwords: hash and verify.
 //!
-//! Owns how a password becomes Argon2id in a PHC string, and the promise that an answer costs the same whether there is
-//! a hash to compare with or not (R18). Knows nothing of whose password it is.
+//! Owns how a password becomes Argon2id in a PHC string, which hashes of others are taken over, and the promise that an
+//! answer costs the same whether there is a hash to compare with or not (R18, R19). Knows nothing of whose password it is.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use argon2::password_hash::phc::{Output, PasswordHash as Phc, Salt};
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
-use aws_lc_rs::rand;
+use argon2::{Algorithm, Params, Version};
+use aws_lc_rs::{constant_time, digest, hmac, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
@@ -17,15 +19,29 @@ use unicode_normalization::UnicodeNormalization;
 use crate::config::Config;
 use crate::error::{Error, Result};
 
-/// A password as somebody typed it, in Unicode's composed form, so that "é" is one thing however it was typed (R7).
+mod argon;
+mod imported;
+pub mod policy;
+
+use argon::{Argon, MOST_ITERATIONS, Memory};
+use imported::Imported;
+
+/// What is wrong with a stored hash, without a word of it.
+type Problem = &'static str;
+
+/// A password as somebody typed it. Every byte counts: nothing is trimmed or cut off.
 #[derive(Debug)]
-pub struct Password(SecretString);
+pub struct Password {
+    typed: SecretString,
+    /// In Unicode's composed form, where that is another: what we hash, so that "é" is one thing however it was typed (R7).
+    composed: Option<SecretString>,
+}
 
 impl Password {
     /// The longest password that is hashed (R5).
     pub const LONGEST: usize = 4096;
 
-    /// Takes a password in. Every byte counts: nothing is trimmed or cut off.
+    /// Takes a password in.
     ///
     /// # Errors
     /// [`Error::Malformed`] over [`Self::LONGEST`] bytes.
@@ -33,44 +49,95 @@ impl Password {
         if typed.len() > Self::LONGEST {
             return Err(Error::Malformed("The password is longer than 4096 bytes.".into()));
         }
-        Ok(Self(typed.nfc().collect::<String>().into()))
+        let composed = typed.nfc().collect::<String>();
+        let composed = Some(composed).filter(|composed| composed != typed).map(SecretString::from);
+        Ok(Self { typed: typed.into(), composed })
     }
 
-    fn bytes(&self) -> &[u8] {
-        self.0.expose_secret().as_bytes()
+    /// The password in the form in which we hash it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.composed.as_ref().unwrap_or(&self.typed).expose_secret()
+    }
+
+    /// As it was typed, which an imported hash may have been made of; then as we hash it, where that is another form.
+    fn forms(&self) -> impl Iterator<Item = &str> {
+        [Some(&self.typed), self.composed.as_ref()].into_iter().flatten().map(ExposeSecret::expose_secret)
     }
 }
 
-/// The most passes and the most lanes that a stored hash may ask for (R12).
-const MOST_ITERATIONS: u32 = 10;
-const MOST_LANES: u32 = 16;
-
-/// A hash as it is stored: a PHC string.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A hash as it is stored: a PHC string of ours, or what somebody was imported with.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PasswordHash(String);
 
+impl PasswordHash {
+    /// The hash as it is stored.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What came of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is not the password, or there is none.
+    Wrong,
+    /// It is the password.
+    Right,
+    /// It is the password, and its hash is not what we would make of it today (R3).
+    Outdated,
+    /// There is a hash that nothing can be compared with (R11), and what is wrong with it.
+    Unusable(&'static str),
+}
+
 /// Argon2id with the configured cost (R1).
 pub struct Hasher {
-    argon2: Argon2<'static>,
-    decoy: Phc,
+    params: Params,
+    peppers: Vec<Pepper>,
+    memory: Memory,
+    decoy: Stored,
     largest_kib: u32,
+    floor: Duration,
     evaluations: AtomicU64,
 }
 
+/// A stored hash that has been read.
+enum Stored {
+    Argon(Argon),
+    Imported(Imported),
+}
+
+/// A key that the result of Argon2 goes through, so that a copy of the table alone is worth nothing (R14).
+struct Pepper {
+    id: Vec<u8>,
+    key: hmac::Key,
+}
+
 impl Hasher {
-    /// A hasher with the configured cost.
+    /// A hasher with the configured cost. It takes the memory of a hash for good.
     ///
     /// # Errors
     /// [`Error::Setting`] for a cost below OWASP's floor (R2) or beyond what the function can bear (R12);
-    /// [`Error::Unexpected`] where the system has no randomness to give.
+    /// [`Error::Unexpected`] where the system has no randomness or memory to give.
     pub fn new(config: &Config) -> Result<Self> {
         let largest_kib = (config.function_memory_mib.saturating_mul(1024) / 4).min(1024 * 1024);
         check_cost(config.hash_memory_kib, config.hash_iterations, largest_kib)?;
-        let params = Params::new(config.hash_memory_kib, config.hash_iterations, 1, None).map_err(unexpected)?;
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let decoy = decoy(argon2.params())?;
-        Ok(Self { argon2, decoy, largest_kib, evaluations: AtomicU64::new(0) })
+        let params = Params::new(config.hash_memory_kib, config.hash_iterations, 1, None);
+        let params = params.map_err(|error| Error::Unexpected(error.into()))?;
+        let peppers = [&config.password_pepper, &config.previous_password_pepper];
+        // A hash that no password has, at the cost of all the others; making it costs nothing.
+        let decoy = ours(&params, random::<16>()?.into(), random::<32>()?.into());
+        Ok(Self {
+            memory: Memory::new(params.block_count())
+                .ok_or_else(|| Error::Unexpected("no memory for a hash".into()))?,
+            peppers: peppers.into_iter().flatten().map(Pepper::new).collect(),
+            decoy: Stored::Argon(decoy),
+            params,
+            largest_kib,
+            floor: config.password_check_time,
+            evaluations: AtomicU64::new(0),
+        })
     }
 
     /// How many hashes this environment has computed. What is said about cost counts these.
@@ -82,22 +149,110 @@ impl Hasher {
     /// Hashes a password with a salt of its own.
     ///
     /// # Errors
-    /// [`Error::Unexpected`] where the system has no randomness or memory to give.
+    /// [`Error::Unexpected`] where the system has no randomness to give.
     pub fn hash(&self, password: &Password) -> Result<PasswordHash> {
+        let salt = random::<16>()?;
         self.evaluations.fetch_add(1, Ordering::Relaxed);
-        let phc = self.argon2.hash_password_with_salt(password.bytes(), &random::<16>()?).map_err(unexpected)?;
-        Ok(PasswordHash(phc.to_string()))
+        let blank = ours(&self.params, salt.into(), vec![0; 32]);
+        let digest = blank.compute(password.expose().as_bytes(), &self.memory);
+        let digest = digest.ok_or_else(|| Error::Unexpected("Argon2 refused its own parameters".into()))?;
+        let (key_id, digest) = match self.peppers.first() {
+            Some(pepper) => (format!(",keyid={}", STANDARD_NO_PAD.encode(&pepper.id)), pepper.season(&digest)),
+            None => (String::new(), digest),
+        };
+        let (memory, iterations) = (self.params.m_cost(), self.params.t_cost());
+        let (salt, digest) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(digest));
+        Ok(PasswordHash(format!("$argon2id$v=19$m={memory},t={iterations},p=1{key_id}${salt}${digest}")))
     }
 
-    /// Whether the password is the one that was hashed. Without a hash, or with one that cannot be used, the answer is
-    /// no, and costs one hash all the same.
-    #[must_use]
-    pub fn verify(&self, password: &Password, stored: Option<&PasswordHash>) -> bool {
-        let usable = stored.and_then(|hash| parse(hash, self.largest_kib).inspect_err(report).ok());
-        let hash = usable.as_ref().unwrap_or(&self.decoy);
-        self.evaluations.fetch_add(1, Ordering::Relaxed);
-        self.argon2.verify_password(password.bytes(), hash).is_ok() & usable.is_some()
+    /// Takes over a hash that was made elsewhere, in any format that is read here.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] says what is wrong with it.
+    pub fn import(&self, text: &str) -> Result<PasswordHash> {
+        match self.read(text) {
+            Ok(_) => Ok(PasswordHash(text.to_owned())),
+            Err(problem) => Err(Error::Malformed(format!("The password hash cannot be used: {problem}.").into())),
+        }
     }
+
+    /// Whether the password is the one that was hashed. Without a hash, or with one that cannot be used, the answer is no and
+    /// costs one hash all the same; and none comes before `PASSWORD_CHECK_MS` is over, whatever a hash costs (R19).
+    pub async fn verify(&self, password: &Password, stored: Option<&PasswordHash>) -> Verdict {
+        let started = Instant::now();
+        let verdict = self.compare(password, stored);
+        tokio::time::sleep(self.floor.saturating_sub(started.elapsed())).await;
+        verdict
+    }
+
+    fn compare(&self, password: &Password, stored: Option<&PasswordHash>) -> Verdict {
+        let read = stored.map(|hash| self.read(&hash.0)).transpose();
+        let hash = read.as_ref().ok().and_then(Option::as_ref).unwrap_or(&self.decoy);
+        // The decoy, too, is compared with every form: what was typed must not tell which names there are.
+        let matching = password.forms().find(|form| self.matches(form.as_bytes(), hash));
+        match (read, matching) {
+            (Err(problem), _) => Verdict::Unusable(problem),
+            (Ok(None), _) | (Ok(_), None) => Verdict::Wrong,
+            (Ok(Some(hash)), Some(form)) if form == password.expose() && self.is_current(&hash) => Verdict::Right,
+            (Ok(Some(_)), Some(_)) => Verdict::Outdated,
+        }
+    }
+
+    fn read(&self, text: &str) -> Result<Stored, Problem> {
+        // Django writes the name of the algorithm before a PHC string that has it, too.
+        let phc = text.strip_prefix("argon2").filter(|rest| rest.starts_with('$')).unwrap_or(text);
+        if !phc.starts_with("$argon2") {
+            return Imported::parse(text, self.largest_kib).map(Stored::Imported);
+        }
+        let argon = Argon::parse(phc, self.largest_kib)?;
+        let is_known = argon.params.keyid().is_empty() || self.pepper_of(&argon).is_some();
+        if is_known { Ok(Stored::Argon(argon)) } else { Err("its pepper is none that is configured") }
+    }
+
+    fn matches(&self, password: &[u8], hash: &Stored) -> bool {
+        self.evaluations.fetch_add(1, Ordering::Relaxed);
+        match hash {
+            Stored::Argon(hash) => hash.compute(password, &self.memory).is_some_and(|digest| {
+                let digest =
+                    self.pepper_of(hash).map_or(Cow::Borrowed(&digest), |pepper| Cow::Owned(pepper.season(&digest)));
+                constant_time::verify_slices_are_equal(&digest, &hash.digest).is_ok()
+            }),
+            Stored::Imported(hash) => hash.matches(password),
+        }
+    }
+
+    /// Whether a hash is what would be made today: algorithm, parameters and pepper.
+    fn is_current(&self, hash: &Stored) -> bool {
+        let Stored::Argon(hash) = hash else { return false };
+        let ours = ours(&self.params, vec![0; 16], vec![0; 32]);
+        let cost = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+        (hash.algorithm, hash.version, cost(&hash.params)) == (ours.algorithm, ours.version, cost(&ours.params))
+            && (hash.salt.len(), hash.digest.len()) == (ours.salt.len(), ours.digest.len())
+            && hash.params.keyid() == self.peppers.first().map_or(&[][..], |pepper| &pepper.id)
+            && hash.params.data().is_empty()
+    }
+
+    fn pepper_of(&self, hash: &Argon) -> Option<&Pepper> {
+        self.peppers.iter().find(|pepper| pepper.id == hash.params.keyid())
+    }
+}
+
+impl Pepper {
+    /// Its name is 48 bits of a SHA-256 over a label and the pepper: what tells two apart, and tells neither.
+    fn new(secret: &SecretString) -> Self {
+        let secret = secret.expose_secret().as_bytes();
+        let id = digest::digest(&digest::SHA256, &[b"latchkey pepper id\0", secret].concat());
+        Self { id: id.as_ref()[..6].to_vec(), key: hmac::Key::new(hmac::HMAC_SHA256, secret) }
+    }
+
+    fn season(&self, digest: &[u8]) -> Vec<u8> {
+        hmac::sign(&self.key, digest).as_ref().to_vec()
+    }
+}
+
+/// A hash of ours, with this salt and this result.
+fn ours(params: &Params, salt: Vec<u8>, digest: Vec<u8>) -> Argon {
+    Argon { algorithm: Algorithm::Argon2id, version: Version::V0x13, params: params.clone(), salt, digest }
 }
 
 /// R2: OWASP's floor. R12: a hash may take a quarter of the function's memory, so that it cannot exhaust it (F32).
@@ -123,46 +278,10 @@ fn setting(name: &'static str, problem: &'static str) -> Result<()> {
     Err(Error::Setting { name, problem: problem.into() })
 }
 
-/// Reads a stored hash that can be compared with. Its parameters are capped before anything is computed: one line in a
-/// table must not take the memory of the function (R12).
-fn parse(stored: &PasswordHash, largest_kib: u32) -> Result<Phc, &'static str> {
-    let phc = Phc::new(&stored.0).map_err(|_| "it is not a PHC string")?;
-    if phc.algorithm != Algorithm::Argon2id.ident() || phc.version != Some(Version::V0x13.into()) {
-        return Err("it is not Argon2id of version 19");
-    }
-    if phc.salt.is_none() || phc.hash.is_none() {
-        return Err("it has no salt or no hash");
-    }
-    let params = Params::try_from(&phc).map_err(|_| "its parameters cannot be read")?;
-    if params.m_cost() > largest_kib || params.t_cost() > MOST_ITERATIONS || params.p_cost() > MOST_LANES {
-        return Err("its parameters cost too much");
-    }
-    Ok(phc)
-}
-
-fn report(problem: &&'static str) {
-    tracing::error!(problem, "A stored password hash cannot be used: its owner cannot sign in.");
-}
-
-/// A hash that no password has, at the cost of all the others; making it costs nothing.
-fn decoy(params: &Params) -> Result<Phc> {
-    Ok(Phc {
-        algorithm: Algorithm::Argon2id.ident(),
-        version: Some(Version::V0x13.into()),
-        params: params.try_into().map_err(unexpected)?,
-        salt: Some(Salt::new(&random::<16>()?).map_err(unexpected)?),
-        hash: Some(Output::new(&random::<32>()?).map_err(unexpected)?),
-    })
-}
-
 fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).map_err(|_| Error::Unexpected("the random number generator failed".into()))?;
     Ok(bytes)
-}
-
-fn unexpected(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::Unexpected(Box::new(error))
 }
 
 impl fmt::Debug for PasswordHash {
@@ -185,98 +304,188 @@ mod tests {
         Password::new(text).unwrap()
     }
 
+    fn compare(hasher: &Hasher, text: &str, stored: &PasswordHash) -> Verdict {
+        hasher.compare(&password(text), Some(stored))
+    }
+
     /// R1.
     #[test]
     fn a_hash_is_argon2id_at_the_configured_cost_with_a_salt_of_its_own() {
         let hasher = hasher(&[]);
         let stored: Vec<_> = (0..8).map(|_| hasher.hash(&password("1234")).unwrap().0).collect();
         assert!(stored.iter().all(|hash| hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$")), "{stored:?}");
-        let parsed: Vec<_> = stored.iter().map(|hash| Phc::new(hash).unwrap()).collect();
-        assert!(parsed.iter().all(|hash| hash.salt.unwrap().len() >= 16 && hash.hash.unwrap().len() == 32));
-        let salts: HashSet<_> = parsed.iter().map(|hash| hash.salt.unwrap().to_string()).collect();
+        let read: Vec<_> = stored.iter().map(|hash| Argon::parse(hash, u32::MAX).unwrap()).collect();
+        assert!(read.iter().all(|hash| hash.salt.len() >= 16 && hash.digest.len() == 32));
+        let salts: HashSet<_> = read.iter().map(|hash| &hash.salt).collect();
         assert_eq!(salts.len(), stored.len());
     }
 
+    /// R1: a salt is drawn for each hash; a thousand of them, without the hashes.
+    #[test]
+    fn a_thousand_salts_are_a_thousand_different_salts() {
+        let salts: HashSet<[u8; 16]> = (0..1000).map(|_| random().unwrap()).collect();
+        assert_eq!(salts.len(), 1000);
+    }
+
+    /// R5, R7: every byte counts, the end of a long password and what follows a NUL included.
     #[test]
     fn the_right_password_matches_and_no_other() {
         let hasher = hasher(&[]);
-        let hash = hasher.hash(&password("correct horse")).unwrap();
-        assert!(hasher.verify(&password("correct horse"), Some(&hash)));
-        for wrong in ["", "correct hors", "correct horse ", "Correct horse", "correct horse\0"] {
-            assert!(!hasher.verify(&password(wrong), Some(&hash)), "{wrong:?}");
+        let long = "p".repeat(1000);
+        let (of_72, of_4096) = ("q".repeat(72), "r".repeat(4096));
+        for (right, wrong) in [
+            ("correct horse", &["", "correct hors", "correct horse ", "Correct horse", "correct horse\0"][..]),
+            ("ab\0cd", &["ab", "ab\0ce"]),
+            (&of_72, &[&"q".repeat(71), &"q".repeat(73)]),
+            (&long, &[&"p".repeat(1001), &"p".repeat(999)]),
+            (&of_4096, &[&"r".repeat(4095)]),
+            (&"\u{e9}".repeat(64), &[&"\u{e9}".repeat(63), &"e".repeat(64)]),
+            ("\u{1f511}\u{fe0f}", &["\u{1f511}"]),
+        ] {
+            let hash = hasher.hash(&password(right)).unwrap();
+            assert_eq!(compare(&hasher, right, &hash), Verdict::Right, "{right:?}");
+            for wrong in wrong {
+                assert_eq!(compare(&hasher, wrong, &hash), Verdict::Wrong, "{wrong:?}");
+            }
         }
     }
 
+    /// R5.
     #[test]
-    fn a_hash_made_at_another_cost_still_verifies() {
-        let hash = hasher(&[("HASH_ITERATIONS", "3")]).hash(&password("1234")).unwrap();
-        assert!(hasher(&[]).verify(&password("1234"), Some(&hash)));
+    fn a_password_of_more_than_4_kib_is_refused_before_anything_is_computed() {
+        assert!(matches!(Password::new(&"x".repeat(4097)), Err(Error::Malformed(_))));
+        assert!(matches!(Password::new(&"\u{e9}".repeat(2049)), Err(Error::Malformed(_))));
     }
 
+    /// R7.
     #[test]
-    fn nothing_matches_where_there_is_no_hash() {
+    fn a_password_is_the_same_however_its_letters_are_composed() {
         let hasher = hasher(&[]);
-        assert!(!hasher.verify(&password(""), None));
-        assert!(!hasher.verify(&password("1234"), None));
+        let (composed, decomposed) = ("caf\u{e9}", "cafe\u{301}");
+        for one in [composed, decomposed] {
+            let hash = hasher.hash(&password(one)).unwrap();
+            for other in [composed, decomposed] {
+                assert_eq!(compare(&hasher, other, &hash), Verdict::Right, "{one:?} {other:?}");
+            }
+        }
     }
 
-    /// R18: the decoy is read and computed like any other hash.
+    /// R3: another algorithm, other parameters, or what we would not have hashed in that form.
     #[test]
-    fn the_decoy_costs_what_a_hash_of_ours_costs() {
+    fn a_hash_that_we_would_make_differently_today_is_outdated() {
+        let today = hasher(&[]);
+        let at_another_cost = hasher(&[("HASH_ITERATIONS", "3")]).hash(&password("1234")).unwrap();
+        assert_eq!(compare(&today, "1234", &at_another_cost), Verdict::Outdated);
+        assert_eq!(compare(&today, "1235", &at_another_cost), Verdict::Wrong);
+        for foreign in [
+            "$argon2id$v=19$m=19456,t=2,p=2$c29tZXNhbHRzb21lc2FsdA$",
+            "$argon2i$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$",
+            "$argon2id$v=16$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$",
+            "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ$",
+            "$argon2id$v=19$m=19456,t=2,p=1,data=c29tZQ$c29tZXNhbHRzb21lc2FsdA$",
+        ] {
+            let blank = Argon::parse(&format!("{foreign}{}", STANDARD_NO_PAD.encode([0; 32])), u32::MAX).unwrap();
+            let digest = blank.compute(b"1234", &today.memory).unwrap();
+            let hash = today.import(&format!("{foreign}{}", STANDARD_NO_PAD.encode(digest))).unwrap();
+            assert_eq!(compare(&today, "1234", &hash), Verdict::Outdated, "{foreign}");
+        }
+        let decomposed = ours(&today.params, vec![7; 16], vec![0; 32]).compute("e\u{301}".as_bytes(), &today.memory);
+        let (salt, digest) = (STANDARD_NO_PAD.encode([7; 16]), STANDARD_NO_PAD.encode(decomposed.unwrap()));
+        let imported = today.import(&format!("$argon2id$v=19$m=19456,t=2,p=1${salt}${digest}")).unwrap();
+        assert_eq!(compare(&today, "e\u{301}", &imported), Verdict::Outdated);
+        assert_eq!(compare(&today, "\u{e9}", &imported), Verdict::Wrong, "the composed form was never hashed");
+    }
+
+    #[tokio::test]
+    async fn nothing_matches_where_there_is_no_hash() {
+        let hasher = hasher(&[]);
+        for text in ["", "1234"] {
+            assert_eq!(hasher.verify(&password(text), None).await, Verdict::Wrong);
+        }
+    }
+
+    /// R18: the decoy is computed like any other hash, and as often: a password that has two forms is compared twice.
+    #[test]
+    fn it_costs_the_same_whether_there_is_a_hash_or_not() {
         let hasher = hasher(&[("HASH_MEMORY_KIB", "20000"), ("HASH_ITERATIONS", "3")]);
-        let ours = Phc::new(&hasher.hash(&password("1234")).unwrap().0).unwrap();
-        let decoy = Phc::new(&hasher.decoy.to_string()).unwrap();
-        assert_eq!((decoy.algorithm, decoy.version, &decoy.params), (ours.algorithm, ours.version, &ours.params));
-        assert_eq!(decoy.hash.unwrap().len(), ours.hash.unwrap().len());
-    }
-
-    /// R11: a hash that cannot be used matches nothing, and costs what a usable one costs.
-    #[test]
-    fn a_malformed_hash_matches_nothing_and_costs_one_hash() {
-        let hasher = hasher(&[]);
-        let good = hasher.hash(&password("1234")).unwrap().0;
-        let without_hash = good.rsplit_once('$').unwrap().0.to_owned();
-        let without_salt = without_hash.rsplit_once('$').unwrap().0.to_owned();
-        for (stored, problem) in [
-            (String::new(), "it is not a PHC string"),
-            ("1234".into(), "it is not a PHC string"),
-            (format!("{good}$"), "it is not a PHC string"),
-            (good.replace("argon2id", "argon2i"), "it is not Argon2id of version 19"),
-            (good.replace("argon2id", "scrypt"), "it is not Argon2id of version 19"),
-            (good.replace("v=19", "v=16"), "it is not Argon2id of version 19"),
-            (without_salt, "it has no salt or no hash"),
-            (without_hash, "it has no salt or no hash"),
-            (good.replace("m=19456", "m=x"), "its parameters cannot be read"),
-        ] {
-            let stored = PasswordHash(stored);
-            assert_eq!(parse(&stored, u32::MAX).unwrap_err(), problem, "{}", stored.0);
-            let before = hasher.evaluations();
-            assert!(!hasher.verify(&password("1234"), Some(&stored)), "{}", stored.0);
-            assert_eq!(hasher.evaluations() - before, 1);
+        let hash = hasher.hash(&password("1234")).unwrap();
+        let Stored::Argon(decoy) = &hasher.decoy else { panic!("not Argon2") };
+        let ours = Argon::parse(&hash.0, u32::MAX).unwrap();
+        assert_eq!((decoy.algorithm, decoy.version), (ours.algorithm, ours.version));
+        assert_eq!(decoy.params.block_count(), ours.params.block_count());
+        assert_eq!((decoy.salt.len(), decoy.digest.len()), (ours.salt.len(), ours.digest.len()));
+        let unusable = PasswordHash("1234".into());
+        for stored in [None, Some(&hash), Some(&unusable)] {
+            for (text, cost) in [("1235", 1), ("e\u{301}", 2)] {
+                let before = hasher.evaluations();
+                hasher.compare(&password(text), stored);
+                assert_eq!(hasher.evaluations() - before, cost, "{stored:?}");
+            }
         }
     }
 
-    /// R12: the bounds, from both sides.
-    #[test]
-    fn a_stored_hash_may_take_a_quarter_of_the_memory_ten_passes_and_sixteen_lanes() {
-        let on_512_mb = hasher(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")]).largest_kib;
-        let anywhere = hasher(&[]).largest_kib;
-        let good = hasher(&[]).hash(&password("1234")).unwrap().0;
-        for (largest, from, to, fits) in [
-            (on_512_mb, "m=19456", "m=131072", true),
-            (on_512_mb, "m=19456", "m=131073", false),
-            (on_512_mb, "m=19456", "m=1048576", false),
-            (anywhere, "m=19456", "m=1048576", true),
-            (anywhere, "m=19456", "m=1048577", false),
-            (anywhere, "m=19456", "m=4294967295", false),
-            (anywhere, "t=2", "t=10", true),
-            (anywhere, "t=2", "t=11", false),
-            (anywhere, "p=1", "p=16", true),
-            (anywhere, "p=1", "p=17", false),
-        ] {
-            let parsed = parse(&PasswordHash(good.replace(from, to)), largest);
-            assert_eq!(parsed.is_ok(), fits, "{to} within {largest} KiB: {parsed:?}");
+    /// R19: with imported hashes of another cost, no answer comes before the slowest of them would have.
+    #[tokio::test]
+    async fn no_answer_comes_before_the_time_that_is_set_for_it() {
+        let hasher = hasher(&[("PASSWORD_CHECK_MS", "300")]);
+        let hash = hasher.hash(&password("1234")).unwrap();
+        for stored in [None, Some(&hash), Some(&PasswordHash("1234".into()))] {
+            for text in ["1234", "1235"] {
+                let started = Instant::now();
+                hasher.verify(&password(text), stored).await;
+                assert!(started.elapsed() >= Duration::from_millis(300), "{stored:?}");
+            }
         }
+    }
+
+    const PEPPERS: [&str; 2] = ["first-pepper-0123456789-0123456789", "other-pepper-9876543210-9876543210"];
+
+    /// R14.
+    #[test]
+    fn a_pepper_can_be_changed_and_the_hash_says_which_it_was() {
+        let [first, other] = PEPPERS;
+        let plain = hasher(&[]);
+        let peppered = hasher(&[("PASSWORD_PEPPER", first)]);
+        let changed = hasher(&[("PASSWORD_PEPPER", other), ("PREVIOUS_PASSWORD_PEPPER", first)]);
+        let lost = hasher(&[("PASSWORD_PEPPER", other)]);
+
+        let (old, hash) = (plain.hash(&password("1234")).unwrap(), peppered.hash(&password("1234")).unwrap());
+        assert_eq!(compare(&peppered, "1234", &old), Verdict::Outdated, "made before there was one");
+        assert_eq!(compare(&peppered, "1234", &hash), Verdict::Right);
+        assert_eq!(compare(&peppered, "1235", &hash), Verdict::Wrong);
+        assert_eq!(compare(&changed, "1234", &hash), Verdict::Outdated);
+        assert!(matches!(compare(&lost, "1234", &hash), Verdict::Unusable(_)));
+        assert!(matches!(compare(&plain, "1234", &hash), Verdict::Unusable(_)));
+
+        let renewed = changed.hash(&password("1234")).unwrap();
+        assert_eq!(compare(&lost, "1234", &renewed), Verdict::Right, "it carries the new one");
+        let forged =
+            renewed.0.split(",keyid=").next().unwrap().to_owned() + &renewed.0[renewed.0.find("$v=19").unwrap()..];
+        assert!(!matches!(compare(&lost, "1234", &PasswordHash(forged)), Verdict::Right));
+        assert!(hash.0.contains(",keyid=") && !hash.0.contains(first));
+    }
+
+    /// R14: the table alone does not tell whether a guess is right.
+    #[test]
+    fn what_is_stored_under_a_pepper_is_not_what_argon2_gives() {
+        let peppered = hasher(&[("PASSWORD_PEPPER", PEPPERS[0])]);
+        let hash = peppered.hash(&password("1234")).unwrap();
+        let read = Argon::parse(&hash.0, u32::MAX).unwrap();
+        assert_ne!(read.compute(b"1234", &peppered.memory).unwrap(), read.digest);
+    }
+
+    /// The memory of the last hash is wiped, and that of a larger one is not kept.
+    #[test]
+    fn nothing_of_a_password_stays_in_the_memory_that_hashed_it() {
+        let memory = Memory::new(16).unwrap();
+        let blank =
+            Argon::parse(&format!("$argon2id$v=19$m=16,t=1,p=1$c29tZXNhbHQ${}", STANDARD_NO_PAD.encode([0; 32])), 64);
+        blank.unwrap().compute(b"1234", &memory).unwrap();
+        assert!(memory.is_blank());
+        let larger =
+            Argon::parse(&format!("$argon2id$v=19$m=32,t=1,p=1$c29tZXNhbHQ${}", STANDARD_NO_PAD.encode([0; 32])), 64);
+        let first = larger.unwrap().compute(b"1234", &memory).unwrap();
+        assert!(memory.is_blank() && first != [0; 32]);
     }
 
     /// The name of the setting that a hasher refuses to start with.
@@ -308,42 +517,6 @@ mod tests {
         let on_512_mb = [("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"), ("HASH_MEMORY_KIB", "131073")];
         assert_eq!(refused(&on_512_mb), "HASH_MEMORY_KIB");
         assert_eq!(refused(&[("HASH_MEMORY_KIB", "1048577")]), "HASH_MEMORY_KIB");
-    }
-
-    /// R18.
-    #[test]
-    fn an_answer_costs_one_hash_whether_there_is_one_to_compare_with_or_not() {
-        let hasher = hasher(&[]);
-        let hash = hasher.hash(&password("1234")).unwrap();
-        for (typed, stored) in [("1234", Some(&hash)), ("4321", Some(&hash)), ("1234", None)] {
-            let before = hasher.evaluations();
-            assert_eq!(hasher.verify(&password(typed), stored), typed == "1234" && stored.is_some());
-            assert_eq!(hasher.evaluations() - before, 1, "{typed} {stored:?}");
-        }
-    }
-
-    /// R5.
-    #[test]
-    fn a_password_counts_to_its_last_byte_and_has_a_longest() {
-        let hasher = hasher(&[]);
-        for length in [72, 1000] {
-            let hash = hasher.hash(&password(&"p".repeat(length))).unwrap();
-            assert!(!hasher.verify(&password(&"p".repeat(length + 1)), Some(&hash)));
-        }
-        let hash = hasher.hash(&password(&"é".repeat(64))).unwrap();
-        assert!(hasher.verify(&password(&"é".repeat(64)), Some(&hash)));
-        assert!(Password::new(&"p".repeat(4096)).is_ok());
-        assert!(matches!(Password::new(&"p".repeat(4097)), Err(Error::Malformed(_))));
-    }
-
-    /// R7.
-    #[test]
-    fn an_accent_is_the_same_however_it_was_typed_and_a_nul_counts() {
-        let hasher = hasher(&[]);
-        let hash = hasher.hash(&password("caf\u{e9}")).unwrap();
-        assert!(hasher.verify(&password("cafe\u{301}"), Some(&hash)));
-        let hash = hasher.hash(&password("ab\0cd")).unwrap();
-        assert!(hasher.verify(&password("ab\0cd"), Some(&hash)) && !hasher.verify(&password("ab"), Some(&hash)));
     }
 
     /// R97.

@@ -1,0 +1,154 @@
+//! Who is asking, by a name and a password.
+//!
+//! Owns the order in which that is found out, and that it is the same order, with the same reads, the same writes and the
+//! same hash, whoever is named (R17, R18): may this be tried at all, what is stored, count the try, hash, compare.
+//! Opens no session and knows no token.
+
+use crate::attempts::{Attempt, Attempts, Reservation};
+use crate::clock::Timestamp;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::id::UserId;
+use crate::passwords::{Hasher, Password, Verdict};
+use crate::store::{Budget, Client};
+use crate::users::{Account, Credentials, User, Users};
+
+/// Everything that it takes to say whether a password is right.
+pub struct Authentication {
+    /// Who there is.
+    pub users: Users,
+    /// How often it was tried; nothing where that is switched off.
+    pub attempts: Option<Attempts>,
+    /// Compares.
+    pub hasher: Hasher,
+}
+
+/// Somebody whose password was right.
+pub struct Proven {
+    /// Who.
+    pub user: User,
+    /// What the password was compared with.
+    pub credentials: Credentials,
+    is_outdated: bool,
+}
+
+impl Authentication {
+    /// The tables, rules and cost of this configuration.
+    ///
+    /// # Errors
+    /// As [`Attempts::new`] and [`Hasher::new`].
+    pub fn new(client: Client, config: &Config) -> Result<Self> {
+        Ok(Self {
+            users: Users::new(client.clone(), &config.users_table),
+            attempts: Attempts::new(client, config)?,
+            hasher: Hasher::new(config)?,
+        })
+    }
+
+    /// The user of this account, if this is the password. An outage before the password is looked at counts nothing (F02).
+    ///
+    /// # Errors
+    /// [`Error::NotAuthorized`] whatever is wrong with either; [`Error::TooManyAttempts`] where it was tried too often;
+    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
+    pub async fn prove(
+        &self,
+        account: &Account<'_>,
+        password: &Password,
+        attempt: Attempt<'_>,
+        now: Timestamp,
+        budget: &Budget,
+    ) -> Result<Proven> {
+        let Some(attempts) = &self.attempts else {
+            let (credentials, user) = self.stored(account, budget).await?;
+            return self.compare(credentials, user, password).await;
+        };
+        let admission = attempts.admit(attempt, now, budget).await?;
+        let (credentials, user) = self.stored(account, budget).await?;
+        let reservation = attempts.reserve(admission, now, budget).await?;
+        let outcome = self.compare(credentials, user, password).await;
+        self.settle(attempts, &reservation, outcome, now, budget).await
+    }
+
+    /// What is stored for an account. Where there is none, as much is read.
+    async fn stored(&self, account: &Account<'_>, budget: &Budget) -> Result<(Option<Credentials>, Option<User>)> {
+        let credentials = self.users.credentials(account, budget).await?;
+        let id = credentials.as_ref().map_or_else(UserId::random, |found| Ok(found.id.clone()))?;
+        let user = self.users.find(&id, budget).await?;
+        Ok((credentials, user))
+    }
+
+    async fn compare(
+        &self,
+        credentials: Option<Credentials>,
+        user: Option<User>,
+        password: &Password,
+    ) -> Result<Proven> {
+        let verdict = self.hasher.verify(password, credentials.as_ref().map(|found| &found.password_hash)).await;
+        let (Some(credentials), Some(user)) = (credentials, user) else { return refused("unknown_user") };
+        if let Verdict::Unusable(problem) = verdict {
+            let user = user.profile.id.as_str();
+            tracing::error!(event = "password_hash_unusable", user, problem, "Its owner cannot sign in: set another.");
+            return refused("unusable_hash");
+        }
+        match verdict {
+            Verdict::Wrong | Verdict::Unusable(_) => refused("wrong_password"),
+            _ if user.disabled => refused("disabled_user"),
+            _ if user.password_version != credentials.password_version => refused("changed_meanwhile"),
+            verdict => Ok(Proven { user, credentials, is_outdated: verdict == Verdict::Outdated }),
+        }
+    }
+
+    /// Writes down what came of a try that was counted.
+    async fn settle(
+        &self,
+        attempts: &Attempts,
+        reservation: &Reservation,
+        outcome: Result<Proven>,
+        now: Timestamp,
+        budget: &Budget,
+    ) -> Result<Proven> {
+        match outcome {
+            Ok(_) if reservation.is_disabled => {
+                attempts.failed(reservation, now, budget).await;
+                refused("disabled_password")
+            }
+            Ok(proven) => {
+                attempts.succeeded(reservation, budget).await;
+                Ok(proven)
+            }
+            Err(error) => {
+                attempts.failed(reservation, now, budget).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts a hash of today in place of one that was imported or made at another cost (R3). It is done as far as possible: who
+    /// has given the right password is in.
+    pub async fn renew_hash(&self, proven: &Proven, password: &Password, budget: &Budget) {
+        if !proven.is_outdated {
+            return;
+        }
+        let user = proven.user.profile.id.as_str();
+        let renewed = async {
+            let new = self.hasher.hash(password)?;
+            self.users.rehash(&proven.user.profile.user_id, &proven.credentials, &new, budget).await
+        };
+        match renewed.await {
+            Ok(true) => tracing::info!(event = "password_rehashed", user, "A password was hashed anew."),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(
+                event = "password_rehash_failed",
+                user,
+                causes = error.causes(),
+                "A password could not be hashed anew; the next login tries again."
+            ),
+        }
+    }
+}
+
+/// One refusal, whatever the reason; the reason is for the log.
+fn refused<T>(reason: &'static str) -> Result<T> {
+    tracing::info!(event = "login_failed", reason, "A password was refused.");
+    Err(Error::NotAuthorized)
+}

@@ -1,0 +1,184 @@
+//! The hashes of others: those of their makers' own test suites, and every way to get one wrong.
+#![expect(clippy::unwrap_used, reason = "a panic is a failure")]
+
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use shared::config::Config;
+use shared::passwords::{Hasher, Password, Verdict};
+
+/// `imported_hashes.json`, which says where each comes from.
+#[derive(Deserialize)]
+struct Corpus {
+    correct: Vec<Entry>,
+    malformed: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    format: String,
+    hash: String,
+    #[serde(default)]
+    password: String,
+}
+
+fn corpus() -> Corpus {
+    serde_json::from_str(include_str!("imported_hashes.json")).unwrap()
+}
+
+fn hasher(changes: &[(&str, &str)]) -> Hasher {
+    Hasher::new(&Config::from_lookup(testbed::settings(changes)).unwrap()).unwrap()
+}
+
+fn password(text: &str) -> Password {
+    Password::new(text).unwrap()
+}
+
+/// The same with another last character of those that bcrypt looks at, which are the first 72 bytes (R6).
+fn changed(text: &str) -> String {
+    let mut chars: Vec<_> = text.chars().take(18).collect();
+    match chars.pop() {
+        Some('x') => chars.push('y'),
+        _ => chars.push('x'),
+    }
+    chars.into_iter().chain(text.chars().skip(18)).collect()
+}
+
+/// R13: every hash matches its password, and no other.
+#[tokio::test]
+async fn every_known_hash_matches_its_password_and_no_other() {
+    let hasher = hasher(&[]);
+    let formats = [
+        ("argon2", 39),
+        ("bcrypt", 28),
+        ("django_argon2", 5),
+        ("django_bcrypt", 7),
+        ("django_bcrypt_sha256", 10),
+        ("django_pbkdf2_sha1", 4),
+        ("django_pbkdf2_sha256", 4),
+        ("django_scrypt", 3),
+        ("firescrypt", 3),
+        ("pbkdf2_phc_sha1", 3),
+        ("pbkdf2_phc_sha256", 2),
+        ("pbkdf2_phc_sha512", 4),
+        ("pbkdf2_sha1", 2),
+        ("pbkdf2_sha256", 2),
+        ("pbkdf2_sha512", 2),
+        ("phpass", 11),
+        ("scrypt", 7),
+        ("sha512_crypt", 18),
+    ];
+    let corpus = corpus();
+    for (format, count) in formats {
+        assert_eq!(corpus.correct.iter().filter(|entry| entry.format == format).count(), count, "{format}");
+    }
+    for Entry { format, hash, password: right } in &corpus.correct {
+        if hash.starts_with("$scrypt$ln=10,r=8,p=16$") {
+            assert!(hasher.import(hash).is_err(), "a vector of the scrypt paper with more lanes than R12 bears");
+            continue;
+        }
+        let stored = hasher.import(hash).unwrap_or_else(|error| panic!("{format} {hash}: {error}"));
+        let verdict = hasher.verify(&password(right), Some(&stored)).await;
+        assert_eq!(verdict, Verdict::Outdated, "{format} {hash}");
+        let wrong = hasher.verify(&password(&changed(right)), Some(&stored)).await;
+        assert_eq!(wrong, Verdict::Wrong, "{format} {hash}");
+    }
+}
+
+/// R11: refused where it is imported; and where it is met all the same, it matches nothing, without a panic.
+#[tokio::test]
+async fn a_malformed_hash_is_neither_imported_nor_ever_right() {
+    let hasher = hasher(&[]);
+    let corpus = corpus();
+    assert!(corpus.malformed.len() > 500);
+    let imported: Vec<_> = corpus.malformed.iter().filter(|entry| hasher.import(&entry.hash).is_ok()).collect();
+    let imported: Vec<_> = imported.iter().map(|entry| format!("{} {:?}", entry.format, entry.hash)).collect();
+    assert!(imported.is_empty(), "{imported:#?}");
+    for Entry { format, hash, .. } in corpus.malformed.iter().step_by(10) {
+        let stored = serde_json::from_value(hash.as_str().into()).unwrap();
+        let before = hasher.evaluations();
+        let verdict = hasher.verify(&password("password"), Some(&stored)).await;
+        assert!(matches!(verdict, Verdict::Unusable(_)), "{format} {hash:?}: {verdict:?}");
+        assert_eq!(hasher.evaluations() - before, 1, "it costs what every hash costs");
+    }
+}
+
+/// R12: what would take the memory or the time of the function is refused before anything is computed.
+#[test]
+fn a_hash_that_costs_too_much_is_refused_at_once() {
+    let (small, large) = (hasher(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")]), hasher(&[]));
+    let argon =
+        |params| format!("$argon2id$v=19${params}$c29tZXNhbHRzb21lc2FsdA$c29tZWhhc2hzb21laGFzaHNvbWVoYXNoc29tZWhhc2g");
+    let bcrypt = |cost| format!("$2b${cost}$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m");
+    let scrypt = |params| format!("$scrypt${params}$c29tZXNhbHQ$c29tZWhhc2hzb21laGFzaHNvbWVoYXNoc29tZWhhc2g");
+    let pbkdf2 = |rounds| format!("$pbkdf2-sha256${rounds}$c29tZXNhbHQ$c29tZWhhc2hzb21laGFzaHNvbWVoYXNoc29tZWhhc2g");
+    let firebase =
+        |params| format!("$firescrypt${params}$c2FsdA==$c29tZWhhc2hzb21laGFzaA==$Bw==$c29tZWhhc2hzb21laGFzaA==");
+    let crypt = |rounds| format!("$6$rounds={rounds}$JvTuqzqw9bQ8iBl6${}", "A".repeat(85) + ".");
+    let phpass = |rounds| format!("$P${rounds}12345678{}", "A".repeat(21) + ".");
+    let cases = [
+        (argon("m=131072,t=2,p=1"), true, true),
+        (argon("m=131073,t=2,p=1"), false, true),
+        (argon("m=1048576,t=2,p=1"), false, true),
+        (argon("m=1048577,t=2,p=1"), false, false),
+        (argon("m=4294967295,t=2,p=1"), false, false),
+        (argon("m=19456,t=10,p=16"), true, true),
+        (argon("m=19456,t=11,p=1"), false, false),
+        (argon("m=19456,t=2,p=17"), false, false),
+        (bcrypt("15"), true, true),
+        (bcrypt("16"), false, false),
+        (bcrypt("31"), false, false),
+        (scrypt("ln=17,r=8,p=10"), true, true),
+        (scrypt("ln=18,r=8,p=1"), false, false),
+        (scrypt("ln=17,r=9,p=1"), false, false),
+        (scrypt("ln=17,r=8,p=11"), false, false),
+        (firebase("ln=17,r=8,p=1"), true, true),
+        (firebase("ln=18,r=8,p=1"), false, false),
+        (pbkdf2("10000000"), true, true),
+        (pbkdf2("10000001"), false, false),
+        (crypt("2000000"), true, true),
+        (crypt("2000001"), false, false),
+        (phpass("K"), true, true),
+        (phpass("L"), false, false),
+    ];
+    let started = Instant::now();
+    for (hash, fits_small, fits_large) in &cases {
+        assert_eq!(small.import(hash).is_ok(), *fits_small, "{hash} in 512 MB");
+        assert_eq!(large.import(hash).is_ok(), *fits_large, "{hash} anywhere");
+    }
+    assert!(started.elapsed() < Duration::from_secs(1), "nothing was computed");
+    let tiny = hasher(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]);
+    assert!(tiny.import(&scrypt("ln=15,r=8,p=1")).is_ok() && tiny.import(&scrypt("ln=16,r=8,p=1")).is_err());
+}
+
+/// R6: bcrypt has never looked at more than 72 bytes, and whoever was imported with it relied on that.
+#[tokio::test]
+async fn bcrypt_compares_the_first_72_bytes_as_it_always_has() {
+    let hasher = hasher(&[]);
+    let of_80 = hasher.import(&bcrypt::hash("a".repeat(80), 4).unwrap()).unwrap();
+    for (length, verdict) in
+        [(71, Verdict::Wrong), (72, Verdict::Outdated), (73, Verdict::Outdated), (80, Verdict::Outdated)]
+    {
+        assert_eq!(hasher.verify(&password(&"a".repeat(length)), Some(&of_80)).await, verdict, "{length}");
+    }
+    let ours = hasher.hash(&password(&"a".repeat(72))).unwrap();
+    assert_eq!(hasher.verify(&password(&"a".repeat(72)), Some(&ours)).await, Verdict::Right);
+    assert_eq!(
+        hasher.verify(&password(&"a".repeat(80)), Some(&ours)).await,
+        Verdict::Wrong,
+        "ours is of what was entered"
+    );
+}
+
+/// R7: an imported hash may be of what was typed as it was typed, or of its composed form.
+#[tokio::test]
+async fn an_imported_hash_is_compared_with_what_was_typed_and_then_with_its_composed_form() {
+    let hasher = hasher(&[]);
+    let (composed, decomposed) = ("caf\u{e9} caf\u{e9}", "cafe\u{301} cafe\u{301}");
+    for made_of in [composed, decomposed] {
+        let stored = hasher.import(&bcrypt::hash(made_of, 4).unwrap()).unwrap();
+        assert_eq!(hasher.verify(&password(decomposed), Some(&stored)).await, Verdict::Outdated, "{made_of:?}");
+        let by_composed = hasher.verify(&password(composed), Some(&stored)).await;
+        assert_eq!(by_composed == Verdict::Outdated, made_of == composed);
+    }
+}
