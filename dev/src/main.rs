@@ -71,7 +71,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match Box::pin(run_until_stopped(Cli::parse())).await {
+    match run_until_stopped(Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -143,7 +143,7 @@ impl Attempts {
                 None => Ok(()),
             }
         };
-        let (of_source, of_account) = join(Box::pin(of_source), Box::pin(self.count(&account, now, budget))).await;
+        let (of_source, of_account) = join(of_source, self.count(&account, now, budget)).await;
         of_source?;
         let Tally { failures, .. } = of_account?;
         let is_disabled = failures > self.disable_after;
@@ -153,9 +153,8 @@ impl Attempts {
     /// Takes back that an attempt failed: the account starts anew, the source has one less. It is done as far as possible: a
     /// password that is right stays so where this cannot be written.
     pub async fn succeeded(&self, reservation: &Reservation, budget: &Budget) {
-        let reset = self.reset(&reservation.account, budget);
-        let taken_back = self.take_back(reservation.source.as_deref(), budget);
-        let (reset, taken_back) = join(Box::pin(reset), Box::pin(taken_back)).await;
+        let (reset, taken_back) =
+            join(self.reset(&reservation.account, budget), self.take_back(reservation.source.as_deref(), budget)).await;
         for error in [reset, taken_back].into_iter().filter_map(Result::err) {
             tracing::error!(causes = error.causes(), "A login succeeded and still counts as failed.");
         }

@@ -86,17 +86,24 @@ impl Budget {
         Self { left: Mutex::new(REQUEST_BUDGET), deadline }
     }
 
-    /// Waits for `call` as long as the budget lasts, and takes off what it took.
+    /// Waits for `call` as long as the budget lasts, and takes off what it took. A call of the SDK is large, and each function
+    /// that waits for one would be larger by it: it waits in a box.
     ///
     /// # Errors
     /// A timeout where the budget ends first; else what the call fails with.
-    pub async fn spend<T, E>(&self, call: impl Future<Output = Result<T, SdkError<E>>>) -> Result<T, SdkError<E>> {
-        let started = Instant::now();
-        let outcome = tokio::time::timeout(self.left(), call).await;
-        self.take(started.elapsed());
-        match outcome {
-            Ok(outcome) => outcome,
-            Err(_) => Err(SdkError::timeout_error("the time for the stores of this request is used up")),
+    pub fn spend<T, E>(
+        &self,
+        call: impl Future<Output = Result<T, SdkError<E>>>,
+    ) -> impl Future<Output = Result<T, SdkError<E>>> {
+        let call = Box::pin(call);
+        async move {
+            let started = Instant::now();
+            let outcome = tokio::time::timeout(self.left(), call).await;
+            self.take(started.elapsed());
+            match outcome {
+                Ok(outcome) => outcome,
+                Err(_) => Err(SdkError::timeout_error("the time for the stores of this request is used up")),
+            }
         }
     }
 

@@ -288,7 +288,9 @@ mod tests {
             assert_eq!((lost.status, lost.header("retry-after")), (503, Some("1")), "{pk}");
             let items = Value::from(world.tables.items("UsersTable")).to_string();
             assert!(!items.contains(r#""password_version":{"N":"2"}"#), "{pk}");
-            before.iter().for_each(|item| world.tables.put("UsersTable", item));
+            for item in &before {
+                world.tables.put("UsersTable", item);
+            }
         }
         assert!(world.is_password("1234").await && world.is_good(&world.there).await);
     }
