@@ -16,3 +16,4 @@ pub mod story;
 pub mod tables;
 pub mod template;
 pub mod token;
+pub mod unlock;

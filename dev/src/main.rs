@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use dev::stack::Stack;
+use dev::story::{self, Tale};
 use dev::tables::Tables;
-use dev::{event, story, token};
+use dev::{event, token, unlock};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The command line.
@@ -33,11 +34,13 @@ Examples:
   cargo dev --host-only              with the `__Host-` cookies of a stack without a domain
   cargo dev tables                   the tables alone, and what to type for `sam local`
   cargo dev event userinfo           an event with cookies that are good now (the stack must be running)
-  cargo dev story                    a stolen refresh token is found out (the stack must be running)
+  cargo dev story theft              a stolen refresh token is found out (the stack must be running)
+  cargo dev story guessing           somebody guesses, the owner gets in (started with DEVICE_COOKIE=on)
+  cargo dev unlock kimcoding         forgets the wrong passwords for a name (the stack must be running)
   cargo dev token                    the two tokens of a login, taken apart (the stack must be running)
   cargo dev token eyJ...             that token, taken apart; `cargo dev token -` reads it from standard input
 
-For a stack at another address, `event`, `story` and `token` want it: --url http://localhost:8080
+For a stack at another address, `event`, `story`, `token` and `unlock` want it: --url http://localhost:8080
 Secrets and other settings are read from the environment and from `.env`; see `.env.example`.
 Ctrl-C stops everything that was started.";
 
@@ -53,8 +56,19 @@ enum Command {
         #[arg(long, default_value = "https://localhost:4000")]
         url: String,
     },
-    /// Plays the story of a stolen refresh token on the running stack.
+    /// Plays the story of an attack on the running stack.
     Story {
+        /// Which one.
+        #[arg(value_enum, default_value_t = Tale::Theft)]
+        tale: Tale,
+        /// Where the stack runs.
+        #[arg(long, default_value = "https://localhost:4000")]
+        url: String,
+    },
+    /// Forgets the wrong passwords for a name on the running stack, as an operator does for somebody who is locked out.
+    Unlock {
+        /// The login name.
+        name: String,
         /// Where the stack runs.
         #[arg(long, default_value = "https://localhost:4000")]
         url: String,
@@ -102,7 +116,11 @@ async fn run(cli: Cli) -> Result<()> {
         None => return cli.stack.run(root).await,
         Some(Command::Tables(tables)) => return tables.run(root).await,
         Some(Command::Event { name, url }) => event::live(root, &name, &url, &certificate).await?,
-        Some(Command::Story { url }) => story::tell(&url, &certificate).await?,
+        Some(Command::Story { tale, url }) => story::tell(tale, root, &url, &certificate).await?,
+        Some(Command::Unlock { name, url }) => {
+            unlock::forget(root, &url, &name).await?;
+            format!("The wrong passwords for {name} are forgotten. A device on which {name} is known counts its own.")
+        }
         Some(Command::Token { url, .. }) => token::live(&url, &certificate).await?,
     };
     print(&text)

@@ -292,6 +292,16 @@ mod tests {
         assert_eq!(granted, expected.map(|row| row.map(str::to_owned)).into());
     }
 
+    /// R33: what is deployed makes tables and puts nothing into them.
+    #[test]
+    fn a_deployed_stack_begins_without_any_user() {
+        let resources = template().0["Resources"].as_object().unwrap().clone();
+        let kinds: BTreeSet<_> = resources.values().map(|resource| text(&resource["Type"])).collect();
+        let expected = ["AWS::DynamoDB::Table", "AWS::Serverless::Function", "AWS::Serverless::HttpApi"];
+        assert_eq!(kinds, expected.map(str::to_owned).into());
+        assert!(resources.values().all(|resource| resource["Properties"].get("ImportSourceSpecification").is_none()));
+    }
+
     #[test]
     fn a_preflight_is_told_the_methods_of_the_routes() {
         let cors = template().cors();

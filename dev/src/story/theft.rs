@@ -1,14 +1,12 @@
-//! The story of a stolen refresh token, played on the running stack.
-//!
-//! Owns who does what, and what has to be answered: it stops where the service answers something else.
+//! A refresh token is stolen, and found out.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use reqwest::header::{COOKIE, SET_COOKIE};
-use reqwest::{Client, Response};
+use reqwest::Response;
+use reqwest::header::COOKIE;
 
+use super::{Story, cookies};
 use crate::event;
 
 /// What one of them holds: an access and a refresh cookie, each `name=value`, and which refresh token it is.
@@ -19,20 +17,12 @@ struct Jar {
     generation: u32,
 }
 
-/// A story as it goes on.
-struct Story<'a> {
-    url: &'a str,
-    client: Client,
-    text: String,
-}
+const MORAL: &str = "\
+Refresh token 1 had a successor, and that one too: two hold tokens of one session. Nobody can tell which of them is
+the thief, so the session is over for both, and its owner signs in again.";
 
-/// Plays it at `url`, and tells what was asked and answered.
-///
-/// # Errors
-/// Where the local stack does not run there, or does not answer as it should.
-pub async fn tell(url: &str, certificate: &Path) -> Result<String> {
-    let client = event::client(certificate)?;
-    let mut story = Story { url, client, text: String::new() };
+/// Plays it.
+pub(super) async fn play(story: &mut Story<'_>, certificate: &Path) -> Result<&'static str> {
     let mut owner = story.log_in(certificate).await?;
     let thief = owner.clone();
     story.line("thief", "copies the owner's cookies", "");
@@ -42,12 +32,7 @@ pub async fn tell(url: &str, certificate: &Path) -> Result<String> {
     story.is_refused("owner", &owner.refresh, &format!("refresh token {}", owner.generation)).await?;
     story.is_refused("owner", &owner.access, "the newest access token").await?;
     story.is_refused("thief", &thief.access, "the copied access token").await?;
-    let _ = write!(
-        story.text,
-        "\nRefresh token 1 had a successor, and that one too: two hold tokens of one session. Nobody can tell which of them is\n\
-         the thief, so the session is over for both, and its owner signs in again."
-    );
-    Ok(story.text)
+    Ok(MORAL)
 }
 
 impl Story<'_> {
@@ -98,21 +83,10 @@ impl Story<'_> {
     async fn ask(&self, cookie: &str) -> Result<Response> {
         Ok(self.client.get(format!("{}/userinfo", self.url)).header(COOKIE, cookie).send().await?)
     }
-
-    fn line(&mut self, who: &str, does: &str, answer: &str) {
-        let line = format!("the {who}   {does:<43} {answer}");
-        self.text.push_str(line.trim_end());
-        self.text.push('\n');
-    }
 }
 
-/// What the `Set-Cookie` lines of an answer say, each `name=value`.
-fn cookies(answer: &Response) -> Vec<String> {
-    let lines = answer.headers().get_all(SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
-    lines.filter_map(|line| line.split(';').next()).map(str::to_owned).collect()
-}
-
-fn jar(cookies: Vec<String>, generation: u32) -> Option<Jar> {
+fn jar(mut cookies: Vec<String>, generation: u32) -> Option<Jar> {
+    cookies.retain(|cookie| !cookie.contains("device="));
     let [access, refresh] = <[String; 2]>::try_from(cookies).ok()?;
     let are_ours = access.contains("access_jwt=ey") && refresh.contains("refresh_jwt=ey");
     are_ours.then_some(Jar { access, refresh, generation })
