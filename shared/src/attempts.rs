@@ -182,13 +182,15 @@ impl Attempts {
         }
     }
 
-    /// Forgets the failures of an account that came from outside. An operator does that; a signed-in user cannot.
+    /// Forgets the failures of an account, but for those of known devices. An operator does that for somebody who is locked out.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Misconfigured`].
     pub async fn forget(&self, account: &str, budget: &Budget) -> Result<()> {
-        let attempt = Attempt { account, way: Way::Outside, source_ip: None };
-        self.reset(&self.account_key(attempt), budget).await
+        for way in [Way::Outside, Way::SignedIn] {
+            self.reset(&self.account_key(Attempt { account, way, source_ip: None }), budget).await?;
+        }
+        Ok(())
     }
 
     /// Writes one more attempt over the tally that was seen, or over the one that was written meanwhile.

@@ -55,6 +55,8 @@ pub async fn holds(stack: &Stack) {
         a_foreign_page_changes_nothing,
         every_response_is_kept_out_of_caches,
         head_answers_like_get_without_a_body,
+        wrong_passwords_in_a_row_have_to_wait,
+        a_password_is_changed_by_whoever_knows_it_and_ends_the_other_sessions,
     );
 }
 
@@ -232,6 +234,43 @@ async fn sessions_are_listed_and_ended(stack: &Stack) {
     assert_eq!(phone.send(Method::DELETE, "/sessions", |request| request).await.status().as_u16(), 204);
     refused(desktop.get("/userinfo").await).await;
     assert_eq!(json_of(phone.get("/userinfo").await).await, user(KIM));
+}
+
+/// Seven in a row take less than the first waits together, so that one of them comes too early.
+async fn wrong_passwords_in_a_row_have_to_wait(stack: &Stack) {
+    let mut last = stack.browser().log_in_as("somebody-who-guesses", "0", json!(true)).await;
+    for guess in 1..8 {
+        if last.status().as_u16() == 429 {
+            break;
+        }
+        refused(last).await;
+        last = stack.browser().log_in_as("somebody-who-guesses", &guess.to_string(), json!(true)).await;
+    }
+    let wait: u64 = last.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=4).contains(&wait), "{wait}");
+    problem(last, 429).await;
+}
+
+/// The last row: whoever comes after it finds another password.
+async fn a_password_is_changed_by_whoever_knows_it_and_ends_the_other_sessions(stack: &Stack) {
+    const NEW: &str = "paper boats in the rain";
+    let (here, there) = (stack.browser(), stack.browser());
+    here.log_in(PARK, json!(true)).await;
+    there.log_in(PARK, json!(true)).await;
+    let change = async |current: &str, new: &str| {
+        let form = json!({ "currentPassword": current, "newPassword": new }).to_string();
+        let with_form = |request: RequestBuilder| request.header("content-type", "application/json").body(form);
+        here.send(Method::PUT, "/password", with_form).await
+    };
+    problem(change(PARK.password, "12345").await, 400).await;
+    refused(change("wrong", NEW).await).await;
+    assert_eq!(json_of(there.get("/userinfo").await).await, user(PARK), "nothing has happened yet");
+    let changed = change(PARK.password, NEW).await;
+    assert_eq!((changed.status().as_u16(), set_cookies(&changed).len()), (204, 0));
+    refused(there.get("/userinfo").await).await;
+    assert_eq!(json_of(here.get("/userinfo").await).await, user(PARK));
+    refused(there.log_in(PARK, json!(true)).await).await;
+    assert_eq!(there.log_in_as(PARK.user_id, NEW, json!(true)).await.status().as_u16(), 302);
 }
 
 async fn a_bearer_token_is_accepted_where_the_cookie_is(stack: &Stack) {

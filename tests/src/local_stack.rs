@@ -19,6 +19,8 @@ pub struct Options<'a> {
     pub host_only: bool,
     /// Which origin may post, other than the default.
     pub allowed_origin: Option<&'a str>,
+    /// Whether devices get a cookie.
+    pub device_cookie: bool,
 }
 
 const SECRETS: [(&str, &str); 2] = [
@@ -43,6 +45,7 @@ pub(crate) async fn cargo_dev(arguments: &[&str], options: Options<'_>) -> Proce
         .args(options.host_only.then_some("--host-only"))
         .envs(SECRETS)
         .envs(options.allowed_origin.map(|origin| ("ALLOWED_ORIGINS", origin)))
+        .envs(options.device_cookie.then_some(("DEVICE_COOKIE", "on")))
         .env_remove("COOKIE_DOMAIN")
         .stdout(Stdio::piped());
     let mut process = Process::start("cargo dev", &mut cargo).unwrap();

@@ -110,3 +110,111 @@ fn what_a_page_names_is_there() {
         }
     }
 }
+
+/// The sources of a folder of the workspace, and where each is.
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
+    let (mut folders, mut found) = (vec![root.join(folder)], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+/// The numbers of requirements and faults in a text: `R7`, `F16`.
+fn rows(text: &str) -> BTreeSet<String> {
+    let words = text.split(|character: char| !character.is_ascii_alphanumeric());
+    let is_row = |word: &&str| {
+        word.strip_prefix(['R', 'F'])
+            .is_some_and(|digits| (1..=3).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    words.filter(is_row).map(str::to_owned).collect()
+}
+
+/// Every test with a number in its documentation: the number, and `file::test`.
+fn proofs() -> BTreeSet<(String, String)> {
+    let mut proofs = BTreeSet::new();
+    for (file, text) in ["dev", "functions", "shared", "tests"].into_iter().flat_map(sources) {
+        let (mut documented, mut is_test) = (String::new(), false);
+        for line in text.lines().map(str::trim) {
+            if let Some(said) = line.strip_prefix("///") {
+                documented.push_str(said);
+            } else if line.starts_with("#[") {
+                is_test |= line == "#[test]" || line.starts_with("#[tokio::test");
+            } else {
+                let name =
+                    line.trim_start_matches("async ").strip_prefix("fn ").and_then(|rest| rest.split('(').next());
+                if let Some(name) = name.filter(|_| is_test) {
+                    proofs.extend(rows(&documented).into_iter().map(|row| (row, format!("{file}::{name}"))));
+                }
+                (documented, is_test) = (String::new(), false);
+            }
+        }
+    }
+    proofs
+}
+
+/// The rows of `docs/security.md`: number and the rest.
+fn security_table(page: &str) -> Vec<(String, String)> {
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+    let numbered = rows.filter(|(number, _)| rows_of(number));
+    numbered.map(|(number, rest)| (number.to_owned(), rest.to_owned())).collect()
+}
+
+fn rows_of(number: &str) -> bool {
+    rows(number).len() == 1 && !number.contains(' ')
+}
+
+/// The page names, for each row, exactly the tests that say that they prove it; or why there is none.
+#[test]
+fn the_page_of_threats_names_the_tests_against_them() {
+    let page = read("docs/security.md");
+    let table = security_table(&page);
+    let (proofs, numbers): (_, BTreeSet<_>) = (proofs(), table.iter().map(|(number, _)| number.clone()).collect());
+    assert_eq!(numbers.len(), table.len(), "each row once");
+    let faults = ["F01", "F02", "F09", "F15", "F20", "F30", "F32", "F37"].map(str::to_owned);
+    let wanted: BTreeSet<_> = (1..=34).map(|number| format!("R{number}")).chain(faults).collect();
+    assert_eq!(&wanted - &numbers, BTreeSet::new());
+    for (number, rest) in &table {
+        let ours: BTreeSet<_> = proofs.iter().filter(|(row, _)| row == number).map(|(_, test)| test.as_str()).collect();
+        let named: BTreeSet<_> = spans(rest).into_iter().filter(|span| span.contains(".rs::")).collect();
+        assert_eq!(named, ours, "{number}");
+        assert!(!ours.is_empty() || rest.contains("later") || rest.contains("does not apply"), "{number}");
+    }
+}
+
+/// What a secret is called.
+const SECRETS: [&str; 8] = ["digest", "hash", "pepper", "secret", "signature", "tag", "password", "mac"];
+
+/// Comparisons of what is called like a secret and is none: versions, lengths, algorithms, names of keys; and what somebody
+/// has typed with what the same person has typed.
+const NO_SECRETS: [&str; 7] =
+    ["password_version", "cost(", ".len()", "argon.algorithm", ".keyid()", "composed != typed", "current.nfc().eq("];
+
+/// R15: what is secret is compared in constant time, not by an operator that stops at the first difference.
+#[test]
+fn no_secret_is_compared_with_an_operator() {
+    let code = |text: String| text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
+    let sources = ["functions", "shared"].into_iter().flat_map(sources);
+    let mut compared = Vec::new();
+    for (file, text) in sources.filter(|(file, _)| file.contains("/src/")) {
+        let code = code(text);
+        let lines = code.lines().map(str::trim).filter(|line| !line.starts_with("//") && !line.starts_with("#["));
+        let has_operator =
+            |line: &&str| [" == ", " != ", ".eq(", ".cmp("].iter().any(|operator| line.contains(operator));
+        for line in lines.filter(has_operator) {
+            let is_secret = SECRETS.iter().any(|secret| line.to_lowercase().contains(secret));
+            if is_secret && !NO_SECRETS.iter().any(|harmless| line.contains(harmless)) {
+                compared.push(format!("{file}: {line}"));
+            }
+        }
+    }
+    assert_eq!(compared, Vec::<String>::new());
+}

@@ -1,7 +1,7 @@
 //! Guessing passwords: what it costs, what it tells, and whom it locks out.
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::stream::{self, StreamExt as _};
 use login::Login;
@@ -411,6 +411,48 @@ async fn an_outage_counts_no_failure_and_runs_no_hash() {
         }
     }
     assert!(world.tables.items("AttemptsTable").is_empty());
+}
+
+/// F01.
+#[tokio::test]
+async fn a_table_that_is_busy_once_is_asked_again() {
+    let busy = [Fault::Refuse(400, "ProvisionedThroughputExceededException")];
+    for operation in ["BatchGetItem", "GetItem", "PutItem", "DeleteItem"] {
+        let world = World::new(&[]).await;
+        let config = Config::from_lookup(world.tables.failing(&[(operation, &busy)]).await).unwrap();
+        let login = login(&config, store::connect(&config));
+        let mut service = http::service(&config.allowed_origins, |request| login.handle(request, NOW));
+        let started = Instant::now();
+        assert_eq!(verdict(&form("kimcoding", "1234").send(&mut service).await).0, 302, "{operation}");
+        assert!(started.elapsed() < Duration::from_secs(1), "{operation}");
+        assert!(world.tallies("account#").is_empty(), "{operation}");
+    }
+}
+
+/// What `docs/passwords.md` says that a login costs, as DynamoDB counts it.
+#[tokio::test]
+async fn a_login_costs_what_its_page_says() {
+    let world = World::new(&[]).await;
+    let (settings, meter) = world.tables.metered().await;
+    let config = Config::from_lookup(settings).unwrap();
+    let login = login(&config, store::connect(&config));
+    let mut service = http::service(&config.allowed_origins, |request| login.handle(request, NOW));
+    let page = include_str!("../../../docs/passwords.md");
+    for (what, password, again) in [("signed in", "1234", 1), ("a wrong password", "4321", 1), ("too early", "4321", 5)]
+    {
+        for _ in 0..again {
+            drop(meter.take());
+            form("kimcoding", password).send(&mut service).await;
+        }
+        let calls = meter.take();
+        let units = |is_read: bool| -> f64 {
+            let counted = calls.iter().filter(|(operation, _)| operation.contains("Get") == is_read);
+            counted.map(|(_, units)| units).sum()
+        };
+        let operations: Vec<_> = calls.iter().map(|(operation, _)| format!("`{operation}`")).collect();
+        let row = format!("| {what} | {} | {} | {} |", operations.join(", "), units(true), units(false));
+        assert!(page.contains(&row), "{row}");
+    }
 }
 
 /// F09: of a count whose acknowledgement was lost: once too many, never one too few.

@@ -93,6 +93,22 @@ async fn a_hash_that_cannot_be_written_anew_keeps_nobody_out() {
     }
 }
 
+/// R14: after the pepper was changed everybody still gets in, and from then on with the new one.
+#[tokio::test]
+async fn whoever_was_hashed_under_another_pepper_signs_in_and_has_the_new_one() {
+    let (tables, mut config) = tables_with(BCRYPT).await;
+    let mut key_ids = Vec::new();
+    let [first, other] = ["first-pepper-0123456789-0123456789", "other-pepper-9876543210-9876543210"];
+    for (current, previous) in [(Some(first), None), (Some(other), Some(first)), (Some(other), None)] {
+        config.password_pepper = current.map(Into::into);
+        config.previous_password_pepper = previous.map(Into::into);
+        assert_eq!(status(&config, "password").await, 302);
+        let hash = stored(&tables);
+        key_ids.push(hash.split(",keyid=").nth(1).unwrap().split('$').next().unwrap().to_owned());
+    }
+    assert!(key_ids[0] != key_ids[1] && key_ids[1] == key_ids[2], "{key_ids:?}");
+}
+
 /// R4.
 #[tokio::test]
 async fn a_password_that_was_changed_meanwhile_is_not_overwritten() {

@@ -60,9 +60,13 @@ impl Password {
         self.composed.as_ref().unwrap_or(&self.typed).expose_secret()
     }
 
-    /// As it was typed, which an imported hash may have been made of; then as we hash it, where that is another form.
-    fn forms(&self) -> impl Iterator<Item = &str> {
-        [Some(&self.typed), self.composed.as_ref()].into_iter().flatten().map(ExposeSecret::expose_secret)
+    /// As it was typed, which an imported hash may have been made of; then as we hash it, where that is another form. And
+    /// whether it is the latter.
+    fn forms(&self) -> impl Iterator<Item = (&[u8], bool)> {
+        let typed = (&self.typed, self.composed.is_none());
+        let composed = self.composed.as_ref().map(|composed| (composed, true));
+        let forms = [Some(typed), composed].into_iter().flatten();
+        forms.map(|(form, is_ours)| (form.expose_secret().as_bytes(), is_ours))
     }
 }
 
@@ -180,20 +184,29 @@ impl Hasher {
     /// costs one hash all the same; and none comes before `PASSWORD_CHECK_MS` is over, whatever a hash costs (R19).
     pub async fn verify(&self, password: &Password, stored: Option<&PasswordHash>) -> Verdict {
         let started = Instant::now();
-        let verdict = self.compare(password, stored);
-        tokio::time::sleep(self.floor.saturating_sub(started.elapsed())).await;
+        let read = stored.map(|hash| self.read(&hash.0)).transpose();
+        let verdict = self.compare(password, &read);
+        let took = started.elapsed();
+        if took > self.floor && matches!(&read, Ok(Some(hash)) if !self.costs_as_ours(hash)) {
+            let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(
+                event = "slow_password_hash",
+                milliseconds,
+                "An imported hash can be told from others by its time: set PASSWORD_CHECK_MS to more than it took."
+            );
+        }
+        tokio::time::sleep(self.floor.saturating_sub(took)).await;
         verdict
     }
 
-    fn compare(&self, password: &Password, stored: Option<&PasswordHash>) -> Verdict {
-        let read = stored.map(|hash| self.read(&hash.0)).transpose();
-        let hash = read.as_ref().ok().and_then(Option::as_ref).unwrap_or(&self.decoy);
+    fn compare(&self, password: &Password, read: &Result<Option<Stored>, Problem>) -> Verdict {
+        let hash = read.as_ref().ok().and_then(Option::as_ref);
         // The decoy, too, is compared with every form: what was typed must not tell which names there are.
-        let matching = password.forms().find(|form| self.matches(form.as_bytes(), hash));
+        let matching = password.forms().find(|(form, _)| self.matches(form, hash.unwrap_or(&self.decoy)));
         match (read, matching) {
             (Err(problem), _) => Verdict::Unusable(problem),
             (Ok(None), _) | (Ok(_), None) => Verdict::Wrong,
-            (Ok(Some(hash)), Some(form)) if form == password.expose() && self.is_current(&hash) => Verdict::Right,
+            (Ok(Some(hash)), Some((_, true))) if self.is_current(hash) => Verdict::Right,
             (Ok(Some(_)), Some(_)) => Verdict::Outdated,
         }
     }
@@ -223,13 +236,17 @@ impl Hasher {
 
     /// Whether a hash is what would be made today: algorithm, parameters and pepper.
     fn is_current(&self, hash: &Stored) -> bool {
-        let Stored::Argon(hash) = hash else { return false };
-        let ours = ours(&self.params, vec![0; 16], vec![0; 32]);
+        let Stored::Argon(argon) = hash else { return false };
+        self.costs_as_ours(hash)
+            && (argon.algorithm, argon.version) == (Algorithm::Argon2id, Version::V0x13)
+            && (argon.salt.len(), argon.digest.len()) == (16, 32)
+            && argon.params.keyid() == self.peppers.first().map_or(&[][..], |pepper| &pepper.id)
+            && argon.params.data().is_empty()
+    }
+
+    fn costs_as_ours(&self, hash: &Stored) -> bool {
         let cost = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
-        (hash.algorithm, hash.version, cost(&hash.params)) == (ours.algorithm, ours.version, cost(&ours.params))
-            && (hash.salt.len(), hash.digest.len()) == (ours.salt.len(), ours.digest.len())
-            && hash.params.keyid() == self.peppers.first().map_or(&[][..], |pepper| &pepper.id)
-            && hash.params.data().is_empty()
+        matches!(hash, Stored::Argon(argon) if cost(&argon.params) == cost(&self.params))
     }
 
     fn pepper_of(&self, hash: &Argon) -> Option<&Pepper> {
@@ -305,7 +322,7 @@ mod tests {
     }
 
     fn compare(hasher: &Hasher, text: &str, stored: &PasswordHash) -> Verdict {
-        hasher.compare(&password(text), Some(stored))
+        hasher.compare(&password(text), &hasher.read(&stored.0).map(Some))
     }
 
     /// R1.
@@ -418,7 +435,7 @@ mod tests {
         for stored in [None, Some(&hash), Some(&unusable)] {
             for (text, cost) in [("1235", 1), ("e\u{301}", 2)] {
                 let before = hasher.evaluations();
-                hasher.compare(&password(text), stored);
+                hasher.compare(&password(text), &stored.map(|hash| hasher.read(&hash.0)).transpose());
                 assert_eq!(hasher.evaluations() - before, cost, "{stored:?}");
             }
         }
@@ -435,6 +452,18 @@ mod tests {
                 hasher.verify(&password(text), stored).await;
                 assert!(started.elapsed() >= Duration::from_millis(300), "{stored:?}");
             }
+        }
+    }
+
+    /// R19: an operator who has set no time for it, or too little, is told.
+    #[tokio::test]
+    async fn a_hash_that_takes_longer_than_all_others_is_reported() {
+        let ours = hasher(&[]).hash(&password("1234")).unwrap();
+        let imported = PasswordHash("$2b$04$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m".into());
+        for (floor, hash, reported) in [("0", &imported, 1), ("0", &ours, 0), ("3000", &imported, 0)] {
+            let (hasher, log) = (hasher(&[("PASSWORD_CHECK_MS", floor)]), testbed::Log::start());
+            hasher.verify(&password("4321"), Some(hash)).await;
+            assert_eq!(log.events("slow_password_hash").len(), reported, "{floor} {hash:?}");
         }
     }
 
