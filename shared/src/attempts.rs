@@ -40,7 +40,7 @@ pub enum Way<'a> {
 /// One attempt to give the right password.
 #[derive(Clone, Copy)]
 pub struct Attempt<'a> {
-    /// The account, as [`LoginName::account`](crate::users::LoginName::account) names it.
+    /// The account, as [`Account::as_str`](crate::users::Account::as_str) names it.
     pub account: &'a str,
     /// Who is trying.
     pub way: Way<'a>,
