@@ -22,8 +22,12 @@ use super::argon::SHORTEST_DIGEST;
 const MOST_BCRYPT: u32 = 15;
 const MOST_PBKDF2: u32 = 10_000_000;
 const MOST_SCRYPT: (u8, u32, u32) = (17, 8, 10);
-const MOST_SHA512_CRYPT: u32 = 2_000_000;
-const MOST_PHPASS: u8 = 22;
+const MOST_SHA512_CRYPT: u32 = 1_000_000;
+const MOST_PHPASS: u8 = 20;
+
+/// The longest password that is compared with a hash whose every round reads all of it: with the longest one that may be typed, a
+/// single guess would take minutes (CVE-2016-20013). A longer one matches no such hash.
+const LONGEST_IN_EVERY_ROUND: usize = 512;
 
 const TOO_COSTLY: Problem = "its parameters cost too much";
 const UNREADABLE: Problem = "its parameters cannot be read";
@@ -128,6 +132,7 @@ impl Imported {
     /// Whether this is the password that was hashed.
     pub(super) fn matches(&self, password: &[u8]) -> bool {
         match self {
+            Self::Phpass { .. } | Self::Sha512Crypt(_) if password.len() > LONGEST_IN_EVERY_ROUND => false,
             Self::Bcrypt { hash, of_sha256: false } => bcrypt::verify(password, hash).unwrap_or(false),
             Self::Bcrypt { hash, of_sha256: true } => {
                 let digest = digest::digest(&digest::SHA256, password);

@@ -49,8 +49,8 @@ impl Password {
         if typed.len() > Self::LONGEST {
             return Err(Error::Malformed("The password is longer than 4096 bytes.".into()));
         }
-        let composed = typed.nfc().collect::<String>();
-        let composed = Some(composed).filter(|composed| composed != typed).map(SecretString::from);
+        let composed = SecretString::from(typed.nfc().collect::<String>());
+        let composed = Some(composed).filter(|composed| composed.expose_secret() != typed);
         Ok(Self { typed: typed.into(), composed })
     }
 

@@ -7,6 +7,7 @@
 use std::iter;
 
 use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
 
 /// The common passwords, one a line, lower case and sorted by their bytes, so that one is found without building
 /// anything first. Those of fewer than four characters are left out: "1" followed by digits is every tenth number. What
@@ -30,7 +31,7 @@ const SHORT_UNIT: usize = 3;
 /// 4. digits;
 /// 5. one character, however often: padding behind.
 pub(super) struct Candidate {
-    text: String,
+    text: Zeroizing<String>,
     /// How far padding in front can reach.
     front: usize,
     /// From where on there can be nothing but digits and padding behind.
@@ -39,7 +40,7 @@ pub(super) struct Candidate {
 
 impl Candidate {
     pub(super) fn new(password: &str) -> Self {
-        let text = fold(password);
+        let text = Zeroizing::new(fold(password));
         let (first, last) = (text.chars().next(), text.chars().next_back());
         let front = text.len() - text.trim_start_matches(|character| Some(character) == first).len();
         let unpadded = text.trim_end_matches(|character| Some(character) == last);
