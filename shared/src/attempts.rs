@@ -114,8 +114,7 @@ impl Attempts {
     /// [`Error::TooManyAttempts`] where it may not; [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
     pub async fn admit(&self, attempt: Attempt<'_>, now: Timestamp, budget: &Budget) -> Result<Admission> {
         let mut account = Lane { key: self.account_key(attempt), rule: self.of_account, seen: None };
-        let mut source = self.of_source.zip(attempt.source_ip.and_then(source_key));
-        let mut source = source.take().map(|(rule, key)| Lane { key, rule, seen: None });
+        let mut source = self.source_lane(attempt);
         let keys = source.iter().chain([&account]).map(|lane| (self.table.as_str(), item_key(&lane.key)));
         let mut found = read_all(&self.client, keys, budget).await?;
         for item in found.remove(&self.table).unwrap_or_default() {
@@ -220,6 +219,14 @@ impl Attempts {
             };
             seen = failed.item.clone().map(|item| from_item(item, "attempts")).transpose()?;
         }
+    }
+
+    /// What is counted for the source. A known device and somebody who is signed in have a count that nobody else adds to: they
+    /// get past what others behind the same address have used up.
+    fn source_lane(&self, attempt: Attempt<'_>) -> Option<Lane> {
+        let source_ip = attempt.source_ip.filter(|_| matches!(attempt.way, Way::Outside));
+        let (rule, key) = self.of_source.zip(source_ip.and_then(source_key))?;
+        Some(Lane { key, rule, seen: None })
     }
 
     async fn reset(&self, lane: &str, budget: &Budget) -> Result<()> {

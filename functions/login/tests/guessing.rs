@@ -238,6 +238,20 @@ async fn a_known_device_gets_in_while_others_have_locked_the_account() {
     assert_eq!(world.tallies("device#").len(), 0, "somebody else's device is no device");
 }
 
+/// R22: also what others behind the same address have used up.
+#[tokio::test]
+async fn a_known_device_gets_in_while_others_have_used_up_what_its_address_has() {
+    let world = World::new(&[("DEVICE_COOKIE", "on"), ("SOURCE_FAILURES_PER_HOUR", "3")]).await;
+    let signed_in = world.guess("kimcoding", "1234", NOW).await;
+    let device = [format!("device={}", signed_in.cookie("device").unwrap())];
+    for name in 0..3 {
+        assert_eq!(verdict(&world.guess(&format!("name{name}"), "4321", NOW).await), (401, None));
+    }
+    assert_eq!(verdict(&world.guess("kimcoding", "1234", NOW).await), (429, Some("1200")));
+    assert_eq!(verdict(&world.send(&form("kimcoding", "1234").cookies(&device), NOW).await).0, 302);
+    assert_eq!(verdict(&world.guess("kimcoding", "1234", NOW).await), (429, Some("1200")), "and takes nothing back");
+}
+
 /// R22: a device has a count of its own, so a stolen cookie is worth five guesses and then as little as none.
 #[tokio::test]
 async fn the_wrong_passwords_of_a_device_are_its_own() {
