@@ -374,7 +374,7 @@ mod tests {
     #[tokio::test]
     async fn ten_logins_at_once_leave_as_many_sessions_as_there_may_be() {
         let (tables, _) = with_kim().await;
-        let config = config(&tables, &[("SESSIONS_PER_USER", "3")]);
+        let config = config(&tables, &[("SESSIONS_PER_USER", "3"), ("FREE_FAILURES", "10")]);
         let replies = join_all((0..10).map(|_| send(&config, Event::recorded("login")))).await;
         assert_eq!((tables.items("SessionsTable").len(), live(&tables).len()), (10, 3));
         assert!(replies.iter().filter(|reply| reply.status == 302).count() >= 3);

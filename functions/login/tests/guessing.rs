@@ -461,7 +461,7 @@ async fn a_login_costs_what_its_page_says() {
         let calls = meter.take();
         let units = |is_read: bool| -> f64 {
             let counted = calls.iter().filter(|(operation, _)| operation.contains("Get") == is_read);
-            counted.map(|(_, units)| units).sum()
+            counted.fold(0.0, |sum, (_, units)| sum + units)
         };
         let operations: Vec<_> = calls.iter().map(|(operation, _)| format!("`{operation}`")).collect();
         let row = format!("| {what} | {} | {} | {} |", operations.join(", "), units(true), units(false));
