@@ -18,13 +18,15 @@ use secrecy::ExposeSecret;
 
 use crate::clock::Timestamp;
 use crate::config::Config;
-use crate::device::DeviceId;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::store::{Budget, Client, Item, from_item, number, read_all, text, to_item};
 use crate::throttle::{Rule, Tally};
 
-/// In how many records the failures of a minute are counted, so that no single one has to take them all.
+/// In how many records the failures of a minute are counted at most, so that no single one has to take them all; and how many
+/// each takes at least before it speaks.
 const SHARDS: u32 = 8;
+const OF_EACH_SHARD: u32 = 10;
 
 /// Who is trying, as far as that is known before a password is looked at.
 #[derive(Clone, Copy)]
@@ -32,7 +34,7 @@ pub enum Way<'a> {
     /// Anybody.
     Outside,
     /// Somebody on a device on which this user has been signed in before.
-    Device(&'a DeviceId),
+    Device(&'a Device),
     /// Somebody who is signed in as this user. What others do outside does not keep them from changing the password.
     SignedIn,
 }
@@ -63,7 +65,7 @@ pub struct Admission {
 
 /// An attempt that has been counted. Until it has succeeded it is a failure.
 pub struct Reservation {
-    source: Option<String>,
+    source: Option<Lane>,
     account: String,
     failures: u32,
     /// Whether so many have failed in a row that no password is right until an operator says so (R20).
@@ -79,7 +81,15 @@ pub struct Attempts {
     of_account: Rule,
     of_source: Option<Rule>,
     disable_after: u32,
-    alarm_after: Option<u32>,
+    alarm: Option<Alarm>,
+}
+
+/// When so many fail in a minute that somebody should know.
+#[derive(Clone, Copy)]
+struct Alarm {
+    shards: u32,
+    /// How many of them in one shard.
+    after: u32,
 }
 
 impl Attempts {
@@ -100,10 +110,17 @@ impl Attempts {
             client,
             table: config.attempts_table.clone().ok_or_else(|| missing("ATTEMPTS_TABLE"))?,
             key: hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes()),
-            of_account: Rule::Doubling { free: config.free_failures, longest: config.longest_wait },
+            of_account: Rule::Doubling {
+                free: config.free_failures,
+                longest: config.longest_wait,
+                disable_after: config.disable_after,
+            },
             of_source: (hourly > 0).then_some(Rule::Draining { hourly }),
             disable_after: config.disable_after,
-            alarm_after: (per_minute > 0).then_some(per_minute.div_ceil(SHARDS)),
+            alarm: (per_minute > 0).then(|| {
+                let shards = (per_minute / OF_EACH_SHARD).clamp(1, SHARDS);
+                Alarm { shards, after: per_minute.div_ceil(shards) }
+            }),
         }))
     }
 
@@ -130,49 +147,46 @@ impl Attempts {
     }
 
     /// Counts an attempt, before it is made: of any number at the same time, no more are let through than one after the other
-    /// would be (R21).
+    /// would be (R21). What is refused for its source is not held against the account.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`] where others came first; [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
     pub async fn reserve(&self, admission: Admission, now: Timestamp, budget: &Budget) -> Result<Reservation> {
         let Admission { source, account } = admission;
-        let of_source = async {
-            match &source {
-                Some(source) => self.count(source, now, budget).await.map(drop),
-                None => Ok(()),
-            }
-        };
-        let (of_source, of_account) = join(of_source, self.count(&account, now, budget)).await;
-        of_source?;
-        let Tally { failures, .. } = of_account?;
+        if let Some(source) = &source {
+            self.count(source, now, budget).await?;
+        }
+        let Tally { failures, .. } = self.count(&account, now, budget).await?;
         let is_disabled = failures > self.disable_after;
-        Ok(Reservation { source: source.map(|lane| lane.key), account: account.key, failures, is_disabled })
+        Ok(Reservation { source, account: account.key, failures, is_disabled })
     }
 
     /// Takes back that an attempt failed: the account starts anew, the source has one less. It is done as far as possible: a
     /// password that is right stays so where this cannot be written.
     pub async fn succeeded(&self, reservation: &Reservation, budget: &Budget) {
         let (reset, taken_back) =
-            join(self.reset(&reservation.account, budget), self.take_back(reservation.source.as_deref(), budget)).await;
+            join(self.reset(&reservation.account, budget), self.take_back(reservation.source.as_ref(), budget)).await;
         for error in [reset, taken_back].into_iter().filter_map(Result::err) {
             tracing::error!(causes = error.causes(), "A login succeeded and still counts as failed.");
         }
     }
 
-    /// Leaves an attempt counted as failed, and says so where it was the last that an account has. It is also counted among all
-    /// others of this minute, which raises an alarm where they are too many, refuses nobody and changes no answer (R24).
+    /// Leaves an attempt counted as failed, and says so where it was the last that a lane has, or one after that. It is also
+    /// counted among all others of this minute, which raises an alarm where they are too many, refuses nobody and changes no
+    /// answer (R24).
     pub async fn failed(&self, reservation: &Reservation, now: Timestamp, budget: &Budget) {
-        if reservation.failures == self.disable_after {
+        if reservation.failures >= self.disable_after {
             tracing::error!(
                 event = "password_disabled",
                 lane = reservation.account,
-                "No password is right for this account any more: too many were wrong in a row. Once its owner is known to be \
-                 safe, delete this lane from the attempts table."
+                failures = reservation.failures,
+                "Too many passwords were wrong in a row: none is right in this lane any more. Once the owner of the account is \
+                 known to be safe, delete the lane from the attempts table."
             );
         }
-        let Some(alarm_after) = self.alarm_after else { return };
-        match self.count_in_minute(now.as_secs() / 60, budget).await {
-            Ok(failures) if failures == alarm_after => tracing::error!(
+        let Some(alarm) = self.alarm else { return };
+        match self.count_in_minute(now.as_secs() / 60, alarm.shards, budget).await {
+            Ok(failures) if failures % alarm.after == 0 => tracing::error!(
                 event = "guessing_alarm",
                 "So many passwords were wrong in this minute that somebody may be guessing."
             ),
@@ -236,18 +250,17 @@ impl Attempts {
     }
 
     /// One less. It is not tried again: two for one would let a source guess once more than it may (F09).
-    async fn take_back(&self, lane: Option<&str>, budget: &Budget) -> Result<()> {
+    async fn take_back(&self, lane: Option<&Lane>, budget: &Budget) -> Result<()> {
         let Some(lane) = lane else { return Ok(()) };
         let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
         let call = self
             .client
             .update_item()
             .table_name(&self.table)
-            .key("lane", text(lane))
+            .key("lane", text(&lane.key))
             .update_expression("SET failures = failures - :one")
-            .condition_expression("failures > :none")
-            .expression_attribute_values(":one", number(1_u32))
-            .expression_attribute_values(":none", number(0_u32));
+            .condition_expression("failures >= :one")
+            .expression_attribute_values(":one", number(lane.rule.one()));
         match budget.spend(call.customize().config_override(once).send()).await {
             Err(error)
                 if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
@@ -258,10 +271,10 @@ impl Attempts {
         }
     }
 
-    async fn count_in_minute(&self, minute: u64, budget: &Budget) -> Result<u32> {
+    async fn count_in_minute(&self, minute: u64, shards: u32, budget: &Budget) -> Result<u32> {
         let mut shard = [0];
         rand::fill(&mut shard).map_err(|_| Error::Unexpected("the random number generator failed".into()))?;
-        let lane = format!("minute#{minute}#{}", u32::from(shard[0]) % SHARDS);
+        let lane = format!("minute#{minute}#{}", u32::from(shard[0]) % shards);
         let call = self
             .client
             .update_item()
@@ -286,7 +299,7 @@ impl Attempts {
         };
         let tag = hmac::sign(&self.key, format!("latchkey account\0{}", attempt.account).as_bytes());
         let account = URL_SAFE_NO_PAD.encode(&tag.as_ref()[..16]);
-        let device = device.map(|device| format!("#{}", device.as_str())).unwrap_or_default();
+        let device = device.map(|device| format!("#{}", device.id)).unwrap_or_default();
         format!("{lane}#{account}{device}")
     }
 }

@@ -4,7 +4,7 @@
 //! same hash, whoever is named (R17, R18): may this be tried at all, what is stored, count the try, hash, compare.
 //! Opens no session and knows no token.
 
-use crate::attempts::{Attempt, Attempts, Reservation};
+use crate::attempts::{Attempt, Attempts, Reservation, Way};
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -22,6 +22,9 @@ pub struct Authentication {
     /// Compares.
     pub hasher: Hasher,
 }
+
+/// What there is for an account, as far as there is anything.
+type Stored = (Option<Credentials>, Option<User>);
 
 /// Somebody whose password was right.
 pub struct Proven {
@@ -59,30 +62,44 @@ impl Authentication {
         budget: &Budget,
     ) -> Result<Proven> {
         let Some(attempts) = &self.attempts else {
-            let (credentials, user) = self.stored(account, budget).await?;
-            return self.compare(credentials, user, password).await;
+            let stored = self.stored(account, budget).await?;
+            return self.compare(stored, password).await;
         };
+        let (attempt, stored) = self.by_device(account, attempt, budget).await?;
         let admission = attempts.admit(attempt, now, budget).await?;
-        let (credentials, user) = self.stored(account, budget).await?;
+        let stored = match stored {
+            Some(stored) => stored,
+            None => self.stored(account, budget).await?,
+        };
         let reservation = attempts.reserve(admission, now, budget).await?;
-        let outcome = self.compare(credentials, user, password).await;
+        let outcome = self.compare(stored, password).await;
         self.settle(attempts, &reservation, outcome, now, budget).await
     }
 
+    /// A device is one only for the password with which somebody signed in on it: what is stored says so, and is read first for
+    /// whoever brings such a cookie.
+    async fn by_device<'a>(
+        &self,
+        account: &Account<'_>,
+        attempt: Attempt<'a>,
+        budget: &Budget,
+    ) -> Result<(Attempt<'a>, Option<Stored>)> {
+        let Way::Device(device) = attempt.way else { return Ok((attempt, None)) };
+        let stored = self.stored(account, budget).await?;
+        let is_known = stored.0.as_ref().is_some_and(|found| found.password_version == device.password_version);
+        let way = if is_known { attempt.way } else { Way::Outside };
+        Ok((Attempt { way, ..attempt }, Some(stored)))
+    }
+
     /// What is stored for an account. Where there is none, as much is read.
-    async fn stored(&self, account: &Account<'_>, budget: &Budget) -> Result<(Option<Credentials>, Option<User>)> {
+    async fn stored(&self, account: &Account<'_>, budget: &Budget) -> Result<Stored> {
         let credentials = self.users.credentials(account, budget).await?;
         let id = credentials.as_ref().map_or_else(UserId::random, |found| Ok(found.id.clone()))?;
         let user = self.users.find(&id, budget).await?;
         Ok((credentials, user))
     }
 
-    async fn compare(
-        &self,
-        credentials: Option<Credentials>,
-        user: Option<User>,
-        password: &Password,
-    ) -> Result<Proven> {
+    async fn compare(&self, (credentials, user): Stored, password: &Password) -> Result<Proven> {
         let verdict = self.hasher.verify(password, credentials.as_ref().map(|found| &found.password_hash)).await;
         let (Some(credentials), Some(user)) = (credentials, user) else { return refused("unknown_user") };
         if let Verdict::Unusable(problem) = verdict {

@@ -521,4 +521,51 @@ mod tests {
             assert!(!printed.contains(secret), "{printed}");
         }
     }
+
+    #[test]
+    fn the_door_has_the_defaults_of_the_requirements() {
+        let config = with(&[]).unwrap();
+        assert!(config.throttle && config.device_cookie);
+        assert_eq!((config.free_failures, config.longest_wait.as_secs(), config.disable_after), (5, 900, 100));
+        assert_eq!((config.source_failures_per_hour, config.alarm_failures_per_minute), (100, 600));
+        assert_eq!((config.password_min_length, config.password_check_time), (15, Duration::ZERO));
+        assert_eq!(config.device_ttl.as_secs(), 180 * DAY);
+        assert!(
+            config.password_pepper.is_none() && config.throttle_secret.is_none() && config.attempts_table.is_none()
+        );
+    }
+
+    #[test]
+    fn a_number_of_the_door_has_bounds() {
+        for (name, good, bad) in [
+            ("FREE_FAILURES", ["1", "20"], ["0", "21"]),
+            ("LONGEST_WAIT", ["1", "86400"], ["0", "86401"]),
+            ("DISABLE_AFTER", ["6", "100"], ["5", "101"]),
+            ("SOURCE_FAILURES_PER_HOUR", ["0", "100000"], ["-1", "100001"]),
+            ("ALARM_FAILURES_PER_MINUTE", ["0", "4294967295"], ["-1", "x"]),
+            ("DEVICE_TTL", ["1", "34560000"], ["0", "34560001"]),
+            ("PASSWORD_CHECK_MS", ["0", "3000"], ["-1", "3001"]),
+            ("PASSWORD_MIN_LENGTH", ["8", "64"], ["7", "65"]),
+            ("THROTTLE", ["on", "off"], ["yes", "On"]),
+            ("DEVICE_COOKIE", ["on", "off"], ["true", "0"]),
+        ] {
+            for value in good {
+                with(&[(name, value)]).unwrap_or_else(|error| panic!("{name}={value}: {error}"));
+            }
+            for value in bad {
+                assert_eq!(refused(&[(name, value)]), name, "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_secrets_and_tables_of_the_door_are_checked_like_all_others() {
+        for name in ["THROTTLE_SECRET", "PASSWORD_PEPPER", "PREVIOUS_PASSWORD_PEPPER"] {
+            assert_eq!(refused(&[(name, "short")]), name);
+            assert_eq!(refused(&[(name, "access-secret-0123456789-0123456789")]), name);
+        }
+        for table in ["users", "sessions"] {
+            assert_eq!(refused(&[("ATTEMPTS_TABLE", table)]), "ATTEMPTS_TABLE");
+        }
+    }
 }

@@ -17,16 +17,14 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::id::random_128_bits;
 
-/// Names a device, for one account: 128 random bits as base64url.
-#[derive(Clone, PartialEq, Eq)]
-pub struct DeviceId(String);
-
-impl DeviceId {
-    /// The identifier as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+/// A device on which an account was signed in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Names it, for this account: 128 random bits as base64url.
+    pub id: String,
+    /// With which password that was. A device of another one is no device: whoever has collected cookies loses them all with
+    /// a change of password.
+    pub password_version: u64,
 }
 
 /// Makes and reads device cookies.
@@ -60,35 +58,43 @@ impl Devices {
     ///
     /// # Errors
     /// [`Error::Unexpected`](crate::error::Error::Unexpected) where the system has no randomness to give.
-    pub fn issue(&self, known: Option<DeviceId>, account: &str, now: Timestamp) -> Result<DeviceCookie> {
-        let id = known.map_or_else(|| random_128_bits().map(DeviceId), Ok)?;
-        let expires_at = now + self.time_to_live;
-        let tag = hmac::sign(&self.key, &signed(&id, expires_at, account));
-        let value = format!("{}.{}.{}", id.0, expires_at.as_secs(), URL_SAFE_NO_PAD.encode(tag)).into();
+    pub fn issue(
+        &self,
+        known: Option<Device>,
+        account: &str,
+        password_version: u64,
+        now: Timestamp,
+    ) -> Result<DeviceCookie> {
+        let id = known.map_or_else(random_128_bits, |device| Ok(device.id))?;
+        let (device, expires_at) = (Device { id, password_version }, now + self.time_to_live);
+        let tag = URL_SAFE_NO_PAD.encode(hmac::sign(&self.key, &signed(&device, expires_at, account)));
+        let value = format!("{}.{password_version}.{}.{tag}", device.id, expires_at.as_secs()).into();
         Ok(DeviceCookie { value, expires_at })
     }
 
     /// The device that one of these cookies names, if `account` was signed in on it and that is not too long ago. A cookie that
     /// somebody has planted beside ours changes nothing.
     #[must_use]
-    pub fn recognise(&self, cookies: &[&[u8]], account: &str, now: Timestamp) -> Option<DeviceId> {
+    pub fn recognise(&self, cookies: &[&[u8]], account: &str, now: Timestamp) -> Option<Device> {
         cookies.iter().find_map(|cookie| self.read(cookie, account, now))
     }
 
-    fn read(&self, cookie: &[u8], account: &str, now: Timestamp) -> Option<DeviceId> {
+    fn read(&self, cookie: &[u8], account: &str, now: Timestamp) -> Option<Device> {
         let text = std::str::from_utf8(cookie).ok().filter(|text| text.len() <= 128)?;
-        let (id, rest) = text.split_once('.')?;
-        let (expires_at, tag) = rest.split_once('.')?;
-        let (id, expires_at) = (DeviceId(id.to_owned()), Timestamp::from_secs(expires_at.parse().ok()?));
+        let parts: Vec<_> = text.split('.').collect();
+        let [id, password_version, expires_at, tag] = parts[..] else { return None };
+        let device = Device { id: id.to_owned(), password_version: password_version.parse().ok()? };
+        let expires_at = Timestamp::from_secs(expires_at.parse().ok()?);
         let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
-        hmac::verify(&self.key, &signed(&id, expires_at, account), &tag).ok()?;
-        (now < expires_at).then_some(id)
+        hmac::verify(&self.key, &signed(&device, expires_at, account), &tag).ok()?;
+        (now < expires_at).then_some(device)
     }
 }
 
 /// No two different cookies have the same signed text: neither an id nor a number has a dot in it, and the name comes last.
-fn signed(id: &DeviceId, expires_at: Timestamp, account: &str) -> Vec<u8> {
-    format!("latchkey device\0{}.{}.{account}", id.0, expires_at.as_secs()).into_bytes()
+fn signed(device: &Device, expires_at: Timestamp, account: &str) -> Vec<u8> {
+    let Device { id, password_version } = device;
+    format!("latchkey device\0{id}.{password_version}.{}.{account}", expires_at.as_secs()).into_bytes()
 }
 
 impl fmt::Debug for DeviceCookie {
@@ -109,12 +115,12 @@ mod tests {
     }
 
     fn cookie(devices: &Devices, account: &str) -> String {
-        devices.issue(None, account, NOW).unwrap().value.expose_secret().to_owned()
+        devices.issue(None, account, 1, NOW).unwrap().value.expose_secret().to_owned()
     }
 
     fn read(devices: &Devices, cookies: &[&str], account: &str, now: Timestamp) -> Option<String> {
         let cookies: Vec<_> = cookies.iter().map(|cookie| cookie.as_bytes()).collect();
-        devices.recognise(&cookies, account, now).map(|id| id.0)
+        devices.recognise(&cookies, account, now).map(|device| device.id)
     }
 
     /// R22.
@@ -133,8 +139,8 @@ mod tests {
     fn a_device_that_signs_in_again_keeps_its_name() {
         let devices = devices("a");
         let first = devices.recognise(&[cookie(&devices, "kim").as_bytes()], "kim", NOW).unwrap();
-        let again = devices.issue(Some(first.clone()), "kim", NOW + DAY).unwrap();
-        assert_eq!(read(&devices, &[again.value.expose_secret()], "kim", NOW + DAY), Some(first.0));
+        let again = devices.issue(Some(first.clone()), "kim", 2, NOW + DAY).unwrap();
+        assert_eq!(read(&devices, &[again.value.expose_secret()], "kim", NOW + DAY), Some(first.id));
         assert_ne!(cookie(&devices, "kim"), cookie(&devices, "kim"));
     }
 
@@ -143,22 +149,24 @@ mod tests {
     fn a_cookie_that_was_changed_is_none_and_hides_none() {
         let devices = devices("a");
         let good = cookie(&devices, "kim");
-        let [id, expires_at, tag] = good.split('.').collect::<Vec<_>>().try_into().unwrap();
+        let [id, version, expires_at, tag] = good.split('.').collect::<Vec<_>>().try_into().unwrap();
         let other = |text: &str| format!("{}{}", if text.starts_with('A') { 'B' } else { 'A' }, &text[1..]);
         for bad in [
             String::new(),
             "x".repeat(129),
-            format!("{id}.{expires_at}"),
-            format!("{id}.{expires_at}."),
-            format!("{id}.{expires_at}.{}", other(tag)),
-            format!("{id}.9{expires_at}.{tag}"),
-            format!("{id}.{expires_at}.{tag}="),
-            format!("{id}.{expires_at}.{}", &tag[..22]),
-            format!("{}.{expires_at}.{tag}", other(id)),
+            format!("{id}.{version}.{expires_at}"),
+            format!("{id}.{version}.{expires_at}."),
+            format!("{id}.{version}.{expires_at}.{}", other(tag)),
+            format!("{id}.{version}.{expires_at}.{tag}.{tag}"),
+            format!("{id}.{version}.9{expires_at}.{tag}"),
+            format!("{id}.2.{expires_at}.{tag}"),
+            format!("{id}.{version}.{expires_at}.{tag}="),
+            format!("{id}.{version}.{expires_at}.{}", &tag[..22]),
+            format!("{}.{version}.{expires_at}.{tag}", other(id)),
         ] {
             assert_eq!(read(&devices, &[&bad], "kim", NOW), None, "{bad}");
             assert!(read(&devices, &[&bad, &good], "kim", NOW).is_some(), "{bad}");
         }
-        assert_eq!(devices.recognise(&[b"\xff\xfe"], "kim", NOW).map(|id| id.0), None);
+        assert_eq!(devices.recognise(&[b"\xff\xfe"], "kim", NOW).map(|device| device.id), None);
     }
 }

@@ -4,7 +4,7 @@
 //! session lives. Knows nothing of signatures or of how a token got here.
 
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
 
 use crate::claims::{Claims, Subject};
 use crate::clock::Timestamp;
@@ -136,7 +136,8 @@ impl Identities {
         let name = LoginName::parse(user_id).map_err(|_| Error::Corrupt("a user has no login name".into()))?;
         let user = update(&self.users_table, user_item_key(id))
             .update_expression("SET session_epoch = :next, password_version = :next_version")
-            .condition_expression("session_epoch = :epoch AND password_version = :version")
+            .condition_expression("session_epoch = :epoch AND password_version = :version AND disabled = :disabled")
+            .expression_attribute_values(":disabled", AttributeValue::Bool(false))
             .expression_attribute_values(":version", version.clone())
             .expression_attribute_values(":next_version", next.clone());
         let login = update(&self.users_table, Item::from([("pk".into(), text(login_key(name.as_str())))]))

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::Deserialize;
 use shared::config::Config;
 use shared::passwords::{Hasher, Password, Verdict};
@@ -112,6 +114,8 @@ fn a_hash_that_costs_too_much_is_refused_at_once() {
     let bcrypt = |cost| format!("$2b${cost}$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m");
     let scrypt = |params| format!("$scrypt${params}$c29tZXNhbHQ$c29tZWhhc2hzb21laGFzaHNvbWVoYXNoc29tZWhhc2g");
     let pbkdf2 = |rounds| format!("$pbkdf2-sha256${rounds}$c29tZXNhbHQ$c29tZWhhc2hzb21laGFzaHNvbWVoYXNoc29tZWhhc2g");
+    let pbkdf2_of =
+        |bytes: usize| format!("$pbkdf2-sha256$i=1000$c29tZXNhbHQ${}", STANDARD_NO_PAD.encode(vec![7; bytes]));
     let firebase =
         |params| format!("$firescrypt${params}$c2FsdA==$c29tZWhhc2hzb21laGFzaA==$Bw==$c29tZWhhc2hzb21laGFzaA==");
     let crypt = |rounds| format!("$6$rounds={rounds}$JvTuqzqw9bQ8iBl6${}", "A".repeat(85) + ".");
@@ -136,6 +140,8 @@ fn a_hash_that_costs_too_much_is_refused_at_once() {
         (firebase("ln=18,r=8,p=1"), false, false),
         (pbkdf2("10000000"), true, true),
         (pbkdf2("10000001"), false, false),
+        (pbkdf2_of(64), true, true),
+        (pbkdf2_of(65), false, false),
         (crypt("1000000"), true, true),
         (crypt("1000001"), false, false),
         (phpass("I"), true, true),
@@ -160,9 +166,10 @@ async fn a_long_password_cannot_make_an_old_hash_take_minutes() {
     let hasher = hasher(&[]);
     for hash in [phpass, crypt] {
         let stored = hasher.import(&hash).unwrap();
-        let started = Instant::now();
+        let (started, before) = (Instant::now(), hasher.evaluations());
         assert_eq!(hasher.verify(&password(&longer), Some(&stored)).await, Verdict::Wrong);
-        assert!(started.elapsed() < Duration::from_millis(500), "nothing was computed: {hash}");
+        assert!(started.elapsed() < Duration::from_millis(500), "it took long: {hash}");
+        assert_eq!(hasher.evaluations() - before, 1, "and costs what nobody's costs");
         assert_eq!(hasher.verify(&password(&longest), Some(&stored)).await, Verdict::Wrong);
         assert!(started.elapsed() < Duration::from_secs(20), "{hash}: {:?}", started.elapsed());
     }
@@ -185,6 +192,30 @@ async fn bcrypt_compares_the_first_72_bytes_as_it_always_has() {
         Verdict::Wrong,
         "ours is of what was entered"
     );
+}
+
+/// R7: bcrypt begins again after a NUL, so that "ab" and "ab\0ab" are one; they are two here.
+#[tokio::test]
+async fn a_nul_is_part_of_a_password_also_where_bcrypt_stops_at_it() {
+    let hasher = hasher(&[]);
+    let stored = hasher.import(&bcrypt::hash("ab", 4).unwrap()).unwrap();
+    for (typed, verdict) in [("ab", Verdict::Outdated), ("ab\0ab", Verdict::Wrong), ("ab\0", Verdict::Wrong)] {
+        let before = hasher.evaluations();
+        assert_eq!(hasher.verify(&password(typed), Some(&stored)).await, verdict, "{typed:?}");
+        assert_eq!(hasher.evaluations() - before, 1, "{typed:?}");
+    }
+}
+
+/// R19: neither what was typed nor whether it was right changes how often it is hashed.
+#[tokio::test]
+async fn a_password_of_two_forms_is_compared_twice_also_where_the_first_is_right() {
+    let hasher = hasher(&[]);
+    let stored = hasher.import(&bcrypt::hash("e\u{301}", 4).unwrap()).unwrap();
+    for (typed, verdict) in [("e\u{301}", Verdict::Outdated), ("a\u{301}", Verdict::Wrong)] {
+        let before = hasher.evaluations();
+        assert_eq!(hasher.verify(&password(typed), Some(&stored)).await, verdict, "{typed:?}");
+        assert_eq!(hasher.evaluations() - before, 2, "{typed:?}");
+    }
 }
 
 /// R7: an imported hash may be of what was typed as it was typed, or of its composed form.

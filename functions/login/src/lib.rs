@@ -7,7 +7,7 @@ use shared::authentication::{Authentication, Proven};
 use shared::claims::Kind;
 use shared::clock::Timestamp;
 use shared::cookies::Cookies;
-use shared::device::{DeviceId, Devices};
+use shared::device::{Device, Devices};
 use shared::error::{Error, Result};
 use shared::http::{Reply, Request, reply};
 use shared::identity::Identity;
@@ -81,7 +81,7 @@ impl Login {
         let identity = Identity { user: proven.user.clone(), session };
         let mut cookies = self.cookies.of_session(&identity.session, &identity.subject(), &self.signer, now)?;
         if let Some(devices) = self.devices.as_ref().filter(|_| keep) {
-            let cookie = devices.issue(device, account.as_str(), now)?;
+            let cookie = devices.issue(device, account.as_str(), proven.credentials.password_version, now)?;
             cookies.push(self.cookies.set_device(&cookie, now));
         }
 
@@ -96,7 +96,7 @@ impl Login {
     }
 
     /// The device that the request comes from, if this account was kept signed in on it before.
-    fn known_device(&self, request: &Request, account: &Account<'_>, now: Timestamp) -> Option<DeviceId> {
+    fn known_device(&self, request: &Request, account: &Account<'_>, now: Timestamp) -> Option<Device> {
         let presented = self.cookies.read(request.cookie_lines());
         self.devices.as_ref()?.recognise(presented.devices(), account.as_str(), now)
     }
@@ -107,7 +107,7 @@ impl Login {
         request: &Request,
         account: &Account<'_>,
         password: &Password,
-        device: Option<&DeviceId>,
+        device: Option<&Device>,
         now: Timestamp,
     ) -> Result<Proven> {
         let source_ip = request.source_ip();

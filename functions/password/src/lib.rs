@@ -93,7 +93,6 @@ impl PasswordChange {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use serde_json::{Value, json};
@@ -273,26 +272,50 @@ mod tests {
         assert!(calls.take().is_empty());
     }
 
-    /// F15: whatever else changes the account meanwhile, there is one winner and nothing half done.
+    /// F15: whatever else changes the account meanwhile, there is one winner and nothing half done: another change of password, a
+    /// hash made anew at a login, the end of all sessions or of this one, somebody shut out.
     #[tokio::test]
-    async fn two_changes_at_once_have_one_winner() {
+    async fn a_change_that_meets_another_changes_nothing() {
         let world = World::new().await;
-        let before: Vec<Value> = world.tables.items("UsersTable");
-        for pk in ["user#0", "login#kimcoding"] {
-            let mut raised = before.iter().find(|item| item["pk"]["S"] == pk).unwrap().clone();
-            raised["password_version"] = json!({ "N": "7" });
-            let (tables, meanwhile) = (world.tables.clone(), Arc::new(raised));
-            let then = move || tables.put("UsersTable", &meanwhile);
+        let raised = json!({ "N": "7" });
+        for (table, key, attribute, value) in [
+            ("UsersTable", "user#0", "password_version", raised.clone()),
+            ("UsersTable", "login#kimcoding", "password_version", raised.clone()),
+            ("UsersTable", "login#kimcoding", "password_hash", json!({ "S": "another hash of it" })),
+            ("UsersTable", "user#0", "session_epoch", raised.clone()),
+            ("UsersTable", "user#0", "disabled", json!({ "BOOL": true })),
+            ("SessionsTable", "", "ended_at", json!({ "N": NOW.as_secs().to_string() })),
+        ] {
+            let before = world.tables.items(table);
+            let mut changed = before.clone();
+            for item in changed.iter_mut().filter(|item| key.is_empty() || item["pk"]["S"] == key) {
+                item[attribute] = value.clone();
+            }
+            let (tables, meanwhile) = (world.tables.clone(), changed.clone());
+            let then = move || meanwhile.iter().for_each(|item| tables.put(table, item));
             let client = testbed::before(&store::connect(&world.config), "TransactWriteItems", then);
             let lost = answer(&world.config, client, world.change("1234", NEW), NOW).await;
-            assert_eq!((lost.status, lost.header("retry-after")), (503, Some("1")), "{pk}");
-            let items = Value::from(world.tables.items("UsersTable")).to_string();
-            assert!(!items.contains(r#""password_version":{"N":"2"}"#), "{pk}");
+            assert_eq!((lost.status, lost.header("retry-after")), (503, Some("1")), "{key} {attribute}");
+            assert_eq!(world.tables.items(table), changed, "{key} {attribute}");
             for item in &before {
-                world.tables.put("UsersTable", item);
+                world.tables.put(table, item);
             }
         }
         assert!(world.is_password("1234").await && world.is_good(&world.there).await);
+    }
+
+    /// R16: the name leads to somebody else's record, whose password this would then be.
+    #[tokio::test]
+    async fn the_password_of_somebody_else_under_the_same_name_is_no_proof() {
+        let world = World::new().await;
+        testbed::add_park(&world.config).await;
+        let items = world.tables.items("UsersTable");
+        let mut parks = items.iter().find(|item| item["pk"]["S"] == "login#parkhacker").unwrap().clone();
+        parks["pk"] = json!({ "S": "login#kimcoding" });
+        world.tables.put("UsersTable", &parks);
+        let before = world.tables.items("UsersTable");
+        assert_eq!(world.send(world.change("5678", NEW)).await.status, 401);
+        assert_eq!(world.tables.items("UsersTable"), before);
     }
 
     /// F20, F05: what could not be written is not claimed, and no cookie is touched.

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use md5::{Digest as _, Md5};
 use scrypt::Params as ScryptParams;
 use sha_crypt::{PasswordVerifier as _, ShaCrypt};
+use zeroize::Zeroizing;
 
 use super::Problem;
 use super::argon::SHORTEST_DIGEST;
@@ -28,6 +29,9 @@ const MOST_PHPASS: u8 = 20;
 /// The longest password that is compared with a hash whose every round reads all of it: with the longest one that may be typed, a
 /// single guess would take minutes (CVE-2016-20013). A longer one matches no such hash.
 const LONGEST_IN_EVERY_ROUND: usize = 512;
+
+/// The longest hash that PBKDF2 and scrypt are asked for: PBKDF2 takes as long again for every 32 or 64 bytes.
+const LONGEST_DIGEST: usize = 64;
 
 const TOO_COSTLY: Problem = "its parameters cost too much";
 const UNREADABLE: Problem = "its parameters cannot be read";
@@ -61,10 +65,10 @@ impl Imported {
             ["", "scrypt", params, salt, hash] => {
                 let [log_n, r, p] = parameters(params, ["ln", "r", "p"])?;
                 let (params, digest) = (scrypt_params(log_n, r, p, largest_kib)?, decode(hash)?);
-                if digest.len() < 32 {
-                    Err(MISSHAPEN)
-                } else {
+                if (32..=LONGEST_DIGEST).contains(&digest.len()) {
                     Ok(Self::Scrypt { params, salt: decode(salt)?, digest })
+                } else {
+                    Err(MISSHAPEN)
                 }
             }
             ["scrypt", n, salt, r, p, hash] => {
@@ -122,23 +126,32 @@ impl Imported {
         if iterations.get() > MOST_PBKDF2 {
             return Err(TOO_COSTLY);
         }
-        if digest.len() < SHORTEST_DIGEST {
-            Err(MISSHAPEN)
-        } else {
+        if (SHORTEST_DIGEST..=LONGEST_DIGEST).contains(&digest.len()) {
             Ok(Self::Pbkdf2 { algorithm, iterations, salt, digest })
+        } else {
+            Err(MISSHAPEN)
+        }
+    }
+
+    /// Whether a password can be compared with this hash. One that cannot matches nothing: one that is too long for a format that
+    /// reads it in every round; and one with a NUL, after which bcrypt begins again from the start.
+    pub(super) fn takes(&self, password: &[u8]) -> bool {
+        match self {
+            Self::Phpass { .. } | Self::Sha512Crypt(_) => password.len() <= LONGEST_IN_EVERY_ROUND,
+            Self::Bcrypt { of_sha256: false, .. } => !password.contains(&0),
+            _ => true,
         }
     }
 
     /// Whether this is the password that was hashed.
     pub(super) fn matches(&self, password: &[u8]) -> bool {
         match self {
-            Self::Phpass { .. } | Self::Sha512Crypt(_) if password.len() > LONGEST_IN_EVERY_ROUND => false,
             Self::Bcrypt { hash, of_sha256: false } => bcrypt::verify(password, hash).unwrap_or(false),
             Self::Bcrypt { hash, of_sha256: true } => {
                 let digest = digest::digest(&digest::SHA256, password);
                 let digits = digest.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
-                let hex: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
-                bcrypt::verify(hex, hash).unwrap_or(false)
+                let hex = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect::<String>();
+                bcrypt::verify(Zeroizing::new(hex).as_bytes(), hash).unwrap_or(false)
             }
             Self::Scrypt { params, salt, digest } => {
                 let mut computed = vec![0; digest.len()];

@@ -3,7 +3,6 @@
 //! Owns how a password becomes Argon2id in a PHC string, which hashes of others are taken over, and the promise that an
 //! answer costs the same whether there is a hash to compare with or not (R18, R19). Knows nothing of whose password it is.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +14,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -161,7 +161,10 @@ impl Hasher {
         let digest = blank.compute(password.expose().as_bytes(), &self.memory);
         let digest = digest.ok_or_else(|| Error::Unexpected("Argon2 refused its own parameters".into()))?;
         let (key_id, digest) = match self.peppers.first() {
-            Some(pepper) => (format!(",keyid={}", STANDARD_NO_PAD.encode(&pepper.id)), pepper.season(&digest)),
+            Some(pepper) => {
+                let digest = Zeroizing::new(digest);
+                (format!(",keyid={}", STANDARD_NO_PAD.encode(&pepper.id)), pepper.season(&digest))
+            }
             None => (String::new(), digest),
         };
         let (memory, iterations) = (self.params.m_cost(), self.params.t_cost());
@@ -181,13 +184,15 @@ impl Hasher {
     }
 
     /// Whether the password is the one that was hashed. Without a hash, or with one that cannot be used, the answer is no and
-    /// costs one hash all the same; and none comes before `PASSWORD_CHECK_MS` is over, whatever a hash costs (R19).
+    /// costs one hash all the same; and none comes before `PASSWORD_CHECK_MS` is over, whatever a hash costs (R19). A password
+    /// that has two forms takes twice of both, whoever is named.
     pub async fn verify(&self, password: &Password, stored: Option<&PasswordHash>) -> Verdict {
         let started = Instant::now();
+        let floor = if password.composed.is_some() { self.floor * 2 } else { self.floor };
         let read = stored.map(|hash| self.read(&hash.0)).transpose();
         let verdict = self.compare(password, &read);
         let took = started.elapsed();
-        if took > self.floor && matches!(&read, Ok(Some(hash)) if !self.costs_as_ours(hash)) {
+        if took > floor && matches!(&read, Ok(Some(hash)) if !self.costs_as_ours(hash)) {
             let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(
                 event = "slow_password_hash",
@@ -195,18 +200,19 @@ impl Hasher {
                 "An imported hash can be told from others by its time: set PASSWORD_CHECK_MS to more than it took."
             );
         }
-        tokio::time::sleep(self.floor.saturating_sub(took)).await;
+        tokio::time::sleep(floor.saturating_sub(took)).await;
         verdict
     }
 
     fn compare(&self, password: &Password, read: &Result<Option<Stored>, Problem>) -> Verdict {
         let hash = read.as_ref().ok().and_then(Option::as_ref);
-        // The decoy, too, is compared with every form: what was typed must not tell which names there are.
-        let matching = password.forms().find(|(form, _)| self.matches(form, hash.unwrap_or(&self.decoy)));
-        match (read, matching) {
+        // Every form is compared, and the decoy with every form: neither tells which names there are.
+        let forms = password.forms().map(|(form, is_ours)| (self.matches(form, hash.unwrap_or(&self.decoy)), is_ours));
+        let matching: Vec<_> = forms.filter_map(|(matches, is_ours)| matches.then_some(is_ours)).collect();
+        match (read, matching.first()) {
             (Err(problem), _) => Verdict::Unusable(problem),
             (Ok(None), _) | (Ok(_), None) => Verdict::Wrong,
-            (Ok(Some(hash)), Some((_, true))) if self.is_current(hash) => Verdict::Right,
+            (Ok(Some(hash)), Some(true)) if self.is_current(hash) => Verdict::Right,
             (Ok(Some(_)), Some(_)) => Verdict::Outdated,
         }
     }
@@ -223,14 +229,24 @@ impl Hasher {
     }
 
     fn matches(&self, password: &[u8], hash: &Stored) -> bool {
-        self.evaluations.fetch_add(1, Ordering::Relaxed);
         match hash {
-            Stored::Argon(hash) => hash.compute(password, &self.memory).is_some_and(|digest| {
-                let digest =
-                    self.pepper_of(hash).map_or(Cow::Borrowed(&digest), |pepper| Cow::Owned(pepper.season(&digest)));
-                constant_time::verify_slices_are_equal(&digest, &hash.digest).is_ok()
-            }),
-            Stored::Imported(hash) => hash.matches(password),
+            Stored::Imported(imported) if !imported.takes(password) => {
+                self.matches(password, &self.decoy);
+                false
+            }
+            Stored::Imported(imported) => {
+                self.evaluations.fetch_add(1, Ordering::Relaxed);
+                imported.matches(password)
+            }
+            Stored::Argon(argon) => {
+                self.evaluations.fetch_add(1, Ordering::Relaxed);
+                argon.compute(password, &self.memory).is_some_and(|digest| {
+                    let digest = Zeroizing::new(digest);
+                    let seasoned = self.pepper_of(argon).map(|pepper| pepper.season(&digest));
+                    let digest = seasoned.as_deref().unwrap_or(&digest);
+                    constant_time::verify_slices_are_equal(digest, &argon.digest).is_ok()
+                })
+            }
         }
     }
 
@@ -447,10 +463,10 @@ mod tests {
         let hasher = hasher(&[("PASSWORD_CHECK_MS", "300")]);
         let hash = hasher.hash(&password("1234")).unwrap();
         for stored in [None, Some(&hash), Some(&PasswordHash("1234".into()))] {
-            for text in ["1234", "1235"] {
+            for (text, least) in [("1234", 300), ("1235", 300), ("e\u{301}", 600)] {
                 let started = Instant::now();
                 hasher.verify(&password(text), stored).await;
-                assert!(started.elapsed() >= Duration::from_millis(300), "{stored:?}");
+                assert!(started.elapsed() >= Duration::from_millis(least), "{stored:?}");
             }
         }
     }
