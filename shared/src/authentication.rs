@@ -4,6 +4,8 @@
 //! same hash, whoever is named (R17, R18): may this be tried at all, what is stored, count the try, hash, compare.
 //! Opens no session and knows no token.
 
+use std::time::Instant;
+
 use crate::attempts::{Attempt, Attempts, Reservation, Way};
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -61,9 +63,10 @@ impl Authentication {
         now: Timestamp,
         budget: &Budget,
     ) -> Result<Proven> {
+        let asked = Instant::now();
         let Some(attempts) = &self.attempts else {
             let stored = self.stored(account, budget).await?;
-            return self.compare(stored, password).await;
+            return self.compare(stored, password, asked).await;
         };
         let (attempt, stored) = self.by_device(account, attempt, budget).await?;
         let admission = attempts.admit(attempt, now, budget).await?;
@@ -72,7 +75,7 @@ impl Authentication {
             None => self.stored(account, budget).await?,
         };
         let reservation = attempts.reserve(admission, now, budget).await?;
-        let outcome = self.compare(stored, password).await;
+        let outcome = self.compare(stored, password, asked).await;
         self.settle(attempts, &reservation, outcome, now, budget).await
     }
 
@@ -99,8 +102,9 @@ impl Authentication {
         Ok((credentials, user))
     }
 
-    async fn compare(&self, (credentials, user): Stored, password: &Password) -> Result<Proven> {
-        let verdict = self.hasher.verify(password, credentials.as_ref().map(|found| &found.password_hash)).await;
+    async fn compare(&self, (credentials, user): Stored, password: &Password, asked: Instant) -> Result<Proven> {
+        let hash = credentials.as_ref().map(|found| &found.password_hash);
+        let verdict = self.hasher.verify(password, hash, asked).await;
         let (Some(credentials), Some(user)) = (credentials, user) else { return refused("unknown_user") };
         if let Verdict::Unusable(problem) = verdict {
             let user = user.profile.id.as_str();

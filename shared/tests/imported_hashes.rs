@@ -80,9 +80,9 @@ async fn every_known_hash_matches_its_password_and_no_other() {
             continue;
         }
         let stored = hasher.import(hash).unwrap_or_else(|error| panic!("{format} {hash}: {error}"));
-        let verdict = hasher.verify(&password(right), Some(&stored)).await;
+        let verdict = hasher.verify(&password(right), Some(&stored), Instant::now()).await;
         assert_eq!(verdict, Verdict::Outdated, "{format} {hash}");
-        let wrong = hasher.verify(&password(&changed(right)), Some(&stored)).await;
+        let wrong = hasher.verify(&password(&changed(right)), Some(&stored), Instant::now()).await;
         assert_eq!(wrong, Verdict::Wrong, "{format} {hash}");
     }
 }
@@ -99,7 +99,7 @@ async fn a_malformed_hash_is_neither_imported_nor_ever_right() {
     for Entry { format, hash, .. } in corpus.malformed.iter().step_by(10) {
         let stored = serde_json::from_value(hash.as_str().into()).unwrap();
         let before = hasher.evaluations();
-        let verdict = hasher.verify(&password("password"), Some(&stored)).await;
+        let verdict = hasher.verify(&password("password"), Some(&stored), Instant::now()).await;
         assert!(matches!(verdict, Verdict::Unusable(_)), "{format} {hash:?}: {verdict:?}");
         assert_eq!(hasher.evaluations() - before, 1, "it costs what every hash costs");
     }
@@ -167,10 +167,10 @@ async fn a_long_password_cannot_make_an_old_hash_take_minutes() {
     for hash in [phpass, crypt] {
         let stored = hasher.import(&hash).unwrap();
         let (started, before) = (Instant::now(), hasher.evaluations());
-        assert_eq!(hasher.verify(&password(&longer), Some(&stored)).await, Verdict::Wrong);
+        assert_eq!(hasher.verify(&password(&longer), Some(&stored), Instant::now()).await, Verdict::Wrong);
         assert!(started.elapsed() < Duration::from_millis(500), "it took long: {hash}");
         assert_eq!(hasher.evaluations() - before, 1, "and costs what nobody's costs");
-        assert_eq!(hasher.verify(&password(&longest), Some(&stored)).await, Verdict::Wrong);
+        assert_eq!(hasher.verify(&password(&longest), Some(&stored), Instant::now()).await, Verdict::Wrong);
         assert!(started.elapsed() < Duration::from_secs(20), "{hash}: {:?}", started.elapsed());
     }
 }
@@ -183,12 +183,16 @@ async fn bcrypt_compares_the_first_72_bytes_as_it_always_has() {
     for (length, verdict) in
         [(71, Verdict::Wrong), (72, Verdict::Outdated), (73, Verdict::Outdated), (80, Verdict::Outdated)]
     {
-        assert_eq!(hasher.verify(&password(&"a".repeat(length)), Some(&of_80)).await, verdict, "{length}");
+        assert_eq!(
+            hasher.verify(&password(&"a".repeat(length)), Some(&of_80), Instant::now()).await,
+            verdict,
+            "{length}"
+        );
     }
     let ours = hasher.hash(&password(&"a".repeat(72))).unwrap();
-    assert_eq!(hasher.verify(&password(&"a".repeat(72)), Some(&ours)).await, Verdict::Right);
+    assert_eq!(hasher.verify(&password(&"a".repeat(72)), Some(&ours), Instant::now()).await, Verdict::Right);
     assert_eq!(
-        hasher.verify(&password(&"a".repeat(80)), Some(&ours)).await,
+        hasher.verify(&password(&"a".repeat(80)), Some(&ours), Instant::now()).await,
         Verdict::Wrong,
         "ours is of what was entered"
     );
@@ -201,7 +205,7 @@ async fn a_nul_is_part_of_a_password_also_where_bcrypt_stops_at_it() {
     let stored = hasher.import(&bcrypt::hash("ab", 4).unwrap()).unwrap();
     for (typed, verdict) in [("ab", Verdict::Outdated), ("ab\0ab", Verdict::Wrong), ("ab\0", Verdict::Wrong)] {
         let before = hasher.evaluations();
-        assert_eq!(hasher.verify(&password(typed), Some(&stored)).await, verdict, "{typed:?}");
+        assert_eq!(hasher.verify(&password(typed), Some(&stored), Instant::now()).await, verdict, "{typed:?}");
         assert_eq!(hasher.evaluations() - before, 1, "{typed:?}");
     }
 }
@@ -213,7 +217,7 @@ async fn a_password_of_two_forms_is_compared_twice_also_where_the_first_is_right
     let stored = hasher.import(&bcrypt::hash("e\u{301}", 4).unwrap()).unwrap();
     for (typed, verdict) in [("e\u{301}", Verdict::Outdated), ("a\u{301}", Verdict::Wrong)] {
         let before = hasher.evaluations();
-        assert_eq!(hasher.verify(&password(typed), Some(&stored)).await, verdict, "{typed:?}");
+        assert_eq!(hasher.verify(&password(typed), Some(&stored), Instant::now()).await, verdict, "{typed:?}");
         assert_eq!(hasher.evaluations() - before, 2, "{typed:?}");
     }
 }
@@ -225,8 +229,12 @@ async fn an_imported_hash_is_compared_with_what_was_typed_and_then_with_its_comp
     let (composed, decomposed) = ("caf\u{e9} caf\u{e9}", "cafe\u{301} cafe\u{301}");
     for made_of in [composed, decomposed] {
         let stored = hasher.import(&bcrypt::hash(made_of, 4).unwrap()).unwrap();
-        assert_eq!(hasher.verify(&password(decomposed), Some(&stored)).await, Verdict::Outdated, "{made_of:?}");
-        let by_composed = hasher.verify(&password(composed), Some(&stored)).await;
+        assert_eq!(
+            hasher.verify(&password(decomposed), Some(&stored), Instant::now()).await,
+            Verdict::Outdated,
+            "{made_of:?}"
+        );
+        let by_composed = hasher.verify(&password(composed), Some(&stored), Instant::now()).await;
         assert_eq!(by_composed == Verdict::Outdated, made_of == composed);
     }
 }
