@@ -1,7 +1,7 @@
 //! Whether the time of a refusal tells who exists (R18, R19).
 //!
 //! Owns who is refused and for what, how the requests are mixed, and the verdict. Each goes as an event through the
-//! real handler to an embedded DynamoDB. An account is tried five times and an address is used once, so that no
+//! real handler to an embedded DynamoDB. An account is tried five times and an address is hardly used twice, so that no
 //! throttle slows one down, and whoever is named, as much is read and written. Knows nothing of where the outcome is
 //! shown.
 
@@ -11,17 +11,11 @@ use anyhow::{Result, ensure};
 use dev::people::KIM;
 use login::Login;
 use serde_json::json;
-use shared::authentication::Authentication;
 use shared::clock::Timestamp;
 use shared::config::Config;
-use shared::cookies::Cookies;
-use shared::device::Devices;
 use shared::id::UserId;
 use shared::passwords::{Password, PasswordHash};
-use shared::session::Rules;
-use shared::sessions::Sessions;
-use shared::store::{Budget, Client};
-use shared::tokens::{Signer, Verifier};
+use shared::store::Budget;
 use shared::users::Users;
 use shared::{http, store};
 use testbed::{Event, Tables};
@@ -52,7 +46,7 @@ pub enum Reason {
     /// The password is right, and the user shut out.
     Disabled,
     /// The stored hash cannot be used.
-    MalformedHash,
+    UnusableHash,
     /// The password is not that of the hash, which is bcrypt's.
     Imported,
 }
@@ -65,7 +59,7 @@ impl Reason {
             Self::Unknown => "unknown",
             Self::WrongPassword => "wrong password",
             Self::Disabled => "disabled",
-            Self::MalformedHash => "malformed hash",
+            Self::UnusableHash => "unusable hash",
             Self::Imported => "imported",
         }
     }
@@ -98,6 +92,7 @@ impl Experiment {
         let settings = [("PASSWORD_CHECK_MS", check_ms.as_str())];
         let config = Config::from_lookup(tables.settings(&settings))?;
         let other = Config::from_lookup(tables.settings(&[self.only_for_unknown, &settings].concat()))?;
+        let login = |config| Login::new(store::connect(config), config);
         let logins = [login(&config)?, login(&other)?];
         let mut services =
             logins.each_ref().map(|login| http::service(&config.allowed_origins, |request| login.handle(request, NOW)));
@@ -156,7 +151,7 @@ impl Experiment {
                 return Ok(Some(login.authentication.hasher.hash(&Password::new(RIGHT)?)?));
             }
             // It wants more memory than there is.
-            Reason::MalformedHash => "$argon2id$v=19$m=1048577,t=2,p=1$c29tZXNhbHQ$c29tZWhhc2g".into(),
+            Reason::UnusableHash => "$argon2id$v=19$m=1048577,t=2,p=1$c29tZXNhbHQ$c29tZWhhc2g".into(),
             Reason::Imported => bcrypt::hash(RIGHT, self.imported_cost)?,
         };
         Ok(Some(serde_json::from_value(text.into())?))
@@ -220,19 +215,6 @@ fn attempt(name: &str, reason: Reason) -> Event {
     let [a, b, c] = std::array::from_fn(|_| fastrand::u8(100..200));
     let source_ip = json!(format!("10.{a}.{b}.{c}"));
     Event::recorded("login").body(body.to_string()).with("/requestContext/http/sourceIp", source_ip)
-}
-
-fn login(config: &Config) -> Result<Login> {
-    let client: Client = store::connect(config);
-    Ok(Login {
-        authentication: Authentication::new(client.clone(), config)?,
-        devices: Devices::configured(config),
-        sessions: Sessions::new(client, config),
-        rules: Rules::new(config),
-        signer: Signer::new(config),
-        verifier: Verifier::new(config),
-        cookies: Cookies::new(config.cookie_domain.clone()),
-    })
 }
 
 #[cfg(test)]

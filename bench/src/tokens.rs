@@ -26,7 +26,8 @@ const CROPPED_AT: usize = 90;
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const WARM_UP: usize = 10_000;
-const TOKENS: usize = 64;
+/// So many that no single one of them can make a difference.
+const TOKENS: usize = 4096;
 
 /// What was measured: refused tokens whose signature is wrong in the first byte, and in the last.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ use reqwest::redirect::Policy;
 use serde_json::{Value, json};
 
 use crate::people::KIM;
+use crate::running;
 
 /// The event in `events/<name>.json` with the cookies of a demonstration user who signs in to the local stack at `url`.
 ///
@@ -50,8 +51,7 @@ pub(crate) async fn cookies(url: &str, certificate: &Path) -> Result<Vec<String>
     let form = json!({ "loginInfo": { "userId": KIM.user_id, "password": KIM.password }, "checkedKeepLogin": true });
     let login = client(certificate)?.post(format!("{url}/login")).header("content-type", "application/json");
     let answer = login.body(form.to_string()).send().await;
-    let answer =
-        answer.with_context(|| format!("the local stack does not answer at {url}: start it with `cargo dev`"))?;
+    let answer = answer.with_context(|| running::not_running(url))?;
     let lines = answer.headers().get_all(SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
     let cookies: Vec<_> = lines.filter_map(|line| line.split(';').next()).map(str::to_owned).collect();
     if cookies.is_empty() {

@@ -10,6 +10,7 @@ pub mod functions;
 pub mod gateway;
 pub mod people;
 pub mod processes;
+mod running;
 pub mod settings;
 pub mod stack;
 pub mod story;

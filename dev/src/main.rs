@@ -119,7 +119,7 @@ async fn run(cli: Cli) -> Result<()> {
         Some(Command::Story { tale, url }) => story::tell(tale, root, &url, &certificate).await?,
         Some(Command::Unlock { name, url }) => {
             unlock::forget(root, &url, &name).await?;
-            format!("The wrong passwords for {name} are forgotten. A device on which {name} is known counts its own.")
+            format!("The wrong passwords for {name} are forgotten. Counts of known devices stay.")
         }
         Some(Command::Token { url, .. }) => token::live(&url, &certificate).await?,
     };

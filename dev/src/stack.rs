@@ -13,9 +13,9 @@ use crate::certificate::Certificate;
 use crate::functions::{self, Functions, say};
 use crate::gateway::Gateway;
 use crate::people;
+use crate::running;
 use crate::tables::Tables;
 use crate::template::Template;
-use crate::unlock;
 
 /// What may be chosen about it.
 #[derive(Debug, Args)]
@@ -76,7 +76,7 @@ impl Stack {
             origins: gateway.allowed_origins.join(", "),
             invoke: format!("{tool} lambda invoke -A {} -P {}", functions_at.ip(), functions_at.port()),
         };
-        unlock::remember(root, self.port, &tables.settings)?;
+        running::remember(root, self.port, &tables.settings)?;
         println!("\nReady after {} s at {}\n", started.elapsed().as_secs(), running.url);
         running.explain();
         tokio::select! {

@@ -51,6 +51,8 @@ pub struct Cors {
     pub methods: String,
     /// `Access-Control-Allow-Headers`.
     pub headers: String,
+    /// `Access-Control-Expose-Headers`.
+    pub exposed: String,
     /// `Access-Control-Max-Age`, in seconds.
     pub max_age: u64,
 }
@@ -125,6 +127,7 @@ impl Template {
             Some(Value::Array(choice)) if choice.len() == 3 => Cors {
                 methods: list(&choice[1]["AllowMethods"]),
                 headers: list(&choice[1]["AllowHeaders"]),
+                exposed: list(&choice[1]["ExposeHeaders"]),
                 max_age: choice[1]["MaxAge"].as_u64().unwrap_or_default(),
             },
             _ => Cors::default(),
@@ -220,9 +223,12 @@ mod tests {
         let named = |name| tables.iter().find(|table| table.name == name).unwrap();
         assert_eq!(keys(named("UsersTable")), ["pk"]);
         assert_eq!(keys(named("SessionsTable")), ["user_id", "session_id"]);
+        assert_eq!(keys(named("AttemptsTable")), ["lane"]);
         assert_eq!(named("UsersTable").time_to_live, None);
-        let time_to_live = named("SessionsTable").time_to_live.as_ref().unwrap();
-        assert_eq!(time_to_live["TimeToLiveSpecification"]["AttributeName"], "ttl");
+        for table in ["SessionsTable", "AttemptsTable"] {
+            let time_to_live = named(table).time_to_live.as_ref().unwrap();
+            assert_eq!(time_to_live["TimeToLiveSpecification"]["AttributeName"], "ttl");
+        }
         let variables: BTreeSet<_> = template().table_variables().into_iter().collect();
         let expected =
             [("ATTEMPTS_TABLE", "AttemptsTable"), ("SESSIONS_TABLE", "SessionsTable"), ("USERS_TABLE", "UsersTable")];
@@ -308,6 +314,7 @@ mod tests {
         let allowed: BTreeSet<_> = cors.methods.split(',').map(str::to_owned).collect();
         assert_eq!(allowed, template().routes().into_iter().map(|route| route.method).collect());
         assert!(cors.headers.contains("content-type") && cors.headers.contains("authorization") && cors.max_age > 0);
+        assert_eq!(cors.exposed, "retry-after", "else no page of another origin can read when to come back");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! somebody made up is counted like any other (R17), and the table holds none.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use aws_lc_rs::{hmac, rand};
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -22,11 +23,15 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::store::{Budget, Client, Item, from_item, number, read_all, text, to_item};
 use crate::throttle::{Rule, Tally};
+use crate::users::Account;
 
 /// In how many records the failures of a minute are counted at most, so that no single one has to take them all; and how many
 /// each takes at least before it speaks.
 const SHARDS: u32 = 8;
 const OF_EACH_SHARD: u32 = 10;
+
+/// How long a login waits for its success to be written down.
+const LONGEST_TAKING_BACK: Duration = Duration::from_millis(500);
 
 /// Who is trying, as far as that is known before a password is looked at.
 #[derive(Clone, Copy)]
@@ -42,8 +47,8 @@ pub enum Way<'a> {
 /// One attempt to give the right password.
 #[derive(Clone, Copy)]
 pub struct Attempt<'a> {
-    /// The account, as [`Account::as_str`](crate::users::Account::as_str) names it.
-    pub account: &'a str,
+    /// At which account, whether there is one or not.
+    pub account: &'a Account<'a>,
     /// Who is trying.
     pub way: Way<'a>,
     /// From where, as the gateway says.
@@ -66,9 +71,13 @@ pub struct Admission {
 /// An attempt that has been counted. Until it has succeeded it is a failure.
 pub struct Reservation {
     source: Option<Lane>,
-    account: String,
-    failures: u32,
-    /// Whether so many have failed in a row that no password is right until an operator says so (R20).
+    /// What it was counted with.
+    pub lane: String,
+    /// How many in a row have failed there with this one.
+    pub failures: u32,
+    /// Whether this is the last that may be right, or one after it: no further one is until an operator says so (R20).
+    pub is_last: bool,
+    /// Whether it is one after that.
     pub is_disabled: bool,
 }
 
@@ -157,38 +166,41 @@ impl Attempts {
             self.count(source, now, budget).await?;
         }
         let Tally { failures, .. } = self.count(&account, now, budget).await?;
-        let is_disabled = failures > self.disable_after;
-        Ok(Reservation { source, account: account.key, failures, is_disabled })
+        let (is_last, is_disabled) = (failures >= self.disable_after, failures > self.disable_after);
+        Ok(Reservation { source, lane: account.key, failures, is_last, is_disabled })
     }
 
-    /// Takes back that an attempt failed: the account starts anew, the source has one less. It is done as far as possible: a
-    /// password that is right stays so where this cannot be written.
+    /// Takes back that an attempt failed: the account starts anew, the source has one less. It is done as far as possible, and
+    /// not for long: a password that is right stays so where this cannot be written.
     pub async fn succeeded(&self, reservation: &Reservation, budget: &Budget) {
-        let (reset, taken_back) =
-            join(self.reset(&reservation.account, budget), self.take_back(reservation.source.as_ref(), budget)).await;
-        for error in [reset, taken_back].into_iter().filter_map(Result::err) {
-            tracing::error!(causes = error.causes(), "A login succeeded and still counts as failed.");
+        let (lane, source) = (&reservation.lane, reservation.source.as_ref());
+        let outcomes = join(self.reset(lane, budget), self.take_back(source, budget));
+        let failed = |causes: String| {
+            tracing::error!(
+                event = "success_counts_as_failed",
+                causes,
+                "A password was right, and that could not be written: it counts as wrong until the next one."
+            );
+        };
+        match tokio::time::timeout(LONGEST_TAKING_BACK, outcomes).await {
+            Ok((reset, taken_back)) => {
+                for error in [reset, taken_back].into_iter().filter_map(Result::err) {
+                    failed(error.causes());
+                }
+            }
+            Err(_) => failed("the table did not answer in time".to_owned()),
         }
     }
 
-    /// Leaves an attempt counted as failed, and says so where it was the last that a lane has, or one after that. It is also
-    /// counted among all others of this minute, which raises an alarm where they are too many, refuses nobody and changes no
-    /// answer (R24).
-    pub async fn failed(&self, reservation: &Reservation, now: Timestamp, budget: &Budget) {
-        if reservation.failures >= self.disable_after {
-            tracing::error!(
-                event = "password_disabled",
-                lane = reservation.account,
-                failures = reservation.failures,
-                "Too many passwords were wrong in a row: none is right in this lane any more. Once the owner of the account is \
-                 known to be safe, delete the lane from the attempts table."
-            );
-        }
+    /// Leaves an attempt counted as failed. It is also counted among all others of this minute, which raises an alarm where they
+    /// are too many, refuses nobody and changes no answer (R24).
+    pub async fn failed(&self, now: Timestamp, budget: &Budget) {
         let Some(alarm) = self.alarm else { return };
         match self.count_in_minute(now.as_secs() / 60, alarm.shards, budget).await {
             Ok(failures) if failures % alarm.after == 0 => tracing::error!(
                 event = "guessing_alarm",
-                "So many passwords were wrong in this minute that somebody may be guessing."
+                "So many passwords were wrong in this minute that somebody may be guessing: look for the sources with the most \
+                 failures in the attempts table."
             ),
             Ok(_) => {}
             Err(error) => tracing::warn!(causes = error.causes(), "A failed login is missing from the minute's count."),
@@ -199,7 +211,7 @@ impl Attempts {
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn forget(&self, account: &str, budget: &Budget) -> Result<()> {
+    pub async fn forget(&self, account: &Account<'_>, budget: &Budget) -> Result<()> {
         for way in [Way::Outside, Way::SignedIn] {
             self.reset(&self.account_key(Attempt { account, way, source_ip: None }), budget).await?;
         }
@@ -297,7 +309,7 @@ impl Attempts {
             Way::Device(device) => ("device", Some(device)),
             Way::SignedIn => ("change", None),
         };
-        let tag = hmac::sign(&self.key, format!("latchkey account\0{}", attempt.account).as_bytes());
+        let tag = hmac::sign(&self.key, format!("latchkey account\0{}", attempt.account.as_str()).as_bytes());
         let account = URL_SAFE_NO_PAD.encode(&tag.as_ref()[..16]);
         let device = device.map(|device| format!("#{}", device.id)).unwrap_or_default();
         format!("{lane}#{account}{device}")

@@ -50,45 +50,52 @@ impl Authentication {
         })
     }
 
-    /// The user of this account, if this is the password. An outage before the password is looked at counts nothing (F02).
+    /// The user at whose account this is tried, if this is the password. An outage before the password is looked at counts nothing (F02).
     ///
     /// # Errors
     /// [`Error::NotAuthorized`] whatever is wrong with either; [`Error::TooManyAttempts`] where it was tried too often;
     /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
     pub async fn prove(
         &self,
-        account: &Account<'_>,
-        password: &Password,
         attempt: Attempt<'_>,
+        password: &Password,
         now: Timestamp,
         budget: &Budget,
     ) -> Result<Proven> {
         let asked = Instant::now();
         let Some(attempts) = &self.attempts else {
-            let stored = self.stored(account, budget).await?;
+            let stored = self.stored(attempt.account, budget).await?;
             return self.compare(stored, password, asked).await;
         };
-        let (attempt, stored) = self.by_device(account, attempt, budget).await?;
+        let (attempt, stored) = self.by_device(attempt, budget).await?;
         let admission = attempts.admit(attempt, now, budget).await?;
         let stored = match stored {
             Some(stored) => stored,
-            None => self.stored(account, budget).await?,
+            None => self.stored(attempt.account, budget).await?,
         };
         let reservation = attempts.reserve(admission, now, budget).await?;
+        let owner = stored.1.as_ref().map(|user| user.profile.id.clone());
         let outcome = self.compare(stored, password, asked).await;
-        self.settle(attempts, &reservation, outcome, now, budget).await
+        let outcome = self.settle(attempts, &reservation, outcome, now, budget).await;
+        if outcome.is_err() && reservation.is_last {
+            let (lane, failures, user) = (reservation.lane, reservation.failures, owner.as_ref().map(UserId::as_str));
+            tracing::error!(
+                event = "password_disabled",
+                lane,
+                failures,
+                user,
+                "Too many passwords were wrong in a row: none is right in this lane any more. Once the owner of the account is \
+                 known to be safe, delete the lane from the attempts table."
+            );
+        }
+        outcome
     }
 
     /// A device is one only for the password with which somebody signed in on it: what is stored says so, and is read first for
     /// whoever brings such a cookie.
-    async fn by_device<'a>(
-        &self,
-        account: &Account<'_>,
-        attempt: Attempt<'a>,
-        budget: &Budget,
-    ) -> Result<(Attempt<'a>, Option<Stored>)> {
+    async fn by_device<'a>(&self, attempt: Attempt<'a>, budget: &Budget) -> Result<(Attempt<'a>, Option<Stored>)> {
         let Way::Device(device) = attempt.way else { return Ok((attempt, None)) };
-        let stored = self.stored(account, budget).await?;
+        let stored = self.stored(attempt.account, budget).await?;
         let is_known = stored.0.as_ref().is_some_and(|found| found.password_version == device.password_version);
         let way = if is_known { attempt.way } else { Way::Outside };
         Ok((Attempt { way, ..attempt }, Some(stored)))
@@ -106,16 +113,17 @@ impl Authentication {
         let hash = credentials.as_ref().map(|found| &found.password_hash);
         let verdict = self.hasher.verify(password, hash, asked).await;
         let (Some(credentials), Some(user)) = (credentials, user) else { return refused("unknown_user") };
-        if let Verdict::Unusable(problem) = verdict {
-            let user = user.profile.id.as_str();
-            tracing::error!(event = "password_hash_unusable", user, problem, "Its owner cannot sign in: set another.");
-            return refused("unusable_hash");
-        }
         match verdict {
-            Verdict::Wrong | Verdict::Unusable(_) => refused("wrong_password"),
+            Verdict::Unusable(problem) => {
+                let user = user.profile.id.as_str();
+                tracing::error!(event = "password_hash_unusable", user, problem, "Its owner cannot sign in.");
+                refused("unusable_hash")
+            }
+            Verdict::Wrong => refused("wrong_password"),
             _ if user.disabled => refused("disabled_user"),
             _ if user.password_version != credentials.password_version => refused("changed_meanwhile"),
-            verdict => Ok(Proven { user, credentials, is_outdated: verdict == Verdict::Outdated }),
+            Verdict::Right => Ok(Proven { user, credentials, is_outdated: false }),
+            Verdict::Outdated => Ok(Proven { user, credentials, is_outdated: true }),
         }
     }
 
@@ -130,7 +138,7 @@ impl Authentication {
     ) -> Result<Proven> {
         match outcome {
             Ok(_) if reservation.is_disabled => {
-                attempts.failed(reservation, now, budget).await;
+                attempts.failed(now, budget).await;
                 refused("disabled_password")
             }
             Ok(proven) => {
@@ -138,7 +146,7 @@ impl Authentication {
                 Ok(proven)
             }
             Err(error) => {
-                attempts.failed(reservation, now, budget).await;
+                attempts.failed(now, budget).await;
                 Err(error)
             }
         }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::{Error, Result};
+use crate::passwords::policy::Policy;
 
 /// One documented field per variable.
 #[derive(Debug)]
@@ -141,7 +142,7 @@ impl Config {
             password_pepper: from.optional_secret("PASSWORD_PEPPER")?,
             previous_password_pepper: from.optional_secret("PREVIOUS_PASSWORD_PEPPER")?,
             password_check_time: Duration::from_millis(from.within("PASSWORD_CHECK_MS", 0, 0..=3000)?),
-            password_min_length: from.within("PASSWORD_MIN_LENGTH", 15, 8..=64)?,
+            password_min_length: from.within("PASSWORD_MIN_LENGTH", 15, Policy::FEWEST..=Policy::MOST)?,
             throttle: from.switch("THROTTLE")?,
             attempts_table: from.optional("ATTEMPTS_TABLE"),
             throttle_secret: from.optional_secret("THROTTLE_SECRET")?,

@@ -22,7 +22,7 @@
 //!
 //! # The arrows
 //!
-//! `functions → access → http → error`; `functions → authentication → users, attempts → store → error`; `functions → identity → users, sessions → store → error`; `sessions → session → claims`;
+//! `functions → access → http → error`; `functions → authentication → passwords, users, attempts → store → error`; `attempts → throttle, device`; `functions → identity → users, sessions → store → error`; `sessions → session → claims`;
 //! `functions → cookies → tokens → session → claims → id, clock, error`. Nothing below `http` names a status code; nothing but
 //! `store`, `users`, `sessions`, `attempts` and `identity` touches AWS.
 //!

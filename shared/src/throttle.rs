@@ -62,7 +62,7 @@ impl Rule {
                 let elapsed = now.since(seen.at).as_secs();
                 let drained = u32::try_from(elapsed.saturating_mul(hourly.into())).unwrap_or(u32::MAX);
                 let left = seen.failures.saturating_sub(drained);
-                let too_much = u64::from(left) + HOUR - (u64::from(hourly) * HOUR).min(u64::from(left) + HOUR);
+                let too_much = (u64::from(left) + HOUR).saturating_sub(u64::from(hourly) * HOUR);
                 (left, Duration::from_secs(too_much.div_ceil(hourly.into())))
             }
         };

@@ -1,4 +1,4 @@
-//! Both tables in an embedded DynamoDB, one for each test.
+//! The tables in an embedded DynamoDB, one for each test.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

@@ -104,11 +104,38 @@ fn what_a_page_names_is_there() {
         for function in others.iter().filter_map(|span| span.rsplit("::").next().filter(|last| last != span)) {
             assert!(code.contains(&format!("fn {function}(")), "{name} names {function}");
         }
-        let links = prose.split("](").skip(1).filter_map(|rest| rest.split(['#', ')']).next());
-        for link in links.filter(|link| !link.contains("://")) {
-            assert!(root.join("docs").join(link).is_file(), "{name} links to {link}");
+    }
+}
+
+/// How a heading is linked to: in lower case, with a dash for each space, and without any other sign.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    text.chars().filter(|character| character.is_alphanumeric() || "-_".contains(*character)).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let docs =
+        fs::read_dir(root.join("docs")).unwrap().map(|entry| format!("docs/{}", entry.unwrap().file_name().display()));
+    let mut count = 0;
+    for name in docs.chain(["README.md", "SECURITY.md", "CHANGELOG.md"].map(str::to_owned)) {
+        let page = read(&name);
+        let (_, prose) = code_and_prose(&page);
+        let folder = Path::new(&name).parent().unwrap();
+        for link in
+            prose.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|link| !link.contains("://"))
+        {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { Path::new(&name).to_owned() } else { folder.join(file) };
+            assert!(root.join(&target).is_file(), "{name} links to {link}");
+            let text = if heading.is_empty() { String::new() } else { read(target.to_str().unwrap()) };
+            let is_there = heading.is_empty() || lines(&text, "#").any(|line| anchor(line) == heading);
+            assert!(is_there, "{name} links to {link}");
+            count += 1;
         }
     }
+    assert!(count > 20, "{count}");
 }
 
 /// The sources of a folder of the workspace, and where each is.

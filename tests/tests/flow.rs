@@ -11,12 +11,9 @@ use logout::Logout;
 use password::PasswordChange;
 use sessions::OwnSessions;
 use shared::access::Access;
-use shared::authentication::Authentication;
 use shared::clock::Timestamp;
 use shared::config::Config;
 use shared::cookies::Cookies;
-use shared::device::Devices;
-use shared::passwords::policy::Policy;
 use shared::session::Rules;
 use shared::sessions::Sessions;
 use shared::tokens::{Signer, Verifier};
@@ -28,7 +25,7 @@ use userinfo::Userinfo;
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// The functions over one pair of tables.
+/// The functions over the same tables.
 struct Service {
     config: Config,
     login: Login,
@@ -49,15 +46,7 @@ impl Service {
             (Users::new(client.clone(), &config.users_table), Sessions::new(client.clone(), &config));
         let cookies = Cookies::new(config.cookie_domain.clone());
         Self {
-            login: Login {
-                authentication: Authentication::new(client.clone(), &config).unwrap(),
-                devices: Devices::configured(&config),
-                sessions: sessions.clone(),
-                rules: Rules::new(&config),
-                signer: Signer::new(&config),
-                verifier: Verifier::new(&config),
-                cookies: cookies.clone(),
-            },
+            login: Login::new(client.clone(), &config).unwrap(),
             userinfo: Userinfo {
                 access: Access::new(client.clone(), &config),
                 sessions: sessions.clone(),
@@ -65,12 +54,7 @@ impl Service {
                 signer: Signer::new(&config),
             },
             sessions: OwnSessions { access: Access::new(client.clone(), &config), sessions: sessions.clone() },
-            password: PasswordChange {
-                access: Access::new(client.clone(), &config),
-                authentication: Authentication::new(client, &config).unwrap(),
-                policy: Policy::new(config.password_min_length),
-                service: config.issuer.clone(),
-            },
+            password: PasswordChange::new(client, &config).unwrap(),
             logout: Logout { users, sessions, verifier: Verifier::new(&config), cookies },
             config,
             _tables: tables,

@@ -88,7 +88,7 @@ async fn main() -> Result<ExitCode> {
 async fn names(cli: &Cli) -> Result<bool> {
     say("Does the time of a refusal tell whether a name exists? (R18)")?;
     let experiment = Experiment {
-        reasons: vec![Reason::Unknown, Reason::WrongPassword, Reason::Disabled, Reason::MalformedHash],
+        reasons: vec![Reason::Unknown, Reason::WrongPassword, Reason::Disabled, Reason::UnusableHash],
         samples: usize::try_from(cli.samples)?,
         imported_cost: cli.imported_cost,
         check_ms: 0,

@@ -14,7 +14,7 @@ use crate::unlock;
 
 const MORAL: &str = "\
 Who guesses has five tries, then has to wait twice as long each time, and is told the same of a name that nobody has. The
-owner's device has a count of its own: who locks an account locks out nobody else.";
+owner's device has a count of its own: who locks an account from outside does not lock it out.";
 
 /// A name that nobody has.
 const INVENTED: &str = "nobody";

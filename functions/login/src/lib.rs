@@ -6,6 +6,7 @@ use shared::attempts::{Attempt, Way};
 use shared::authentication::{Authentication, Proven};
 use shared::claims::Kind;
 use shared::clock::Timestamp;
+use shared::config::Config;
 use shared::cookies::Cookies;
 use shared::device::{Device, Devices};
 use shared::error::{Error, Result};
@@ -15,7 +16,7 @@ use shared::json::Object;
 use shared::passwords::Password;
 use shared::session::{Opening, Rules, Session};
 use shared::sessions::Sessions;
-use shared::store::Budget;
+use shared::store::{Budget, Client};
 use shared::tokens::{Signer, Verifier};
 use shared::users::Account;
 
@@ -54,6 +55,22 @@ struct LoginInfo {
 }
 
 impl Login {
+    /// The tables, secrets and rules of this configuration.
+    ///
+    /// # Errors
+    /// As [`Authentication::new`].
+    pub fn new(client: Client, config: &Config) -> Result<Self> {
+        Ok(Self {
+            authentication: Authentication::new(client.clone(), config)?,
+            devices: Devices::configured(config),
+            sessions: Sessions::new(client, config),
+            rules: Rules::new(config),
+            signer: Signer::new(config),
+            verifier: Verifier::new(config),
+            cookies: Cookies::new(config.cookie_domain.clone()),
+        })
+    }
+
     /// Signs somebody in: 302 to the user's own page, with the cookies of a new session.
     ///
     /// # Errors
@@ -112,8 +129,8 @@ impl Login {
     ) -> Result<Proven> {
         let source_ip = request.source_ip();
         let way = device.map_or(Way::Outside, Way::Device);
-        let attempt = Attempt { account: account.as_str(), way, source_ip: source_ip.as_deref() };
-        self.authentication.prove(account, password, attempt, now, &request.budget).await
+        let attempt = Attempt { account, way, source_ip: source_ip.as_deref() };
+        self.authentication.prove(attempt, password, now, &request.budget).await
     }
 
     /// Ends the oldest sessions where there are more than `cap`. Where that cannot be done, or newer logins have taken the place
@@ -147,7 +164,6 @@ mod tests {
 
     use futures_util::future::join_all;
     use serde_json::{Value, json};
-    use shared::config::Config;
     use shared::{http, store};
     use testbed::{Calls, Event, Fault, Reply, Tables};
 
@@ -159,16 +175,8 @@ mod tests {
         Config::from_lookup(tables.settings(changes)).unwrap()
     }
 
-    fn login(config: &Config, client: store::Client) -> Login {
-        Login {
-            authentication: Authentication::new(client.clone(), config).unwrap(),
-            devices: Devices::configured(config),
-            sessions: Sessions::new(client, config),
-            rules: Rules::new(config),
-            signer: Signer::new(config),
-            verifier: Verifier::new(config),
-            cookies: Cookies::new(config.cookie_domain.clone()),
-        }
+    fn login(config: &Config, client: Client) -> Login {
+        Login::new(client, config).unwrap()
     }
 
     async fn send(config: &Config, event: Event) -> Reply {

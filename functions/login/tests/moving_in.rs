@@ -6,14 +6,9 @@ use std::sync::Arc;
 
 use login::Login;
 use serde_json::{Value, json};
-use shared::authentication::Authentication;
 use shared::clock::Timestamp;
 use shared::config::Config;
-use shared::cookies::Cookies;
-use shared::session::Rules;
-use shared::sessions::Sessions;
 use shared::store::Client;
-use shared::tokens::{Signer, Verifier};
 use shared::{http, store};
 use testbed::{Event, Fault, Log, Reply, Tables};
 
@@ -30,15 +25,7 @@ async fn tables_with(hash: &str) -> (Tables, Config) {
 }
 
 async fn sign_in(config: &Config, client: Client, password: &str) -> Reply {
-    let login = Login {
-        authentication: Authentication::new(client.clone(), config).unwrap(),
-        devices: None,
-        sessions: Sessions::new(client, config),
-        rules: Rules::new(config),
-        signer: Signer::new(config),
-        verifier: Verifier::new(config),
-        cookies: Cookies::new(config.cookie_domain.clone()),
-    };
+    let login = Login::new(client, config).unwrap();
     let body = json!({ "loginInfo": { "userId": "moved", "password": password } });
     let event = Event::recorded("login").body(body.to_string());
     event.send(&mut http::service(&config.allowed_origins, |request| login.handle(request, NOW))).await

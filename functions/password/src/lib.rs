@@ -6,11 +6,13 @@ use shared::access::Access;
 use shared::attempts::{Attempt, Way};
 use shared::authentication::{Authentication, Proven};
 use shared::clock::Timestamp;
+use shared::config::Config;
 use shared::error::{Error, Result};
 use shared::http::{Reply, Request, reply};
 use shared::identity::Identity;
 use shared::passwords::Password;
 use shared::passwords::policy::{Context, Policy};
+use shared::store::Client;
 use shared::users::Account;
 
 /// Everything that it takes to change a password, and all that it can touch.
@@ -34,6 +36,19 @@ struct Form {
 }
 
 impl PasswordChange {
+    /// The tables, secrets and rules of this configuration.
+    ///
+    /// # Errors
+    /// As [`Authentication::new`].
+    pub fn new(client: Client, config: &Config) -> Result<Self> {
+        Ok(Self {
+            access: Access::new(client.clone(), config),
+            authentication: Authentication::new(client, config)?,
+            policy: Policy::new(config.password_min_length),
+            service: config.issuer.clone(),
+        })
+    }
+
     /// Sets another password and ends all sessions but this one (R16).
     ///
     /// # Errors
@@ -85,8 +100,8 @@ impl PasswordChange {
     ) -> Result<Proven> {
         let account = Account::named(&identity.user.profile.user_id);
         let source_ip = request.source_ip();
-        let attempt = Attempt { account: account.as_str(), way: Way::SignedIn, source_ip: source_ip.as_deref() };
-        let proven = self.authentication.prove(&account, current, attempt, now, &request.budget).await?;
+        let attempt = Attempt { account: &account, way: Way::SignedIn, source_ip: source_ip.as_deref() };
+        let proven = self.authentication.prove(attempt, current, now, &request.budget).await?;
         if proven.user.profile.id == identity.user.profile.id { Ok(proven) } else { Err(Error::NotAuthorized) }
     }
 }
@@ -96,8 +111,6 @@ mod tests {
     use std::time::Duration;
 
     use serde_json::{Value, json};
-    use shared::config::Config;
-    use shared::store::Client;
     use shared::users::User;
     use shared::{http, store};
     use testbed::{Calls, Event, Fault, Reply, Tables};
@@ -156,20 +169,15 @@ mod tests {
             config.throttle = false;
             let authentication = Authentication::new(store::connect(&config), &config).unwrap();
             let account = Account::named("kimcoding");
-            let attempt = Attempt { account: account.as_str(), way: Way::Outside, source_ip: None };
+            let attempt = Attempt { account: &account, way: Way::Outside, source_ip: None };
             let password = Password::new(password).unwrap();
             let budget = shared::store::Budget::new(None);
-            authentication.prove(&account, &password, attempt, NOW, &budget).await.is_ok()
+            authentication.prove(attempt, &password, NOW, &budget).await.is_ok()
         }
     }
 
     async fn answer(config: &Config, client: Client, event: Event, now: Timestamp) -> Reply {
-        let change = PasswordChange {
-            access: Access::new(client.clone(), config),
-            authentication: Authentication::new(client, config).unwrap(),
-            policy: Policy::new(config.password_min_length),
-            service: config.issuer.clone(),
-        };
+        let change = PasswordChange::new(client, config).unwrap();
         event.send(&mut http::service(&config.allowed_origins, |request| change.handle(request, now))).await
     }
 

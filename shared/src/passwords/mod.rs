@@ -163,7 +163,7 @@ impl Hasher {
         let (key_id, digest) = match self.peppers.first() {
             Some(pepper) => {
                 let digest = Zeroizing::new(digest);
-                (format!(",keyid={}", STANDARD_NO_PAD.encode(&pepper.id)), pepper.season(&digest))
+                (format!(",keyid={}", STANDARD_NO_PAD.encode(&pepper.id)), pepper.apply(&digest))
             }
             None => (String::new(), digest),
         };
@@ -196,7 +196,7 @@ impl Hasher {
             tracing::warn!(
                 event = "slow_password_hash",
                 milliseconds,
-                "An imported hash can be told from others by its time: set PASSWORD_CHECK_MS to more than it took."
+                "A hash of another cost can be told from others by its time: set PASSWORD_CHECK_MS to more than it took."
             );
         }
         // Not for no time at all: the clock of the runtime ticks once a millisecond.
@@ -244,8 +244,8 @@ impl Hasher {
                 self.evaluations.fetch_add(1, Ordering::Relaxed);
                 argon.compute(password, &self.memory).is_some_and(|digest| {
                     let digest = Zeroizing::new(digest);
-                    let seasoned = self.pepper_of(argon).map(|pepper| pepper.season(&digest));
-                    let digest = seasoned.as_deref().unwrap_or(&digest);
+                    let peppered = self.pepper_of(argon).map(|pepper| pepper.apply(&digest));
+                    let digest = peppered.as_deref().unwrap_or(&digest);
                     constant_time::verify_slices_are_equal(digest, &argon.digest).is_ok()
                 })
             }
@@ -280,7 +280,7 @@ impl Pepper {
         Self { id: id.as_ref()[..6].to_vec(), key: hmac::Key::new(hmac::HMAC_SHA256, secret) }
     }
 
-    fn season(&self, digest: &[u8]) -> Vec<u8> {
+    fn apply(&self, digest: &[u8]) -> Vec<u8> {
         hmac::sign(&self.key, digest).as_ref().to_vec()
     }
 }
