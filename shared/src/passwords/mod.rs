@@ -98,7 +98,8 @@ pub enum Verdict {
 /// Argon2id with the configured cost (R1).
 pub struct Hasher {
     params: Params,
-    peppers: Vec<Pepper>,
+    pepper: Option<Pepper>,
+    previous_pepper: Option<Pepper>,
     memory: Memory,
     decoy: Stored,
     largest_kib: u32,
@@ -129,13 +130,13 @@ impl Hasher {
         check_cost(config.hash_memory_kib, config.hash_iterations, largest_kib)?;
         let params = Params::new(config.hash_memory_kib, config.hash_iterations, 1, None);
         let params = params.map_err(|error| Error::Unexpected(error.into()))?;
-        let peppers = [&config.password_pepper, &config.previous_password_pepper];
         // A hash that no password has, at the cost of all the others; making it costs nothing.
         let decoy = ours(&params, random::<16>()?.into(), random::<32>()?.into());
         Ok(Self {
             memory: Memory::new(params.block_count())
                 .ok_or_else(|| Error::Unexpected("no memory for a hash".into()))?,
-            peppers: peppers.into_iter().flatten().map(Pepper::new).collect(),
+            pepper: config.password_pepper.as_ref().map(Pepper::new),
+            previous_pepper: config.previous_password_pepper.as_ref().map(Pepper::new),
             decoy: Stored::Argon(decoy),
             params,
             largest_kib,
@@ -160,7 +161,7 @@ impl Hasher {
         let blank = ours(&self.params, salt.into(), vec![0; 32]);
         let digest = blank.compute(password.expose().as_bytes(), &self.memory);
         let digest = digest.ok_or_else(|| Error::Unexpected("Argon2 refused its own parameters".into()))?;
-        let (key_id, digest) = match self.peppers.first() {
+        let (key_id, digest) = match &self.pepper {
             Some(pepper) => {
                 let digest = Zeroizing::new(digest);
                 (format!(",keyid={}", STANDARD_NO_PAD.encode(&pepper.id)), pepper.apply(&digest))
@@ -258,7 +259,7 @@ impl Hasher {
         self.costs_as_ours(hash)
             && (argon.algorithm, argon.version) == (Algorithm::Argon2id, Version::V0x13)
             && (argon.salt.len(), argon.digest.len()) == (16, 32)
-            && argon.params.keyid() == self.peppers.first().map_or(&[][..], |pepper| &pepper.id)
+            && argon.params.keyid() == self.pepper.as_ref().map_or(&[][..], |pepper| &pepper.id)
             && argon.params.data().is_empty()
     }
 
@@ -268,7 +269,8 @@ impl Hasher {
     }
 
     fn pepper_of(&self, hash: &Argon) -> Option<&Pepper> {
-        self.peppers.iter().find(|pepper| pepper.id == hash.params.keyid())
+        let mut known = [&self.pepper, &self.previous_pepper].into_iter().flatten();
+        known.find(|pepper| pepper.id == hash.params.keyid())
     }
 }
 
@@ -510,6 +512,17 @@ mod tests {
             renewed.0.split(",keyid=").next().unwrap().to_owned() + &renewed.0[renewed.0.find("$v=19").unwrap()..];
         assert!(!matches!(compare(&lost, "1234", &PasswordHash(forged)), Verdict::Right));
         assert!(hash.0.contains(",keyid=") && !hash.0.contains(first));
+    }
+
+    /// R14: the first of three deploys, in which no instance may make what another one cannot read yet.
+    #[test]
+    fn a_previous_pepper_alone_verifies_and_makes_no_hash() {
+        let previous = hasher(&[("PREVIOUS_PASSWORD_PEPPER", PEPPERS[0])]);
+        let peppered = hasher(&[("PASSWORD_PEPPER", PEPPERS[0])]).hash(&password("1234")).unwrap();
+        assert_eq!(compare(&previous, "1234", &peppered), Verdict::Outdated);
+        let plain = previous.hash(&password("1234")).unwrap();
+        assert!(!plain.0.contains("keyid"));
+        assert_eq!(compare(&previous, "1234", &plain), Verdict::Right);
     }
 
     /// R14: the table alone does not tell whether a guess is right.
