@@ -156,7 +156,7 @@ impl Attempts {
     }
 
     /// Counts an attempt, before it is made: of any number at the same time, no more are let through than one after the other
-    /// would be (R21). What is refused for its source is not held against the account.
+    /// would be (R21). What is refused for its source is not held against the account, nor the other way round.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`] where others came first; [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
@@ -165,7 +165,13 @@ impl Attempts {
         if let Some(source) = &source {
             self.count(source, now, budget).await?;
         }
-        let Tally { failures, .. } = self.count(&account, now, budget).await?;
+        let counted = self.count(&account, now, budget).await;
+        if counted.is_err() {
+            // What is not tried is not held against the source either, as far as possible.
+            let taken_back = self.take_back(source.as_ref(), budget);
+            tokio::time::timeout(LONGEST_TAKING_BACK, taken_back).await.ok();
+        }
+        let Tally { failures, .. } = counted?;
         let (is_last, is_disabled) = (failures >= self.disable_after, failures > self.disable_after);
         Ok(Reservation { source, lane: account.key, failures, is_last, is_disabled })
     }
@@ -178,6 +184,8 @@ impl Attempts {
         let failed = |causes: String| {
             tracing::error!(
                 event = "success_counts_as_failed",
+                lane,
+                failures = reservation.failures,
                 causes,
                 "A password was right, and that could not be written: it counts as wrong until the next one."
             );

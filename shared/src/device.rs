@@ -53,8 +53,8 @@ impl Devices {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes()), time_to_live }
     }
 
-    /// The cookie of a device on which `account` has just signed in. A device that is known keeps its name, and so the count of
-    /// its failures.
+    /// The cookie of a device on which `account` has just signed in. A device that is known, for this password, keeps its name and
+    /// so the count of its failures; after a change of password it begins anew.
     ///
     /// # Errors
     /// [`Error::Unexpected`](crate::error::Error::Unexpected) where the system has no randomness to give.
@@ -65,6 +65,7 @@ impl Devices {
         password_version: u64,
         now: Timestamp,
     ) -> Result<DeviceCookie> {
+        let known = known.filter(|device| device.password_version == password_version);
         let id = known.map_or_else(random_128_bits, |device| Ok(device.id))?;
         let (device, expires_at) = (Device { id, password_version }, now + self.time_to_live);
         let tag = URL_SAFE_NO_PAD.encode(hmac::sign(&self.key, &signed(&device, expires_at, account)));
@@ -72,11 +73,12 @@ impl Devices {
         Ok(DeviceCookie { value, expires_at })
     }
 
-    /// The device that one of these cookies names, if `account` was signed in on it and that is not too long ago. A cookie that
-    /// somebody has planted beside ours changes nothing.
+    /// The device that one of these cookies names, if `account` was signed in on it and that is not too long ago: of several the
+    /// one of the newest password. A cookie that somebody has planted beside ours changes nothing.
     #[must_use]
     pub fn recognise(&self, cookies: &[&[u8]], account: &str, now: Timestamp) -> Option<Device> {
-        cookies.iter().find_map(|cookie| self.read(cookie, account, now))
+        let devices = cookies.iter().filter_map(|cookie| self.read(cookie, account, now));
+        devices.max_by_key(|device| device.password_version)
     }
 
     fn read(&self, cookie: &[u8], account: &str, now: Timestamp) -> Option<Device> {
@@ -139,9 +141,22 @@ mod tests {
     fn a_device_that_signs_in_again_keeps_its_name() {
         let devices = devices("a");
         let first = devices.recognise(&[cookie(&devices, "kim").as_bytes()], "kim", NOW).unwrap();
-        let again = devices.issue(Some(first.clone()), "kim", 2, NOW + DAY).unwrap();
+        let again = devices.issue(Some(first.clone()), "kim", 1, NOW + DAY).unwrap();
         assert_eq!(read(&devices, &[again.value.expose_secret()], "kim", NOW + DAY), Some(first.id));
         assert_ne!(cookie(&devices, "kim"), cookie(&devices, "kim"));
+    }
+
+    /// R22: what a thief has used up of it is of no consequence after a change of password.
+    #[test]
+    fn a_device_gets_another_name_with_another_password() {
+        let devices = devices("a");
+        let first = cookie(&devices, "kim");
+        let known = devices.recognise(&[first.as_bytes()], "kim", NOW).unwrap();
+        let again = devices.issue(Some(known.clone()), "kim", 2, NOW).unwrap().value;
+        let both = [first.as_bytes(), again.expose_secret().as_bytes()];
+        let newest = devices.recognise(&both, "kim", NOW).unwrap();
+        assert_eq!(newest.password_version, 2, "whichever comes first");
+        assert_ne!(newest.id, known.id);
     }
 
     /// R22: nobody can make one, lengthen one's life, or move one to another account.

@@ -294,6 +294,10 @@ async fn a_change_of_password_makes_every_device_unknown() {
         world.send(&form("kimcoding", "4321").cookies(device), NOW).await;
     }
     assert_eq!((world.hashes() - before, world.tallies("device#").len()), (5, 0), "all of them are anybody");
+    let again = world.send(&form("kimcoding", "1234").cookies(&devices[0]), after(900)).await;
+    let device = [format!("device={}", again.cookie("device").unwrap())];
+    assert_ne!(device[0].split('.').next(), devices[0][0].split('.').next(), "and begin anew");
+    assert_eq!(verdict(&world.send(&form("kimcoding", "1234").cookies(&device), after(900)).await).0, 302);
 }
 
 /// R22: also what others behind the same address have used up.
@@ -378,6 +382,25 @@ async fn the_last_place_of_a_source_is_taken_once() {
         assert_eq!(reserved.iter().filter(|was_let_through| **was_let_through).count(), 1);
         assert_eq!(world.tallies("account#").len(), 1 + failed_before, "19 accounts are untouched");
     }
+}
+
+/// F02: what could not be counted for the account is not held against the source.
+#[tokio::test]
+async fn an_outage_of_the_second_count_takes_back_the_first() {
+    let world = World::new(&[]).await;
+    world.guess("somebody", "4321", NOW).await;
+    let counted = world.tallies("source#");
+    let attempts = world.login.authentication.attempts.as_ref().unwrap();
+    let account = Account::named("kimcoding");
+    let attempt = Attempt { account: &account, way: Way::Outside, source_ip: Some("203.0.113.7") };
+    let admitted = attempts.admit(attempt, NOW, &Budget::new(None)).await.unwrap();
+    for _ in 0..5 {
+        let elsewhere = from("203.0.113.8", &form("kimcoding", "4321"));
+        assert_eq!(world.send(&elsewhere, NOW).await.status, 401);
+    }
+    let refused = attempts.reserve(admitted, NOW, &Budget::new(None)).await.map(drop);
+    assert!(matches!(refused, Err(Error::TooManyAttempts { .. })), "{refused:?}");
+    assert_eq!(world.tallies("source#203.0.113.7")[0]["failures"], counted[0]["failures"]);
 }
 
 /// F09: what a success takes back from a source is taken back once, though nobody said so.

@@ -28,10 +28,10 @@ const MOST_PHPASS: u8 = 20;
 
 /// The longest password that is compared with a hash whose every round reads all of it: with the longest one that may be typed, a
 /// single guess would take minutes (CVE-2016-20013). A longer one matches no such hash.
-const LONGEST_IN_EVERY_ROUND: usize = 512;
+const LONGEST_IN_EVERY_ROUND: usize = 128;
 
-/// The longest hash that PBKDF2 and scrypt are asked for: PBKDF2 takes as long again for every 32 or 64 bytes.
-const LONGEST_DIGEST: usize = 64;
+/// The longest hash that scrypt is asked for. PBKDF2 is asked for what its hash function gives: it takes as long again for more.
+const LONGEST_SCRYPT: usize = 64;
 
 const TOO_COSTLY: Problem = "its parameters cost too much";
 const UNREADABLE: Problem = "its parameters cannot be read";
@@ -65,7 +65,7 @@ impl Imported {
             ["", "scrypt", params, salt, hash] => {
                 let [log_n, r, p] = parameters(params, ["ln", "r", "p"])?;
                 let (params, digest) = (scrypt_params(log_n, r, p, largest_kib)?, decode(hash)?);
-                if (32..=LONGEST_DIGEST).contains(&digest.len()) {
+                if (32..=LONGEST_SCRYPT).contains(&digest.len()) {
                     Ok(Self::Scrypt { params, salt: decode(salt)?, digest })
                 } else {
                     Err(MISSHAPEN)
@@ -89,6 +89,9 @@ impl Imported {
                     return Self::pbkdf2(algorithm, iterations, salt, of_length(length, decode(&with_plus(hash)?)?)?);
                 }
                 let digest = decode(hash)?;
+                if digest.len() > length {
+                    return Err(MISSHAPEN);
+                }
                 let [iterations] = match params.split_once(",l=") {
                     Some((iterations, length)) if number(length) == Some(digest.len()) => {
                         parameters(iterations, ["i"])?
@@ -126,7 +129,7 @@ impl Imported {
         if iterations.get() > MOST_PBKDF2 {
             return Err(TOO_COSTLY);
         }
-        if (SHORTEST_DIGEST..=LONGEST_DIGEST).contains(&digest.len()) {
+        if digest.len() >= SHORTEST_DIGEST {
             Ok(Self::Pbkdf2 { algorithm, iterations, salt, digest })
         } else {
             Err(MISSHAPEN)

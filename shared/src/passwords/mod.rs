@@ -188,12 +188,13 @@ impl Hasher {
     /// costs one hash all the same. And none comes before `PASSWORD_CHECK_MS` are over since it was `asked`, whatever a hash
     /// costs and whatever was to be read for it (R19). A password that has two forms takes twice of both, whoever is named.
     pub async fn verify(&self, password: &Password, stored: Option<&PasswordHash>, asked: Instant) -> Verdict {
-        let floor = if password.composed.is_some() { self.floor * 2 } else { self.floor };
+        let forms = if password.composed.is_some() { 2 } else { 1 };
+        let floor = self.floor * forms;
         let read = stored.map(|hash| self.read(&hash.0)).transpose();
         let verdict = self.compare(password, &read);
         let took = asked.elapsed();
         if took > floor && matches!(&read, Ok(Some(hash)) if !self.costs_as_ours(hash)) {
-            let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            let milliseconds = u64::try_from((took / forms).as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(
                 event = "slow_password_hash",
                 milliseconds,
