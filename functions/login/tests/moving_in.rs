@@ -64,6 +64,27 @@ async fn whoever_moves_in_with_a_hash_of_any_format_signs_in_and_has_one_of_ours
     }
 }
 
+/// R3: the items of `docs/passwords.md`, as they stand there, but for the hash.
+#[tokio::test]
+async fn a_user_who_was_written_as_the_page_says_signs_in() {
+    let page = include_str!("../../../docs/passwords.md");
+    let block = page.split("```json").nth(1).unwrap().split("```").next().unwrap();
+    let tables = Tables::new().await;
+    let config = Config::from_lookup(tables.settings(&[])).unwrap();
+    for item in serde_json::Deserializer::from_str(block).into_iter::<Value>() {
+        let mut item = item.unwrap();
+        if item.get("password_hash").is_some() {
+            item["password_hash"] = json!({ "S": BCRYPT });
+        }
+        tables.put("UsersTable", &item);
+    }
+    let login = Login::new(store::connect(&config), &config).unwrap();
+    let body = json!({ "loginInfo": { "userId": "Kim", "password": "password" } });
+    let event = Event::recorded("login").body(body.to_string());
+    let reply = event.send(&mut http::service(&config.allowed_origins, |request| login.handle(request, NOW))).await;
+    assert_eq!((reply.status, tables.items("UsersTable").len()), (302, 3));
+}
+
 /// R3: that a hash is old is no reason to keep anybody out.
 #[tokio::test]
 async fn a_hash_that_cannot_be_written_anew_keeps_nobody_out() {

@@ -1,7 +1,7 @@
 //! Argon2: what we make, and what others have made with it.
 //!
 //! Owns how its hashes are read, how they are computed, and the memory that computing them takes: allocated once for each
-//! environment, reused, and wiped each time. Fresh pages cost up to two thirds of a hash again, as the allocator pleases. Knows
+//! environment, reused, and wiped each time: what else it costs to allocate it is up to the allocator. Knows
 //! nothing of passwords in other forms.
 
 use std::sync::{Mutex, PoisonError};
