@@ -52,10 +52,15 @@ pub(crate) async fn cookies(url: &str, certificate: &Path) -> Result<Vec<String>
     let login = client(certificate)?.post(format!("{url}/login")).header("content-type", "application/json");
     let answer = login.body(form.to_string()).send().await;
     let answer = answer.with_context(|| running::not_running(url))?;
-    let lines = answer.headers().get_all(SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let cookies: Vec<_> = lines.filter_map(|line| line.split(';').next()).map(str::to_owned).collect();
+    let cookies = cookies_of(&answer);
     if cookies.is_empty() {
         bail!("{url}/login answered {} to {}", answer.status(), KIM.user_id);
     }
     Ok(cookies)
+}
+
+/// What the `Set-Cookie` lines of an answer say, each `name=value`.
+pub(crate) fn cookies_of(answer: &reqwest::Response) -> Vec<String> {
+    let lines = answer.headers().get_all(SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
+    lines.filter_map(|line| line.split(';').next()).map(str::to_owned).collect()
 }

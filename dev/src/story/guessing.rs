@@ -8,7 +8,8 @@ use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, COOKIE, RETRY_AFTER};
 use serde_json::json;
 
-use super::{Story, cookies};
+use super::Story;
+use crate::event::cookies_of;
 use crate::people::KIM;
 use crate::unlock;
 
@@ -22,7 +23,7 @@ const INVENTED: &str = "nobody";
 /// Plays it.
 pub(super) async fn play(story: &mut Story<'_>, root: &Path) -> Result<&'static str> {
     let signed_in = story.login(KIM.user_id, KIM.password, "").await?;
-    let Some(device) = cookies(&signed_in).into_iter().find(|cookie| cookie.contains("device=")) else {
+    let Some(device) = cookies_of(&signed_in).into_iter().find(|cookie| cookie.contains("device=")) else {
         bail!("the login set no device cookie: start the stack with `DEVICE_COOKIE=on cargo dev`");
     };
     story.line("owner", "POST /login", "302, and a device cookie");

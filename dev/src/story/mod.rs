@@ -7,8 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use reqwest::header::SET_COOKIE;
-use reqwest::{Client, Response};
+use reqwest::Client;
 
 use crate::event;
 
@@ -50,10 +49,4 @@ impl Story<'_> {
         self.text.push_str(line.trim_end());
         self.text.push('\n');
     }
-}
-
-/// What the `Set-Cookie` lines of an answer say, each `name=value`.
-fn cookies(answer: &Response) -> Vec<String> {
-    let lines = answer.headers().get_all(SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
-    lines.filter_map(|line| line.split(';').next()).map(str::to_owned).collect()
 }

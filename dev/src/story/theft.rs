@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 use reqwest::Response;
 use reqwest::header::COOKIE;
 
-use super::{Story, cookies};
-use crate::event;
+use super::Story;
+use crate::event::{self, cookies_of};
 
 /// What one of them holds: an access and a refresh cookie, each `name=value`, and which refresh token it is.
 #[derive(Clone)]
@@ -50,7 +50,7 @@ impl Story<'_> {
         let asked = format!("GET /userinfo with refresh token {}", held.generation);
         let answer = self.ask(&held.refresh).await?;
         let status = answer.status().as_u16();
-        let Some(renewed) = jar(cookies(&answer), held.generation + 1).filter(|_| status == 200) else {
+        let Some(renewed) = jar(cookies_of(&answer), held.generation + 1).filter(|_| status == 200) else {
             bail!("{asked} was answered with {status}, and not renewed");
         };
         *held = renewed;
@@ -62,7 +62,7 @@ impl Story<'_> {
         let asked = format!("GET /userinfo with refresh token {}", held.generation);
         let answer = self.ask(&held.refresh).await?;
         let (status, cleared) =
-            (answer.status().as_u16(), cookies(&answer).iter().filter(|cookie| cookie.ends_with('=')).count());
+            (answer.status().as_u16(), cookies_of(&answer).iter().filter(|cookie| cookie.ends_with('=')).count());
         if (status, cleared) != (401, 2) {
             bail!("{asked} was answered with {status} and {cleared} cleared cookies");
         }
