@@ -7,10 +7,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::hmac;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,7 +20,8 @@ use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::store::{Budget, Client, Item, from_item, number, read_all, text, to_item};
+use crate::id::random;
+use crate::store::{Budget, Client, Item, from_item, number, read_all, text, to_item, was_made};
 use crate::throttle::{Rule, Tally};
 use crate::users::Account;
 
@@ -82,7 +82,6 @@ pub struct Reservation {
 }
 
 /// The attempts table.
-#[derive(Clone)]
 pub struct Attempts {
     client: Client,
     table: String,
@@ -281,20 +280,12 @@ impl Attempts {
             .update_expression("SET failures = failures - :one")
             .condition_expression("failures >= :one")
             .expression_attribute_values(":one", number(lane.rule.one()));
-        match budget.spend(call.customize().config_override(once).send()).await {
-            Err(error)
-                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(())
-            }
-            outcome => outcome.map(drop).map_err(Error::from),
-        }
+        was_made(budget.spend(call.customize().config_override(once).send()).await).map(drop)
     }
 
     async fn count_in_minute(&self, minute: u64, shards: u32, budget: &Budget) -> Result<u32> {
-        let mut shard = [0];
-        rand::fill(&mut shard).map_err(|_| Error::Unexpected("the random number generator failed".into()))?;
-        let lane = format!("minute#{minute}#{}", u32::from(shard[0]) % shards);
+        let [shard] = random()?;
+        let lane = format!("minute#{minute}#{}", u32::from(shard) % shards);
         let call = self
             .client
             .update_item()

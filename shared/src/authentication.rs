@@ -136,20 +136,13 @@ impl Authentication {
         now: Timestamp,
         budget: &Budget,
     ) -> Result<Proven> {
+        let outcome =
+            outcome.and_then(|proven| if reservation.is_disabled { refused("disabled_password") } else { Ok(proven) });
         match outcome {
-            Ok(_) if reservation.is_disabled => {
-                attempts.failed(now, budget).await;
-                refused("disabled_password")
-            }
-            Ok(proven) => {
-                attempts.succeeded(reservation, budget).await;
-                Ok(proven)
-            }
-            Err(error) => {
-                attempts.failed(now, budget).await;
-                Err(error)
-            }
+            Ok(_) => attempts.succeeded(reservation, budget).await,
+            Err(_) => attempts.failed(now, budget).await,
         }
+        outcome
     }
 
     /// Puts a hash of today in place of one that was imported or made at another cost (R3). It is done as far as possible: who

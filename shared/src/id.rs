@@ -92,9 +92,14 @@ impl SessionId {
 
 /// Draws 128 bits from the operating system's generator and writes them as base64url (R60).
 pub(crate) fn random_128_bits() -> Result<String> {
-    let mut bytes = [0; 16];
+    random::<16>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// Draws bytes from the operating system's generator.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
     rand::fill(&mut bytes).map_err(|_| Error::Unexpected("the random number generator failed".into()))?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+    Ok(bytes)
 }
 
 const fn is_base64url(byte: u8) -> bool {

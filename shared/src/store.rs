@@ -14,6 +14,7 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, TransactWriteItem};
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -201,6 +202,17 @@ pub(crate) async fn read_all(
         }
     }
     Ok(found)
+}
+
+/// Whether a conditional update was made: not where its condition did not hold.
+///
+/// # Errors
+/// What else the call failed with.
+pub(crate) fn was_made<T>(outcome: Result<T, SdkError<UpdateItemError>>) -> Result<bool> {
+    match outcome {
+        Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => Ok(false),
+        outcome => outcome.map(|_| true).map_err(Error::from),
+    }
 }
 
 /// The reasons for a cancelled transaction that pass.

@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 /// How long a few failed attempts are remembered. Many are for ever: see [`Rule::forgotten_at`].
 const REMEMBERED: Duration = Duration::from_hours(30 * 24);
 
-const HOUR: u64 = 3600;
+const HOUR: u32 = 3600;
 
 /// The attempts that failed, as one record counts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ impl Rule {
                 let elapsed = now.since(seen.at).as_secs();
                 let drained = u32::try_from(elapsed.saturating_mul(hourly.into())).unwrap_or(u32::MAX);
                 let left = seen.failures.saturating_sub(drained);
-                let too_much = (u64::from(left) + HOUR).saturating_sub(u64::from(hourly) * HOUR);
+                let too_much = (u64::from(left) + u64::from(HOUR)).saturating_sub(u64::from(hourly) * u64::from(HOUR));
                 (left, Duration::from_secs(too_much.div_ceil(hourly.into())))
             }
         };
@@ -78,7 +78,7 @@ impl Rule {
         match self {
             Self::Doubling { .. } => 1,
             // So that what drains in a second is a whole number.
-            Self::Draining { .. } => 3600,
+            Self::Draining { .. } => HOUR,
         }
     }
 

@@ -6,7 +6,6 @@
 
 use std::fmt;
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use precis_profiles::UsernameCaseMapped;
 use precis_profiles::precis_core::profile::Profile as _;
@@ -15,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::id::UserId;
 use crate::passwords::PasswordHash;
-use crate::store::{Budget, Client, Item, from_item, number, text, to_item, transact};
+use crate::store::{Budget, Client, Item, from_item, number, text, to_item, transact, was_made};
 
 /// What others may see of a user: the JSON of `/userinfo`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +105,7 @@ pub struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    /// The account of that name: canonicalised here, and nowhere again on the way (R31).
+    /// The account of that name: canonicalised here, before anything is counted or looked up for it (R31).
     #[must_use]
     pub fn named(typed: &'a str) -> Self {
         Self { typed, name: LoginName::parse(typed).ok() }
@@ -160,14 +159,7 @@ impl Users {
             .expression_attribute_values(":old", text(old.password_hash.as_str()))
             .expression_attribute_values(":new", text(new.as_str()))
             .expression_attribute_values(":version", number(old.password_version));
-        match budget.spend(call.send()).await {
-            Err(error)
-                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(false)
-            }
-            outcome => outcome.map(|_| true).map_err(Error::from),
-        }
+        was_made(budget.spend(call.send()).await)
     }
 
     /// The user of that id.
@@ -213,14 +205,7 @@ impl Users {
             .condition_expression("session_epoch = :epoch")
             .expression_attribute_values(":epoch", number(epoch))
             .expression_attribute_values(":next", number(epoch.saturating_add(1)));
-        match budget.spend(call.send()).await {
-            Err(error)
-                if error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(())
-            }
-            outcome => outcome.map(drop).map_err(Error::from),
-        }
+        was_made(budget.spend(call.send()).await).map(drop)
     }
 
     async fn item(&self, key: String, budget: &Budget) -> Result<Option<Item>> {

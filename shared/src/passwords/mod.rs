@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use argon2::{Algorithm, Params, Version};
-use aws_lc_rs::{constant_time, digest, hmac, rand};
+use aws_lc_rs::{constant_time, digest, hmac};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::id::random;
 
 mod argon;
 mod imported;
@@ -314,12 +315,6 @@ fn check_cost(memory_kib: u32, iterations: u32, largest_kib: u32) -> Result<()> 
 
 fn setting(name: &'static str, problem: &'static str) -> Result<()> {
     Err(Error::Setting { name, problem: problem.into() })
-}
-
-fn random<const N: usize>() -> Result<[u8; N]> {
-    let mut bytes = [0; N];
-    rand::fill(&mut bytes).map_err(|_| Error::Unexpected("the random number generator failed".into()))?;
-    Ok(bytes)
 }
 
 impl fmt::Debug for PasswordHash {
