@@ -1,5 +1,8 @@
-//! Programs that the local stack starts, and ends with everything that they started in turn.
+//! Programs that the local stack starts, and ends with everything that they started in turn; and whose turn it is, where
+//! two stacks start at once.
 
+use std::fs::{self, File, TryLockError};
+use std::path::Path;
 use std::process::Command as Blocking;
 use std::time::{Duration, Instant};
 
@@ -47,6 +50,24 @@ impl Process {
     }
 }
 
+/// Waits until no other stack of this tree is making what both use, such as tools and a certificate. Keeps others waiting
+/// until the file is dropped, and no longer than this process lives.
+///
+/// # Errors
+/// Where the folder cannot be written to.
+pub async fn turn(folder: &Path) -> Result<File> {
+    fs::create_dir_all(folder)?;
+    let file = File::create(folder.join("turn"))?;
+    // Not `lock`: a thread that waits in it would keep Ctrl-C from ending the process.
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) else { return };
@@ -80,4 +101,22 @@ fn family_of(id: i32) -> Vec<i32> {
         next += 1;
     }
     family
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a panic is a failure")]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Two once installed the same tool into the same folder at the same time, and one of them failed.
+    #[tokio::test]
+    async fn of_two_that_start_at_once_one_waits_for_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = turn(folder.path()).await.unwrap();
+        assert!(timeout(Duration::from_millis(300), turn(folder.path())).await.is_err(), "the second waits");
+        drop(first);
+        timeout(PATIENCE, turn(folder.path())).await.unwrap().unwrap();
+    }
 }

@@ -13,6 +13,7 @@ use crate::certificate::Certificate;
 use crate::functions::{self, Functions, say};
 use crate::gateway::Gateway;
 use crate::people;
+use crate::processes;
 use crate::running;
 use crate::tables::Tables;
 use crate::template::Template;
@@ -50,7 +51,10 @@ impl Stack {
 
         let tables = self.tables.start(root, &template, Ipv4Addr::LOCALHOST.into(), self.scheme()).await?;
 
+        let turn = processes::turn(&target.join("dev")).await?;
         let cargo_lambda = functions::cargo_lambda(&target).await?;
+        let certificate = (!self.http).then(|| Certificate::in_folder(&target.join("dev"))).transpose()?;
+        drop(turn);
         let relative = |path: &Path| path.strip_prefix(root).unwrap_or(path).display().to_string();
         let tool = relative(&cargo_lambda);
         say("tools", &tool);
@@ -62,7 +66,6 @@ impl Stack {
         functions.ready(functions_at, &template.routes()).await?;
         say("functions", &format!("{} answer", template.functions().join(", ")));
 
-        let certificate = (!self.http).then(|| Certificate::in_folder(&target.join("dev"))).transpose()?;
         let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
         let gateway = Gateway {
             functions: functions_at,

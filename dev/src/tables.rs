@@ -17,6 +17,7 @@ use crate::certificate::{self, Certificate};
 use crate::dynamodb::DynamoDb;
 use crate::functions::say;
 use crate::people;
+use crate::processes;
 use crate::settings::{Seen, Settings};
 use crate::template::Template;
 
@@ -59,7 +60,9 @@ impl Tables {
         say("", "the whole network can reach them: test data only");
 
         let folder = root.join("target/dev");
+        let turn = processes::turn(&folder).await?;
         Certificate::in_folder(&folder)?;
+        drop(turn);
         let variables = folder.join("sam-local.json");
         let theirs = ready.settings.with("AWS_ENDPOINT_URL_DYNAMODB", endpoint_url(HOST, ready.port));
         // SAM hands on what the template declares, and drops the rest without a word.
