@@ -104,7 +104,6 @@ fn family_of(id: i32) -> Vec<i32> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a panic is a failure")]
 mod tests {
     use tokio::time::timeout;
 
