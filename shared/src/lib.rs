@@ -7,7 +7,7 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`config`] | the settings: names, defaults, bounds |
+//! | [`config`], [`secrets`] | the settings: names, defaults, bounds; which secrets are none |
 //! | [`error`] | everything that can go wrong, without HTTP |
 //! | [`clock`], [`id`], [`json`] | seconds since the epoch; `UserId` and `SessionId`; strict JSON |
 //! | [`claims`], [`tokens`], [`cookies`] | what a token asserts, how it is signed, how it travels |
@@ -45,6 +45,7 @@ pub mod id;
 pub mod identity;
 pub mod json;
 pub mod passwords;
+pub mod secrets;
 pub mod session;
 pub mod sessions;
 pub mod store;
