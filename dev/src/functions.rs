@@ -186,14 +186,15 @@ async fn print_lines(output: impl AsyncRead + Unpin, are_ready: Arc<AtomicBool>)
     }
 }
 
-/// A log line of ours, without what is the same on every line here; nothing for the line that the Lambda runtime writes
-/// whenever it is run by this tool.
+/// A log line of ours, without what is the same on every line here; nothing for the lines that say at every start what they
+/// said at the one before.
 fn readable(fields: &Value) -> Option<(String, String)> {
     let text = |name: &str| fields[name].as_str().unwrap_or_default();
     let time = text("timestamp").get(11..19).unwrap_or_default();
     let is_request = fields["status"].is_number();
     match text("level") {
         "WARN" if text("message").starts_with("AWS_LAMBDA_MAX_CONCURRENCY") => None,
+        "INFO" if text("event") == "key_loaded" => None,
         "INFO" if is_request => {
             let (status, method, function, took) =
                 (&fields["status"], text("method"), text("function"), &fields["milliseconds"]);

@@ -25,7 +25,7 @@ pub struct Seen<'a> {
 }
 
 /// What an operator sets, and what may therefore be set here: in the environment first, in `.env` second.
-const SETTABLE: [&str; 29] = [
+const SETTABLE: [&str; 30] = [
     "ACCESS_SECRET",
     "REFRESH_SECRET",
     "PREVIOUS_ACCESS_SECRET",
@@ -55,6 +55,7 @@ const SETTABLE: [&str; 29] = [
     "ALARM_FAILURES_PER_MINUTE",
     "DEVICE_COOKIE",
     "DEVICE_TTL",
+    "METRICS_NAMESPACE",
 ];
 
 impl Settings {
@@ -70,6 +71,8 @@ impl Settings {
             ("THROTTLE_SECRET", random_secret()?),
             // The contract: clients written for two cookies meet two.
             ("DEVICE_COOKIE", "off".to_owned()),
+            // Lines for people: nobody counts here.
+            ("METRICS_NAMESPACE", "off".to_owned()),
             ("COOKIE_DOMAIN", domain.to_owned()),
             ("ALLOWED_ORIGINS", format!("{}://localhost:3000", seen.scheme)),
             ("AWS_REGION", "eu-west-1".to_owned()),

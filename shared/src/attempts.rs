@@ -62,6 +62,20 @@ struct Lane {
     seen: Option<Tally>,
 }
 
+impl Lane {
+    /// The refusal of an attempt that comes too soon.
+    fn throttled(&self, wait: Duration) -> Error {
+        let (reason, _) = self.key.split_once('#').unwrap_or((&self.key, ""));
+        tracing::info!(
+            event = "throttled",
+            reason,
+            wait_s = wait.as_secs(),
+            "An attempt came too soon: no password was looked at."
+        );
+        Error::TooManyAttempts { wait }
+    }
+}
+
 /// An attempt that may be made, and has not been counted yet.
 pub struct Admission {
     source: Option<Lane>,
@@ -149,7 +163,7 @@ impl Attempts {
             }
         }
         for lane in source.iter().chain([&account]) {
-            lane.rule.admit(lane.seen, now).map_err(|wait| Error::TooManyAttempts { wait })?;
+            lane.rule.admit(lane.seen, now).map_err(|wait| lane.throttled(wait))?;
         }
         Ok(Admission { source, account })
     }
@@ -210,7 +224,11 @@ impl Attempts {
                  failures in the attempts table."
             ),
             Ok(_) => {}
-            Err(error) => tracing::warn!(causes = error.causes(), "A failed login is missing from the minute's count."),
+            Err(error) => tracing::warn!(
+                event = "alarm_count_failed",
+                causes = error.causes(),
+                "A wrong password is missing from the count of this minute."
+            ),
         }
     }
 
@@ -229,7 +247,7 @@ impl Attempts {
     async fn count(&self, lane: &Lane, now: Timestamp, budget: &Budget) -> Result<Tally> {
         let mut seen = lane.seen;
         loop {
-            let counted = lane.rule.admit(seen, now).map_err(|wait| Error::TooManyAttempts { wait })?;
+            let counted = lane.rule.admit(seen, now).map_err(|wait| lane.throttled(wait))?;
             let time_to_live = lane.rule.forgotten_at(counted).map(|end| ("ttl", number(end)));
             let key = [Some(("lane", text(&lane.key))), time_to_live];
             let put = self

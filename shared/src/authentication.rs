@@ -112,16 +112,18 @@ impl Authentication {
     async fn compare(&self, (credentials, user): Stored, password: &Password, asked: Instant) -> Result<Proven> {
         let hash = credentials.as_ref().map(|found| &found.password_hash);
         let verdict = self.hasher.verify(password, hash, asked).await;
-        let (Some(credentials), Some(user)) = (credentials, user) else { return refused("unknown_user") };
+        let (Some(credentials), Some(user)) = (credentials, user) else { return refused("unknown_user", None) };
         match verdict {
             Verdict::Unusable(problem) => {
                 let user = user.profile.id.as_str();
                 tracing::error!(event = "password_hash_unusable", user, problem, "Its owner cannot sign in.");
-                refused("unusable_hash")
+                refused("unusable_hash", Some(user))
             }
-            Verdict::Wrong => refused("wrong_password"),
-            _ if user.disabled => refused("disabled_user"),
-            _ if user.password_version != credentials.password_version => refused("changed_meanwhile"),
+            Verdict::Wrong => refused("wrong_password", Some(user.profile.id.as_str())),
+            _ if user.disabled => refused("disabled_user", Some(user.profile.id.as_str())),
+            _ if user.password_version != credentials.password_version => {
+                refused("changed_meanwhile", Some(user.profile.id.as_str()))
+            }
             Verdict::Right => Ok(Proven { user, credentials, is_outdated: false }),
             Verdict::Outdated => Ok(Proven { user, credentials, is_outdated: true }),
         }
@@ -136,8 +138,12 @@ impl Authentication {
         now: Timestamp,
         budget: &Budget,
     ) -> Result<Proven> {
-        let outcome =
-            outcome.and_then(|proven| if reservation.is_disabled { refused("disabled_password") } else { Ok(proven) });
+        let outcome = match outcome {
+            Ok(Proven { user, .. }) if reservation.is_disabled => {
+                refused("disabled_password", Some(user.profile.id.as_str()))
+            }
+            outcome => outcome,
+        };
         match outcome {
             Ok(_) => attempts.succeeded(reservation, budget).await,
             Err(_) => attempts.failed(now, budget).await,
@@ -170,7 +176,7 @@ impl Authentication {
 }
 
 /// One refusal, whatever the reason; the reason is for the log.
-fn refused<T>(reason: &'static str) -> Result<T> {
-    tracing::info!(event = "login_failed", reason, "A password was refused.");
+fn refused<T>(reason: &'static str, user: Option<&str>) -> Result<T> {
+    tracing::info!(event = "login_failed", reason, user, "A password was refused.");
     Err(Error::NotAuthorized)
 }

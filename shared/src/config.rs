@@ -83,6 +83,8 @@ pub struct Config {
     pub device_cookie: bool,
     /// How long that cookie is good for. Read from `DEVICE_TTL` in seconds, up to 34560000; 15552000 (180 days) by default.
     pub device_ttl: Duration,
+    /// The CloudWatch namespace in which events are counted; each stack may have its own. Read from `METRICS_NAMESPACE`, `off` to count none; `Latchkey` by default.
+    pub metrics_namespace: Option<String>,
     /// Memory of the function in MiB, which bounds what a hash may take (R12). Read from
     /// `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, set by Lambda itself; unbounded by default.
     pub function_memory_mib: u32,
@@ -154,6 +156,7 @@ impl Config {
             alarm_failures_per_minute: from.number("ALARM_FAILURES_PER_MINUTE", 600)?,
             device_cookie: from.switch("DEVICE_COOKIE")?,
             device_ttl: Duration::from_secs(from.within("DEVICE_TTL", 180 * DAY, 1..=400 * DAY)?),
+            metrics_namespace: metrics_namespace(from.or("METRICS_NAMESPACE", "Latchkey"))?,
             function_memory_mib: from.number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", u32::MAX)?,
             aws: Aws {
                 region: from.required("AWS_REGION")?,
@@ -293,6 +296,19 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
 
     fn seconds(&self, name: &'static str, default: u64) -> Result<Duration> {
         self.number(name, default).map(Duration::from_secs)
+    }
+}
+
+/// What CloudWatch takes for a namespace; those that begin with `AWS/` are its own.
+fn metrics_namespace(name: String) -> Result<Option<String>> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/#:".contains(&byte);
+    match name.as_str() {
+        "off" => Ok(None),
+        text if text.len() <= 255 && text.bytes().all(is_plain) && !text.starts_with("AWS/") => Ok(Some(name)),
+        _ => setting(
+            "METRICS_NAMESPACE",
+            "must be off, or at most 255 letters, digits and .-_/#: not beginning with AWS/",
+        ),
     }
 }
 
@@ -539,6 +555,7 @@ mod tests {
             ("PASSWORD_MIN_LENGTH", ["8", "64"], ["7", "65"]),
             ("THROTTLE", ["on", "off"], ["yes", "On"]),
             ("DEVICE_COOKIE", ["on", "off"], ["true", "0"]),
+            ("METRICS_NAMESPACE", ["off", "Latchkey/staging"], ["AWS/Lambda", "two words"]),
         ] {
             for value in good {
                 with(&[(name, value)]).unwrap_or_else(|error| panic!("{name}={value}: {error}"));

@@ -129,9 +129,30 @@ pub enum Standing {
     Replayed,
     /// One that had its successor long ago, or whose successor had one: two hold tokens of this session, and one of them
     /// is a thief (R65, R66).
-    Reused,
+    Reused(Reuse),
     /// None that the record knows of.
     Unknown,
+}
+
+/// How a refresh token comes to be used once too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// It is the one before the current one, and the window for it has closed. That is a thief, or an honest browser that no
+    /// answer has reached (F11).
+    GraceMissed,
+    /// Its successor has been used as well: somebody had it, and had no reason to come back to this one.
+    OlderGeneration,
+}
+
+impl Reuse {
+    /// What the log calls it.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::GraceMissed => "grace_missed",
+            Self::OlderGeneration => "older_generation",
+        }
+    }
 }
 
 /// How long sessions live and how many there may be, as the operator chose.
@@ -207,7 +228,8 @@ impl Rules {
         match current.number.checked_sub(presented) {
             Some(0) if is_current => Standing::Current,
             Some(1) if now.since(current.issued_at) <= self.replay_window => Standing::Replayed,
-            Some(1..) => Standing::Reused,
+            Some(1) => Standing::Reused(Reuse::GraceMissed),
+            Some(2..) => Standing::Reused(Reuse::OlderGeneration),
             Some(0) | None => Standing::Unknown,
         }
     }
@@ -313,14 +335,17 @@ mod tests {
         let standing =
             |token_of: &Session, session: &Session, secs| rules().standing(&token(token_of), session, after(secs));
         assert_eq!(standing(&first, &first, 100), Standing::Current);
-        for (secs, expected) in
-            [(100, Standing::Replayed), (110, Standing::Replayed), (111, Standing::Reused), (7 * DAY, Standing::Reused)]
-        {
+        let late = Standing::Reused(Reuse::GraceMissed);
+        for (secs, expected) in [(100, Standing::Replayed), (110, Standing::Replayed), (111, late), (7 * DAY, late)] {
             assert_eq!(standing(&first, &second, secs), expected, "{secs}");
             assert_eq!(standing(&second, &second, secs), Standing::Current, "{secs}");
         }
         let third = renewed(&second, after(100));
-        assert_eq!(standing(&first, &third, 100), Standing::Reused, "the same second, two generations old");
+        assert_eq!(
+            standing(&first, &third, 100),
+            Standing::Reused(Reuse::OlderGeneration),
+            "the same second, two generations old"
+        );
         assert_eq!(standing(&second, &third, 100), Standing::Replayed);
     }
 

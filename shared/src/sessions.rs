@@ -23,7 +23,11 @@ const KEPT_AFTER_THE_END: Duration = Duration::from_hours(7 * 24);
 
 /// The record of a session that has ended. It is only read where somebody asks what it was: a session can be ended
 /// whatever its record says.
-pub struct Ended(Item);
+pub struct Ended {
+    /// Whether it has been ended now, and not some time before.
+    pub just_now: bool,
+    record: Item,
+}
 
 impl Ended {
     /// The session as it was.
@@ -31,7 +35,7 @@ impl Ended {
     /// # Errors
     /// [`Error::Corrupt`] where the record cannot be read.
     pub fn session(self) -> Result<Session> {
-        read_session(self.0)
+        read_session(self.record)
     }
 }
 
@@ -104,7 +108,7 @@ impl Sessions {
         }
     }
 
-    /// Ends a session of which an old refresh token was used. That is logged by the one call that ended it, and returned.
+    /// Ends a session of which an old refresh token was used, and says whether it was this call that ended it.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Unexpected`].
@@ -120,19 +124,10 @@ impl Sessions {
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":ttl", number(now + KEPT_AFTER_THE_END))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let by_us = match budget.spend(call.send()).await {
-            Ok(_) => true,
-            Err(error) => found_instead(error)?.is_some_and(|item| item.get("ended_by") == Some(&mark)),
-        };
-        if by_us {
-            tracing::warn!(
-                event = "refresh_reuse",
-                user = session.user_id.as_str(),
-                session = session.id.fingerprint(),
-                "An old refresh token was used again: its session has been ended."
-            );
+        match budget.spend(call.send()).await {
+            Ok(_) => Ok(true),
+            Err(error) => Ok(found_instead(error)?.is_some_and(|item| item.get("ended_by") == Some(&mark))),
         }
-        Ok(by_us)
     }
 
     /// Ends a session, and hands over its record; nothing where there is none. Ending it again changes nothing.
@@ -159,7 +154,7 @@ impl Sessions {
             Ok(ended) => ended.attributes,
             Err(error) => found_instead(error)?,
         };
-        Ok(record.map(Ended))
+        Ok(record.map(|record| Ended { just_now: record.get("ended_at") == Some(&number(now)), record }))
     }
 
     /// The sessions of a user that live, those of `epoch`; the one that was renewed last comes first.
@@ -201,6 +196,14 @@ impl Sessions {
         let (too_many, left) = live.split_at(live.len().saturating_sub(cap));
         for session in too_many {
             self.end(&session.user_id, &session.id, now, budget).await?;
+            let (user, session) = (session.user_id.as_str(), session.id.fingerprint());
+            tracing::info!(
+                event = "sessions_ended",
+                reason = "cap",
+                user,
+                session,
+                "A user had more sessions than may be."
+            );
         }
         Ok(left.iter().any(|session| session.id == opened.id))
     }
@@ -221,7 +224,8 @@ pub(crate) fn readable_session(item: Item) -> Option<Session> {
     let session = read_session(item);
     session
         .inspect_err(|corrupt| {
-            tracing::error!(causes = corrupt.causes(), "A session cannot be read: it counts as ended.");
+            let causes = corrupt.causes();
+            tracing::error!(event = "session_unreadable", causes, "A session cannot be read: it counts as ended.");
         })
         .ok()
 }

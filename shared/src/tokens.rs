@@ -128,10 +128,23 @@ impl Verifier {
     pub fn new(config: &Config) -> Self {
         let expected =
             |kind, ttl| Expected { kind, ttl, issuer: config.issuer.clone(), audience: config.audience.clone() };
-        Self {
+        let verifier = Self {
             access: (Keys::new(Kind::Access, config), expected(Kind::Access, config.access_ttl)),
             refresh: (Keys::new(Kind::Refresh, config), expected(Kind::Refresh, config.refresh_ttl)),
+        };
+        for (keys, Expected { kind, .. }) in [&verifier.access, &verifier.refresh] {
+            for (is_current, key) in [(true, Some(&keys.current)), (false, keys.previous.as_ref())] {
+                let Some(Key { id: kid, .. }) = key else { continue };
+                tracing::info!(
+                    event = "key_loaded",
+                    typ = kind.typ(),
+                    kid,
+                    is_current,
+                    "Tokens of this key are accepted."
+                );
+            }
         }
+        verifier
     }
 
     /// The claims of a token that we signed, of the kind asked for, and that is good now.

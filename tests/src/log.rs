@@ -7,7 +7,6 @@ use serde_json::Value;
 use shared::telemetry;
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::Layer as _;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -26,8 +25,7 @@ impl Log {
     #[must_use]
     pub fn start() -> Self {
         let lines = Lines::default();
-        let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(lines.clone());
-        let layer = layer.with_filter(telemetry::levels(LevelFilter::TRACE));
+        let layer = telemetry::lines(LevelFilter::TRACE, Some("Tests".to_owned()), lines.clone());
         Self { lines, _guard: tracing_subscriber::registry().with(layer).set_default() }
     }
 

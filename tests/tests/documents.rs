@@ -1,7 +1,7 @@
 //! The documents say what the code does.
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -251,4 +251,60 @@ fn no_secret_is_compared_with_an_operator() {
         }
     }
     assert_eq!(compared, Vec::<String>::new());
+}
+
+/// The calls of a macro of `tracing` in the code that is deployed: its level, and what stands in its parentheses.
+fn log_lines() -> Vec<(String, String)> {
+    let code = |text: String| text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
+    let sources = ["functions", "shared"].into_iter().flat_map(sources).filter(|(file, _)| file.contains("/src/"));
+    let mut lines = Vec::new();
+    for text in sources.map(|(_, text)| code(text)) {
+        for call in text.split("tracing::").skip(1) {
+            let Some((level, rest)) = call.split_once("!(") else { continue };
+            let (mut depth, mut quoted) = (1, false);
+            let end = rest.find(|character| {
+                quoted ^= character == '"';
+                depth += match character {
+                    '(' if !quoted => 1,
+                    ')' if !quoted => -1,
+                    _ => 0,
+                };
+                depth == 0
+            });
+            lines.push((level.to_uppercase(), rest[..end.unwrap()].to_owned()));
+        }
+    }
+    lines
+}
+
+/// The name of an event and the names of its fields, from what stands in the parentheses.
+fn event_and_fields(line: &str) -> Option<(&str, BTreeSet<&str>)> {
+    let (_, rest) = line.split_once("event = \"")?;
+    let (name, rest) = rest.split_once('"')?;
+    let (fields, _message) = rest.rsplit_once(", \"").or_else(|| rest.split_once('"')).unwrap_or((rest, ""));
+    let fields = fields.split(',').map(|field| field.split('=').next().unwrap().trim().trim_start_matches('%'));
+    Some((name, fields.filter(|field| !field.is_empty() && !field.contains(['(', ')', '"'])).collect()))
+}
+
+/// The page of events names those that the code has, each with its level and with all its fields, and no other (R99).
+#[test]
+fn the_page_of_events_names_what_the_code_says() {
+    let page = read("docs/events.md");
+    let documented: BTreeMap<_, _> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|row| {
+            let cells: Vec<_> = row.split(" | ").collect();
+            let [name, level] = [cells[0], cells[1]].map(|cell| spans(cell).pop_first().unwrap());
+            (name, (level, spans(cells[2])))
+        })
+        .collect();
+    let (lines, mut said) = (log_lines(), BTreeMap::new());
+    for (level, (name, fields)) in lines.iter().filter_map(|(level, line)| Some((level, event_and_fields(line)?))) {
+        let (known, all) = said.entry(name).or_insert((level.as_str(), BTreeSet::new()));
+        assert_eq!(level, known, "{name} has one level");
+        all.extend(fields);
+    }
+    assert!(said.len() > 20, "{said:?}");
+    assert_eq!(said, documented);
 }

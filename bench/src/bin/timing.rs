@@ -10,7 +10,6 @@ use bench::statistics::Sample;
 use bench::{plot, tokens};
 use clap::{Parser, ValueEnum};
 use shared::telemetry;
-use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -67,8 +66,8 @@ Leave the machine alone meanwhile: noise hides differences.";
 async fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     // What a function logs is part of what it costs; here nobody reads it.
-    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(io::sink);
-    tracing_subscriber::registry().with(lines.with_filter(telemetry::levels(LevelFilter::INFO))).init();
+    let lines = telemetry::lines(LevelFilter::INFO, Some("Timing".to_owned()), io::sink);
+    tracing_subscriber::registry().with(lines).init();
 
     let mut passes = true;
     for part in [Part::Names, Part::Imported, Part::Tokens] {

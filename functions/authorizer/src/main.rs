@@ -9,8 +9,8 @@ use shared::{http, store, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    telemetry::init();
     let config = Config::from_env()?;
+    telemetry::init(&config);
     let authorizer = Authorizer {
         access: Access::new(store::connect(&config), &config),
         required_role: config.required_role.clone(),

@@ -84,6 +84,7 @@ impl Login {
         let account = Account::named(&login_info.user_id);
 
         let device = self.known_device(&request, &account, now);
+        let is_known_device = device.is_some();
         let proven = self.authenticate(&request, &account, &password, device.as_ref(), now).await?;
 
         let opening = Opening {
@@ -109,6 +110,8 @@ impl Login {
         self.end_presented(&request, now).await?;
         self.authentication.renew_hash(&proven, &password, &request.budget).await;
 
+        let (user, session) = (identity.user.profile.id.as_str(), identity.session.id.fingerprint());
+        tracing::info!(event = "login_succeeded", user, session, keep, is_known_device, "Somebody signed in.");
         reply::with_cookies(reply::found("/userinfo"), cookies)
     }
 
@@ -152,7 +155,17 @@ impl Login {
     async fn end_presented(&self, request: &Request, now: Timestamp) -> Result<()> {
         let presented = self.cookies.read(request.cookie_lines());
         for claims in presented.claims(&[Kind::Access, Kind::Refresh], &self.verifier) {
-            self.sessions.end(&claims.sub, &claims.sid, now, &request.budget).await?;
+            let ended = self.sessions.end(&claims.sub, &claims.sid, now, &request.budget).await?;
+            if ended.is_some_and(|ended| ended.just_now) {
+                let (user, session) = (claims.sub.as_str(), claims.sid.fingerprint());
+                tracing::info!(
+                    event = "sessions_ended",
+                    reason = "login",
+                    user,
+                    session,
+                    "Another login took its place."
+                );
+            }
         }
         Ok(())
     }

@@ -36,9 +36,20 @@ impl Logout {
 
         for claims in named {
             let ended = self.sessions.end(&claims.sub, &claims.sid, now, &request.budget).await?;
+            let user = claims.sub.as_str();
+            if ended.as_ref().is_some_and(|ended| ended.just_now) {
+                let session = claims.sid.fingerprint();
+                tracing::info!(event = "logged_out", user, session, "Somebody signed out.");
+            }
             let asked = ended.filter(|_| everywhere).map(Ended::session).transpose()?;
             if let Some(session) = asked.filter(|session| session.was_just_live(now)) {
                 self.users.end_sessions(&session.user_id, session.epoch, &request.budget).await?;
+                tracing::info!(
+                    event = "sessions_ended",
+                    reason = "everywhere",
+                    user,
+                    "All sessions of a user are over."
+                );
             }
         }
 

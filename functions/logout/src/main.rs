@@ -12,8 +12,8 @@ use shared::{http, store, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    telemetry::init();
     let config = Config::from_env()?;
+    telemetry::init(&config);
     let client = store::connect(&config);
     let logout = Logout {
         users: Users::new(client.clone(), &config.users_table),

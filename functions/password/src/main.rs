@@ -8,8 +8,8 @@ use shared::{http, store, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    telemetry::init();
     let config = Config::from_env()?;
+    telemetry::init(&config);
     let change = PasswordChange::new(store::connect(&config), &config)?;
     http::serve(&config.allowed_origins, |request| change.handle(request, Timestamp::now())).await
 }

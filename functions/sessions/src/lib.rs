@@ -69,7 +69,11 @@ impl OwnSessions {
         let unknown = || Error::NotFound("session");
         let id = SessionId::parse(id).map_err(|_| unknown())?;
         let owner = &identity.user.profile.id;
-        self.sessions.end(owner, &id, now, &request.budget).await?.ok_or_else(unknown)?;
+        let ended = self.sessions.end(owner, &id, now, &request.budget).await?.ok_or_else(unknown)?;
+        if ended.just_now {
+            let (user, session) = (owner.as_str(), id.fingerprint());
+            tracing::info!(event = "sessions_ended", reason = "one", user, session, "A session was ended by its user.");
+        }
         let is_its_own = id == identity.session.id && request.bearer().is_none();
         let cleared = self.access.cookies.clear_both().into_iter().filter(|_| is_its_own);
         reply::with_cookies(reply::no_content(), cleared)
@@ -81,6 +85,8 @@ impl OwnSessions {
         if !self.access.identities.end_others(&identity, &request.budget).await? {
             self.access.identity(request, now).await?;
         }
+        let user = identity.user.profile.id.as_str();
+        tracing::info!(event = "sessions_ended", reason = "others", user, "All sessions of a user but one are over.");
         Ok(reply::no_content())
     }
 }

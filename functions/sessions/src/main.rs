@@ -10,8 +10,8 @@ use shared::{http, store, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    telemetry::init();
     let config = Config::from_env()?;
+    telemetry::init(&config);
     let client = store::connect(&config);
     let sessions =
         OwnSessions { access: Access::new(client.clone(), &config), sessions: Sessions::new(client, &config) };

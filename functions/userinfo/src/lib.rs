@@ -6,7 +6,7 @@ use shared::clock::Timestamp;
 use shared::error::{Error, Result};
 use shared::http::{Reply, Request, reply};
 use shared::identity::Identity;
-use shared::session::{Rules, Session, Standing};
+use shared::session::{Reuse, Rules, Standing};
 use shared::sessions::{Renewal, Sessions};
 use shared::tokens::Signer;
 
@@ -53,7 +53,7 @@ impl Userinfo {
         if !request.may_renew() {
             return match standing {
                 Standing::Current | Standing::Replayed => reply::json(&identity.user.profile),
-                Standing::Reused | Standing::Unknown => Err(Error::NotAuthorized),
+                Standing::Reused(_) | Standing::Unknown => Err(Error::NotAuthorized),
             };
         }
         if standing != Standing::Current {
@@ -64,7 +64,11 @@ impl Userinfo {
         // Made before the write, after which nothing can fail: what is written down, the browser gets.
         let renewed = self.signed_in(&identity, now)?;
         match self.sessions.renew(&identity.session, now, &request.budget).await? {
-            Renewal::Recorded => Ok(renewed),
+            Renewal::Recorded => {
+                let (user, session) = names(&identity);
+                tracing::info!(event = "session_renewed", user, session, "A session was renewed.");
+                Ok(renewed)
+            }
             Renewal::Overtaken(found) => {
                 identity.session = found.ok_or(Error::NotAuthorized)?;
                 if identity.is_torn() {
@@ -89,15 +93,40 @@ impl Userinfo {
         now: Timestamp,
     ) -> Result<Reply> {
         match standing {
-            Standing::Replayed => self.signed_in(identity, now),
-            Standing::Reused => self.end_for_reuse(&identity.session, request, now).await,
+            Standing::Replayed => {
+                let replayed = self.signed_in(identity, now)?;
+                let (user, session) = names(identity);
+                tracing::info!(
+                    event = "renewal_replayed",
+                    user,
+                    session,
+                    "A refresh token got its successor once more."
+                );
+                Ok(replayed)
+            }
+            Standing::Reused(reuse) => self.end_for_reuse(reuse, identity, request, now).await,
             Standing::Current | Standing::Unknown => Err(Error::NotAuthorized),
         }
     }
 
     /// Ends a session of which two hold tokens: which of them is the thief, nobody can tell.
-    async fn end_for_reuse(&self, session: &Session, request: &Request, now: Timestamp) -> Result<Reply> {
-        self.sessions.end_for_reuse(session, now, &request.budget).await?;
+    async fn end_for_reuse(
+        &self,
+        reuse: Reuse,
+        identity: &Identity,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Reply> {
+        if self.sessions.end_for_reuse(&identity.session, now, &request.budget).await? {
+            let ((user, session), reason) = (names(identity), reuse.reason());
+            tracing::warn!(
+                event = "refresh_reuse",
+                reason,
+                user,
+                session,
+                "An old refresh token was used again: its session has been ended."
+            );
+        }
         reply::with_cookies(reply::not_authorized(), self.access.cookies.clear_both())
     }
 
@@ -106,6 +135,11 @@ impl Userinfo {
         let cookies = self.access.cookies.of_session(&identity.session, &identity.subject(), &self.signer, now)?;
         reply::with_cookies(reply::json(&identity.user.profile)?, cookies)
     }
+}
+
+/// User and session, as the log names them.
+fn names(identity: &Identity) -> (&str, String) {
+    (identity.user.profile.id.as_str(), identity.session.id.fingerprint())
 }
 
 #[cfg(test)]

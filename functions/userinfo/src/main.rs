@@ -12,8 +12,8 @@ use userinfo::Userinfo;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    telemetry::init();
     let config = Config::from_env()?;
+    telemetry::init(&config);
     let client = store::connect(&config);
     let userinfo = Userinfo {
         access: Access::new(client.clone(), &config),

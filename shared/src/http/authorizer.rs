@@ -15,7 +15,7 @@ use lambda_http::{LambdaEvent, Service, service_fn};
 use lambda_runtime::Diagnostic;
 use serde::{Deserialize, Serialize};
 
-use super::{Request, origin};
+use super::{Request, log, origin};
 use crate::error::{Error, Result};
 use crate::identity::Identity;
 
@@ -118,23 +118,19 @@ where
                     let method = question.request_context.http.method.parse().unwrap_or(Method::POST);
                     let verdict = match origin::check(&method, &headers, allowed_origins) {
                         Ok(()) => handler(Request::about(method, headers, &context)).await,
-                        Err(_) => Ok(Verdict::refuse()),
+                        Err(error) => {
+                            log::failure(&error, &function, &request_id);
+                            Ok(Verdict::refuse())
+                        }
                     };
                     (question.route_key, verdict)
                 }
                 Err(_) => (None, Ok(Verdict::refuse())),
             };
             let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            match &verdict {
-                Ok(Verdict { is_authorized, .. }) => {
-                    tracing::info!(function, route, is_authorized, milliseconds, request_id, "A caller was judged.");
-                }
-                Err(error) => {
-                    let causes = error.causes();
-                    tracing::error!(function, route, %error, causes, milliseconds, request_id, "No verdict could be reached.");
-                }
-            }
-            verdict
+            let is_authorized = verdict.as_ref().ok().map(|verdict| verdict.is_authorized);
+            tracing::info!(function, route, is_authorized, milliseconds, request_id, "A caller was judged.");
+            verdict.inspect_err(|error| log::failure(error, &function, &request_id))
         }
         .boxed()
     })

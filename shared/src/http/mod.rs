@@ -13,17 +13,20 @@ use futures_util::FutureExt as _;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequestContext, ApiGatewayV2httpResponse};
 use lambda_http::http::Method;
 use lambda_http::request::{LambdaRequest, RequestContext};
-use lambda_http::{Adapter, Body, Context, LambdaEvent, RequestExt as _, Response, Service, service_fn};
+use lambda_http::{Adapter, Body, LambdaEvent, RequestExt as _, Response, Service, service_fn};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 
 pub mod authorizer;
+mod log;
 mod origin;
 pub mod reply;
 mod request;
 
 pub use request::Request;
+
+use log::Line;
 
 /// What a handler answers with.
 pub type Reply = Response<Body>;
@@ -101,44 +104,6 @@ where
     let response = reply::finished(response, to_head);
     line.write(&response, started);
     Ok(response)
-}
-
-/// What the log says of a request: the gateway's and Lambda's words, with nothing in them that the caller made up but
-/// the method.
-struct Line {
-    function: String,
-    request_id: String,
-    method: Option<String>,
-    route: Option<String>,
-}
-
-impl Line {
-    fn new(context: &Context, event: Option<&ApiGatewayV2httpRequestContext>) -> Self {
-        Self {
-            function: context.env_config.function_name.clone(),
-            request_id: context.request_id.clone(),
-            method: event.map(|event| event.http.method.to_string()),
-            route: event.and_then(|event| event.route_key.clone()),
-        }
-    }
-
-    /// Writes the one line that there is for every request.
-    fn write(&self, response: &Reply, started: Instant) {
-        let Self { function, request_id, method, route } = self;
-        let status = response.status().as_u16();
-        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(function, method, route, status, milliseconds, request_id, "A request was answered.");
-    }
-
-    /// The response to a request that failed. What a person should act on is logged, with its causes, once.
-    fn failed(&self, error: &Error) -> Reply {
-        let response = reply::from_error(error, &self.request_id);
-        if response.status().is_server_error() {
-            let Self { function, request_id, .. } = self;
-            tracing::error!(function, %error, causes = error.causes(), request_id, "A request failed on our side.");
-        }
-        response
-    }
 }
 
 /// What the gateway says of a request, before it is converted.
