@@ -148,6 +148,7 @@ pub(crate) fn generation_id(session_id: &SessionId, generation: u64) -> String {
     format!("{session_id}.{generation}")
 }
 
+/// What passes. What is refused, and why, is a table over whole tokens: `tests/hostile_tokens.rs`.
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -188,102 +189,9 @@ mod tests {
         assert!(passes(&refresh(), Kind::Refresh));
     }
 
-    /// R43.
-    #[test]
-    fn a_missing_claim_is_refused() {
-        for name in ["iss", "sub", "id", "aud", "email", "exp", "iat", "jti", "sid"] {
-            let mut claims = access();
-            claims.as_object_mut().unwrap().remove(name);
-            assert!(!passes(&claims, Kind::Access), "without {name}");
-        }
-    }
-
-    /// R43, R44, R46.
-    #[test]
-    fn a_claim_of_another_type_is_refused() {
-        for name in ["iss", "sub", "id", "aud", "email", "exp", "iat", "jti", "sid"] {
-            for value in [json!(null), json!(""), json!(0), json!(true), json!([]), json!({}), json!(["latchkey"])] {
-                if name == "iat" && value == json!(0) {
-                    continue; // A time, if a long time ago: see the bound on `exp - iat`.
-                }
-                assert!(!passes(&with(access(), name, value.clone()), Kind::Access), "{name} = {value}");
-            }
-        }
-    }
-
-    /// R46.
-    #[test]
-    fn another_issuer_or_audience_is_refused() {
-        for other in ["latchkey2", "Latchkey", "latchke", " latchkey"] {
-            assert!(!passes(&with(access(), "iss", json!(other)), Kind::Access));
-            assert!(!passes(&with(access(), "aud", json!(other)), Kind::Access));
-        }
-    }
-
-    #[test]
-    fn an_id_that_is_not_the_subject_is_refused() {
-        assert!(!passes(&with(access(), "id", json!("1")), Kind::Access));
-    }
-
-    /// R44.
-    #[test]
-    fn a_token_that_would_live_longer_than_any_we_issue_is_refused() {
-        let good = |claims: Value| {
-            let claims: Claims = serde_json::from_value(claims).unwrap();
-            claims.check_time(expected(Kind::Access).ttl, Timestamp::from_secs(1_000_000)).is_ok()
-        };
-        assert!(good(access()));
-        assert!(!good(with(access(), "exp", json!(1_086_401))));
-        assert!(!good(with(access(), "iat", json!(0))));
-    }
-
-    #[test]
-    fn a_token_that_ends_before_it_begins_is_refused() {
-        assert!(!passes(&with(access(), "exp", json!(1_000_000)), Kind::Access));
-        assert!(!passes(&with(access(), "exp", json!(999_999)), Kind::Access));
-    }
-
-    /// R47.
-    #[test]
-    fn a_claim_said_twice_is_refused() {
-        let twice = access().to_string().replacen('{', r#"{"sub":"0","#, 1);
-        assert!(serde_json::from_str::<Claims>(&twice).is_err());
-    }
-
-    /// R42.
-    #[test]
-    fn the_claims_of_one_kind_never_pass_as_the_other() {
-        assert!(!passes(&refresh(), Kind::Access));
-        assert!(!passes(&access(), Kind::Refresh));
-    }
-
-    #[test]
-    fn a_refresh_token_is_named_after_its_generation_and_carries_no_roles() {
-        assert!(!passes(&with(refresh(), "gen", json!(2)), Kind::Refresh));
-        assert!(!passes(&with(refresh(), "jti", json!("a")), Kind::Refresh));
-        assert!(!passes(&with(refresh(), "roles", json!(["admin"])), Kind::Refresh));
-    }
-
     /// F40.
     #[test]
     fn a_claim_of_a_later_version_is_passed_over() {
         assert!(passes(&with(access(), "amr", json!(["pwd"])), Kind::Access));
-    }
-
-    /// R45.
-    #[test]
-    fn a_token_is_good_from_issue_to_expiry_give_or_take_five_seconds() {
-        let claims: Claims = serde_json::from_value(access()).unwrap();
-        let good_at = |secs| claims.check_time(expected(Kind::Access).ttl, Timestamp::from_secs(secs)).is_ok();
-        assert!(!good_at(1_000_000 - 6) && good_at(1_000_000 - 5));
-        assert!(good_at(1_086_400 + 4) && !good_at(1_086_400 + 5));
-    }
-
-    /// R45.
-    #[test]
-    fn a_token_not_yet_valid_is_refused() {
-        let claims: Claims = serde_json::from_value(with(access(), "nbf", json!(1_000_100))).unwrap();
-        let good_at = |secs| claims.check_time(expected(Kind::Access).ttl, Timestamp::from_secs(secs)).is_ok();
-        assert!(!good_at(1_000_094) && good_at(1_000_095));
     }
 }

