@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -70,13 +70,13 @@ pub struct Claims {
     /// A name for this one token.
     pub jti: String,
     /// Never issued; honoured where it is present.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     pub nbf: Option<Timestamp>,
     /// What the user may do. Left out when there is nothing to say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
     /// How often the session was renewed before; refresh tokens only.
-    #[serde(rename = "gen", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "gen", default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
 }
 
@@ -134,6 +134,13 @@ impl Claims {
         }
         Err(Error::Malformed("The Bearer token and the cookies are not of the same user.".into()))
     }
+}
+
+/// A claim that may be left out, but says something where it stands: `serde` alone takes `null` for absence (R44).
+fn not_null<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 impl fmt::Debug for Claims {
