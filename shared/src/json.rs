@@ -1,15 +1,15 @@
 //! JSON as strictly as we read it.
 //!
-//! Owns one rule that `serde` does not have: what is described as an object must come as an object. A derived struct is
-//! also read from an array, field by field, so that `["kim","1234"]` would pass for a login (R30). Unknown names and
-//! names said twice are refused by the types themselves.
+//! Owns two rules that `serde` does not have. What is described as an object must come as an object: a derived struct is
+//! also read from an array, field by field, so that `["kim","1234"]` would pass for a login (R30). And no name is said
+//! twice, not even one that is passed over (R47). Unknown names are refused by the types themselves.
 
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// Reads one object, and nothing before or after it.
@@ -47,7 +47,31 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+        T::deserialize(MapAccessDeserializer::new(Once { map, said: Vec::new() })).map(Object)
+    }
+}
+
+/// The names of an object, each of which may be said once.
+struct Once<A> {
+    map: A,
+    said: Vec<String>,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Once<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        let Some(name) = self.map.next_key::<String>()? else { return Ok(None) };
+        if self.said.contains(&name) {
+            return Err(A::Error::custom("a name is said twice"));
+        }
+        let key = seed.deserialize(name.as_str().into_deserializer())?;
+        self.said.push(name);
+        Ok(Some(key))
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.map.next_value_seed(seed)
     }
 }
 
@@ -70,13 +94,14 @@ mod tests {
     /// R30, R47.
     #[test]
     fn an_object_is_read_from_an_object_only() {
-        let pair: Pair = object(br#" {"left":1,"right":{"word":"a"}} "#).unwrap();
+        let pair: Pair = object(br#" {"left":1,"right":{"word":"a","passed over":1}} "#).unwrap();
         assert_eq!((pair.left, pair.right.word.as_str()), (1, "a"));
         for other in [
             r#"[1,{"word":"a"}]"#,
             r#"{"left":1,"right":["a"]}"#,
             r#"{"left":1,"left":1,"right":{"word":"a"}}"#,
             r#"{"left":1,"right":{"word":"a"},"more":1}"#,
+            r#"{"left":1,"right":{"word":"a","passed over":1,"passed over":1}}"#,
             r#"{"left":1,"right":{"word":"a"}} {}"#,
             r#"{"left":1}"#,
             "null",

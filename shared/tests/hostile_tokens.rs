@@ -704,7 +704,7 @@ fn a_name_said_twice_is_refused() {
             }
         }
     }
-    for pair in [r#""nbf":0"#, r#""roles":[]"#] {
+    for pair in [r#""nbf":0"#, r#""roles":[]"#, r#""amr":1"#, r#""":1"#] {
         shapes.push((format!("{pair} twice"), forge.saying(&header, last(&last(&claims, pair), pair))));
     }
     assert_refused(&shapes);
