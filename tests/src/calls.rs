@@ -7,11 +7,12 @@ use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use serde_json::Value;
 use shared::store::Client;
 
-/// The names of the operations that a client has sent, retries included.
+/// The operations that a client has sent, retries included: names, and what was asked.
 #[derive(Clone, Debug, Default)]
-pub struct Calls(Arc<Mutex<Vec<String>>>);
+pub struct Calls(Arc<Mutex<Vec<(String, Value)>>>);
 
 impl Calls {
     /// The same client, under observation.
@@ -22,9 +23,15 @@ impl Calls {
         (Client::from_conf(config), calls)
     }
 
-    /// What was sent since this was last asked.
+    /// The names of what was sent since this was last asked.
     #[must_use]
     pub fn take(&self) -> Vec<String> {
+        self.take_whole().into_iter().map(|(operation, _)| operation).collect()
+    }
+
+    /// What was sent since this was last asked, in DynamoDB's JSON.
+    #[must_use]
+    pub fn take_whole(&self) -> Vec<(String, Value)> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
@@ -72,12 +79,13 @@ impl Intercept for Calls {
 
     fn read_before_transmit(
         &self,
-        _: &BeforeTransmitInterceptorContextRef<'_>,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
         _: &RuntimeComponents,
         bag: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let operation = bag.load::<Metadata>().map(|metadata| metadata.name().to_owned());
-        self.0.lock().unwrap().extend(operation);
+        let asked = serde_json::from_slice(context.request().body().bytes().unwrap_or_default()).unwrap_or_default();
+        self.0.lock().unwrap().extend(operation.map(|operation| (operation, asked)));
         Ok(())
     }
 }

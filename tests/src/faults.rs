@@ -25,6 +25,54 @@ pub enum Fault {
     LoseReply,
     /// It is never answered.
     Stall,
+    /// It is a transaction that met another one, and never reaches the table.
+    Conflict,
+}
+
+/// What is left of a connection whose owner was frozen for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// Whatever is sent over it is answered by its end.
+    Reset,
+    /// Nothing comes back any more.
+    Silence,
+}
+
+/// The connections to the tables, of which those can die that are open: what an environment finds that Lambda has frozen and
+/// thawed again.
+#[derive(Clone, Debug, Default)]
+pub struct Sockets(Arc<Mutex<Opened>>);
+
+#[derive(Debug, Default)]
+struct Opened {
+    count: usize,
+    /// Those before this one, and how they died.
+    dead: Option<(usize, Death)>,
+}
+
+impl Sockets {
+    /// Lets all die that are open now.
+    pub fn die(&self, death: Death) {
+        let mut opened = self.0.lock().unwrap();
+        opened.dead = Some((opened.count, death));
+    }
+
+    /// How many were ever opened.
+    #[must_use]
+    pub fn opened(&self) -> usize {
+        self.0.lock().unwrap().count
+    }
+
+    /// Another one: its number.
+    fn open(&self) -> usize {
+        let mut opened = self.0.lock().unwrap();
+        opened.count += 1;
+        opened.count - 1
+    }
+
+    fn death_of(&self, number: usize) -> Option<Death> {
+        self.0.lock().unwrap().dead.filter(|(first_alive, _)| number < *first_alive).map(|(_, death)| death)
+    }
 }
 
 /// Holds every call back until it is let through: the order in which the calls of several clients reach the tables is for
@@ -89,6 +137,7 @@ pub(crate) struct Faults {
     ahead: Arc<Mutex<HashMap<&'static str, Vec<Fault>>>>,
     gate: Option<Gate>,
     meter: Option<Meter>,
+    sockets: Sockets,
     table: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
 }
@@ -117,9 +166,17 @@ impl Faults {
         (proxy.listen().await, meter)
     }
 
+    /// Puts a proxy in front of the DynamoDB at `table` whose connections can die.
+    pub(crate) async fn sockets(table: SocketAddr) -> (SocketAddr, Sockets) {
+        let proxy = Self::new(table, HashMap::new());
+        let sockets = proxy.sockets.clone();
+        (proxy.listen().await, sockets)
+    }
+
     fn new(table: SocketAddr, ahead: HashMap<&'static str, Vec<Fault>>) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { ahead: Arc::new(Mutex::new(ahead)), gate: None, meter: None, table, client }
+        let (ahead, sockets) = (Arc::new(Mutex::new(ahead)), Sockets::default());
+        Self { ahead, gate: None, meter: None, sockets, table, client }
     }
 
     async fn listen(self) -> SocketAddr {
@@ -127,9 +184,9 @@ impl Faults {
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let proxy = self.clone();
+                let (proxy, number) = (self.clone(), self.sockets.open());
                 tokio::spawn(async move {
-                    let service = service_fn(|request| proxy.answer(request));
+                    let service = service_fn(|request| proxy.answer(number, request));
                     let server = hyper::server::conn::http1::Builder::new();
                     server.serve_connection(TokioIo::new(stream), service).await.ok();
                 });
@@ -139,7 +196,12 @@ impl Faults {
     }
 
     /// An error here closes the connection without a reply.
-    async fn answer(&self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+    async fn answer(&self, connection: usize, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+        match self.sockets.death_of(connection) {
+            Some(Death::Reset) => return Err(io::ErrorKind::ConnectionReset.into()),
+            Some(Death::Silence) => return std::future::pending().await,
+            None => {}
+        }
         let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
         let operation = target.rsplit('.').next().unwrap_or_default();
         let fault = self.ahead.lock().unwrap().get_mut(operation).and_then(Vec::pop);
@@ -153,11 +215,10 @@ impl Faults {
                 }
                 None => self.forward(request).await,
             },
-            Some(Fault::Refuse(status, code)) => {
-                let body =
-                    format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"as the test wants"}}"#);
-                let response = Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
-                response.body(Full::from(body)).map_err(io::Error::other)
+            Some(Fault::Refuse(status, code)) => refusal(status, code, ""),
+            Some(Fault::Conflict) => {
+                let reasons = r#","CancellationReasons":[{"Code":"TransactionConflict"},{"Code":"None"}]"#;
+                refusal(400, "TransactionCanceledException", reasons)
             }
             Some(Fault::LoseReply) => {
                 self.forward(request).await?;
@@ -186,4 +247,11 @@ impl Faults {
         }
         Ok(Response::from_parts(parts, Full::from(body)))
     }
+}
+
+/// An error in DynamoDB's own form.
+fn refusal(status: u16, code: &str, more: &str) -> io::Result<Response<Full<Bytes>>> {
+    let body = format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"as the test wants"{more}}}"#);
+    let response = Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
+    response.body(Full::from(body)).map_err(io::Error::other)
 }

@@ -16,15 +16,17 @@ mod gateway;
 #[cfg(feature = "watch")]
 pub mod local_stack;
 mod log;
+mod origins;
 mod people;
 #[cfg(feature = "sam-local")]
 mod sam_local;
 mod tables;
 
 pub use calls::{Calls, before};
-pub use faults::{Fault, Gate, Meter};
+pub use faults::{Death, Fault, Gate, Meter, Sockets};
 pub use gateway::{Event, Reply};
 pub use log::Log;
+pub use origins::WHO_MAY_POST;
 pub use people::{add, add_kim, add_park, import, sign_in};
 #[cfg(feature = "sam-local")]
 pub use sam_local::{PROTECTED, SamLocal};

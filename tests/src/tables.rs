@@ -7,7 +7,7 @@ use dev::dynamodb::DynamoDb;
 use dev::template::Template;
 use serde_json::{Value, json};
 
-use crate::faults::{Fault, Faults, Gate, Meter};
+use crate::faults::{Fault, Faults, Gate, Meter, Sockets};
 
 /// A DynamoDB with the tables of the template, empty, on a port of its own. It ends with the runtime of the test.
 #[derive(Clone)]
@@ -43,6 +43,12 @@ impl Tables {
     pub async fn gated(&self) -> (impl Fn(&str) -> Option<String> + use<>, Gate) {
         let (address, gate) = Faults::gate(self.dynamodb.address()).await;
         (reaching(address, &[]), gate)
+    }
+
+    /// The same, through a proxy whose connections can die.
+    pub async fn freezing(&self) -> (impl Fn(&str) -> Option<String> + use<>, Sockets) {
+        let (address, sockets) = Faults::sockets(self.dynamodb.address()).await;
+        (reaching(address, &[]), sockets)
     }
 
     /// The same, through a proxy that writes down what each call costs.

@@ -1,0 +1,72 @@
+//! The contract's "Who may post" as a table: one, for the rule itself and for every route that stands behind it.
+
+/// A request that changes something: its `Origin`, its `Sec-Fetch-Site`, its `Host`, and whether it passes where
+/// `https://localhost:3000` is the one allowed origin. A header that was sent twice comes joined, as the gateway does it.
+type Case = (Option<&'static str>, Option<&'static str>, Option<&'static str>, bool);
+
+const OURS: Option<&str> = Some("localhost:4000");
+
+/// Every kind of sender.
+pub const WHO_MAY_POST: [Case; 56] = [
+    // An allowed origin passes, whatever the browser thinks of the site.
+    (Some("https://localhost:3000"), None, OURS, true),
+    (Some("https://localhost:3000"), Some("same-site"), OURS, true),
+    (Some("https://localhost:3000"), Some("cross-site"), OURS, true),
+    (Some("https://localhost:3000"), Some("none"), OURS, true),
+    (Some("https://localhost:3000"), None, None, true),
+    // It is compared as a whole: scheme, host, port and nothing around them.
+    (Some("https://localhost:3001"), Some("same-site"), OURS, false),
+    (Some("https://localhost"), Some("same-site"), OURS, false),
+    (Some("http://localhost:3000"), Some("cross-site"), OURS, false),
+    (Some("https://evil.localhost:3000"), Some("same-site"), OURS, false),
+    (Some("https://localhost.:3000"), Some("cross-site"), OURS, false),
+    (Some("https://localhost:3000/"), Some("same-site"), OURS, false),
+    (Some("https://localhost:3000.evil.example"), None, OURS, false),
+    (Some("https://evil.example/https://localhost:3000"), None, OURS, false),
+    (Some("https://localhost:3000@evil.example"), None, OURS, false),
+    (Some("HTTPS://LOCALHOST:3000"), None, OURS, false),
+    (Some("https://localhost:3000,https://evil.example"), None, OURS, false),
+    (Some("https://evil.example,https://localhost:3000"), Some("cross-site"), OURS, false),
+    // Else Sec-Fetch-Site decides.
+    (None, Some("same-origin"), OURS, true),
+    (None, Some("none"), OURS, true),
+    (None, Some("same-site"), OURS, false),
+    (None, Some("cross-site"), OURS, false),
+    (None, Some(""), OURS, false),
+    (None, Some("Same-Origin"), OURS, false),
+    (None, Some("same-origin, cross-site"), OURS, false),
+    (None, Some("cross-site,same-origin"), OURS, false),
+    (Some("https://localhost:4000"), Some("same-origin"), OURS, true),
+    (Some("https://localhost:4000"), Some("same-site"), OURS, false),
+    (Some("https://localhost:4000"), Some("cross-site"), OURS, false),
+    (Some("null"), Some("same-origin"), OURS, true),
+    (Some("null"), Some("none"), OURS, true),
+    (Some("null"), Some("same-site"), OURS, false),
+    (Some("null"), Some("cross-site"), OURS, false),
+    (Some(""), Some("cross-site"), OURS, false),
+    (Some("https://evil.localhost:4000"), Some("same-site"), OURS, false),
+    (Some("https://evil.example"), Some("cross-site"), OURS, false),
+    // Without it, the origin's host must be ours: host and port, in any case.
+    (Some("https://localhost:4000"), None, OURS, true),
+    (Some("http://localhost:4000"), None, OURS, true),
+    (Some("https://login.example.com"), None, Some("LOGIN.example.com"), true),
+    (Some("https://login.example.com:443"), None, Some("login.example.com"), true),
+    (Some("http://login.example.com:80"), None, Some("login.example.com"), true),
+    (Some("https://login.example.com:8443"), None, Some("login.example.com"), false),
+    (Some("http://login.example.com:443"), None, Some("login.example.com"), false),
+    (Some("https://login.example.com"), None, Some("login.example.com:8443"), false),
+    (Some("https://login.example.com."), None, Some("login.example.com"), false),
+    (Some("https://evil.login.example.com"), None, Some("login.example.com"), false),
+    (Some("https://login.example.com@evil.example"), None, Some("login.example.com"), false),
+    (Some("https://login.example.com/"), None, Some("login.example.com"), false),
+    (Some("https://login.example.com,https://login.example.com"), None, Some("login.example.com"), false),
+    (Some("https://evil.example"), None, OURS, false),
+    (Some("https://evil.example"), None, None, false),
+    (Some("https://"), None, None, false),
+    (Some("null"), None, OURS, false),
+    (Some(""), None, OURS, false),
+    (Some("ftp://localhost:4000"), None, OURS, false),
+    // With neither it is no browser.
+    (None, None, OURS, true),
+    (None, None, None, true),
+];
