@@ -1,0 +1,134 @@
+//! What never reaches a function, by the routes of the template: the local gateway stands in for the real one.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dev::gateway::Gateway;
+use dev::template::Template;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A gateway before functions that let anybody in, and how often one was reached.
+struct World {
+    gateway: std::net::SocketAddr,
+    reached: Arc<AtomicUsize>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let functions = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = functions.local_addr().unwrap();
+        let reached = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&reached);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = functions.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
+                stream.readable().await.ok();
+                let mut request = [0; 4096];
+                stream.try_read(&mut request).ok();
+                let cors = "access-control-allow-origin: *\r\naccess-control-allow-credentials: true\r\n";
+                let answer = format!("HTTP/1.1 200 OK\r\n{cors}content-length: 0\r\nconnection: close\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await.ok();
+            }
+        });
+        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+        let template = Template::read(&template).unwrap();
+        let gateway = Gateway {
+            functions: address,
+            routes: template.routes(),
+            cors: template.cors(),
+            allowed_origins: vec!["https://localhost:3000".to_owned()],
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(gateway.serve(listener, None));
+        Self { gateway: address, reached }
+    }
+
+    /// The status and the headers of the answer, in lower case; and whether a function was reached.
+    async fn ask(&self, line: &str, headers: &str) -> (u16, String, bool) {
+        let before = self.reached.load(Ordering::Relaxed);
+        let mut stream = TcpStream::connect(self.gateway).await.unwrap();
+        let request = format!("{line} HTTP/1.1\r\nhost: localhost:4000\r\nconnection: close\r\n{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.ok();
+        let answer = String::from_utf8_lossy(&answer).to_lowercase();
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+        (status, answer, self.reached.load(Ordering::Relaxed) > before)
+    }
+}
+
+/// R90.
+#[tokio::test]
+async fn a_path_or_a_method_without_a_route_reaches_no_function() {
+    let world = World::new().await;
+    for line in ["GET /userinfo", "HEAD /userinfo", "DELETE /sessions/AAAAAAAAAAAAAAAAAAAAAA", "GET /userinfo?a=//b"] {
+        let (status, _, reached) = world.ask(line, "").await;
+        assert!(reached && status == 200, "{line}: {status}");
+    }
+    for line in [
+        "GET //userinfo",
+        "GET /userinfo/",
+        "GET /userinfo%2f",
+        "GET /userinfo%00",
+        "GET /%75serinfo",
+        "GET /Userinfo",
+        "GET /userinfo;x=y",
+        "GET /userinfo/.",
+        "GET /./userinfo",
+        "GET /login/../userinfo",
+        "GET /$default/userinfo",
+        "GET /prod/userinfo",
+        "GET /",
+        "GET /login",
+        "GET /logout",
+        "POST /userinfo",
+        "TRACE /userinfo",
+        "PATCH /password",
+        "get /userinfo",
+        "CONNECT /userinfo",
+        "DELETE /sessions/",
+        "DELETE /sessions//",
+        "DELETE /sessions/a/b",
+        "DELETE //sessions",
+    ] {
+        for headers in ["", "x-http-method-override: GET\r\nx-original-url: /userinfo\r\nx-rewrite-url: /userinfo\r\n"]
+        {
+            let (status, _, reached) = world.ask(line, headers).await;
+            assert!(!reached && matches!(status, 400 | 404 | 405), "{line} {headers}: {status}");
+        }
+    }
+}
+
+/// R87: an exact list, with credentials; never `*`, never whoever asks.
+#[tokio::test]
+async fn only_an_allowed_origin_is_told_that_it_is() {
+    let world = World::new().await;
+    for (origin, is_allowed) in [
+        ("https://localhost:3000", true),
+        ("https://evil.example", false),
+        ("null", false),
+        ("https://sub.localhost:3000", false),
+        ("https://localhost:3000.evil.example", false),
+        ("https://localhost:3001", false),
+        ("http://localhost:3000", false),
+        ("HTTPS://LOCALHOST:3000", false),
+        ("*", false),
+        ("", false),
+    ] {
+        for line in ["GET /userinfo", "OPTIONS /login", "GET /nothing-here"] {
+            let preflight = "access-control-request-method: POST\r\n";
+            let (_, answer, _) = world.ask(line, &format!("origin: {origin}\r\n{preflight}")).await;
+            let told = answer.lines().filter(|line| line.starts_with("access-control-allow-origin:"));
+            let expected =
+                if is_allowed { vec!["access-control-allow-origin: https://localhost:3000"] } else { vec![] };
+            assert_eq!(told.collect::<Vec<_>>(), expected, "{line} {origin}");
+            let with_credentials = answer.contains("access-control-allow-credentials: true");
+            assert_eq!(with_credentials, is_allowed, "{line} {origin}");
+            let has_methods = answer.contains("access-control-allow-methods:");
+            assert_eq!(has_methods, is_allowed && line.starts_with("OPTIONS"), "{line} {origin}");
+        }
+    }
+}
