@@ -375,6 +375,7 @@ mod tests {
         assert_eq!(empty.num_calls(), 1);
     }
 
+    /// R75.
     #[tokio::test]
     async fn keys_that_were_left_unprocessed_are_asked_for_again() {
         let first =

@@ -339,6 +339,7 @@ mod tests {
         assert!(took < Duration::from_secs(3), "{took:?}");
     }
 
+    /// F16.
     #[tokio::test]
     async fn all_calls_of_a_request_share_one_budget() {
         let (url, holding) = silent().await;
@@ -351,6 +352,7 @@ mod tests {
         holding.abort();
     }
 
+    /// F16.
     #[tokio::test]
     async fn the_end_of_the_invocation_ends_the_budget() {
         let (url, holding) = silent().await;
@@ -370,7 +372,7 @@ mod tests {
         (found.map(|user| user.is_some()), started.elapsed())
     }
 
-    /// F01, F18, F34.
+    /// F01, F18.
     #[tokio::test]
     async fn a_call_is_tried_three_times_where_another_try_may_help() {
         for fault in [
@@ -419,6 +421,7 @@ mod tests {
         assert_eq!((retries.initial_backoff().as_millis(), retries.max_backoff().as_millis()), (50, 300));
     }
 
+    /// F19.
     #[tokio::test]
     async fn a_table_that_is_not_there_is_wrongly_set_up() {
         let tables = Tables::new().await;

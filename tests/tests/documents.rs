@@ -233,6 +233,22 @@ fn every_function_forbids_unsafe_code() {
     assert!(count > 8, "{count}");
 }
 
+/// The sources of what is deployed, without their tests.
+fn deployed() -> impl Iterator<Item = (String, String)> {
+    let sources = ["functions", "shared"].into_iter().flat_map(sources).filter(|(file, _)| file.contains("/src/"));
+    sources.map(|(file, text)| (file, text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned()))
+}
+
+/// The fourth of the rules for faults: no work is left for after the answer, when Lambda freezes the environment (F34).
+#[test]
+fn no_function_starts_what_its_answer_would_not_wait_for() {
+    let starts = |code: &str| ["spawn", "JoinSet", "FuturesUnordered"].iter().any(|word| code.contains(word));
+    let mut files: Vec<_> = deployed().filter(|(_, code)| starts(code)).map(|(file, _)| file).collect();
+    assert!(deployed().count() > 30);
+    files.dedup();
+    assert_eq!(files, Vec::<String>::new());
+}
+
 /// What a secret is called.
 const SECRETS: [&str; 8] = ["digest", "hash", "pepper", "secret", "signature", "tag", "password", "mac"];
 
@@ -251,11 +267,8 @@ const NO_SECRETS: [&str; 7] = [
 /// R15: what is secret is compared in constant time, not by an operator that stops at the first difference.
 #[test]
 fn no_secret_is_compared_with_an_operator() {
-    let code = |text: String| text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
-    let sources = ["functions", "shared"].into_iter().flat_map(sources);
     let mut compared = Vec::new();
-    for (file, text) in sources.filter(|(file, _)| file.contains("/src/")) {
-        let code = code(text);
+    for (file, code) in deployed() {
         let lines = code.lines().map(str::trim).filter(|line| !line.starts_with("//") && !line.starts_with("#["));
         let has_operator =
             |line: &&str| [" == ", " != ", ".eq(", ".cmp("].iter().any(|operator| line.contains(operator));
@@ -271,10 +284,8 @@ fn no_secret_is_compared_with_an_operator() {
 
 /// The calls of a macro of `tracing` in the code that is deployed: its level, and what stands in its parentheses.
 fn log_lines() -> Vec<(String, String)> {
-    let code = |text: String| text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
-    let sources = ["functions", "shared"].into_iter().flat_map(sources).filter(|(file, _)| file.contains("/src/"));
     let mut lines = Vec::new();
-    for text in sources.map(|(_, text)| code(text)) {
+    for (_, text) in deployed() {
         for call in text.split("tracing::").skip(1) {
             let Some((level, rest)) = call.split_once("!(") else { continue };
             let (mut depth, mut quoted) = (1, false);

@@ -213,7 +213,7 @@ mod tests {
         assert!(calls.take().is_empty());
     }
 
-    /// An outage is no verdict: the gateway answers 500, not 403.
+    /// F04, F16, F19: an outage is no verdict: the gateway answers 500, not 403.
     #[tokio::test]
     async fn a_store_that_does_not_answer_fails_the_invocation() {
         let world = World::new().await;

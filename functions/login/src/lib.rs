@@ -473,6 +473,8 @@ mod tests {
             r#"{"loginInfo":{"userId":null,"password":"1234"}}"#.into(),
             format!(r#"{{"loginInfo":{{{info},"role":"admin"}}}}"#),
             format!(r#"{{"loginInfo":{{{info},"password":"1234"}}}}"#),
+            format!(r#"{{"loginInfo":{{{info},"userId":"parkhacker"}}}}"#),
+            r#"{"loginInfo":{"userId":["kimcoding"],"password":"1234"}}"#.into(),
             format!(r#"{{"loginInfo":{{{info}}},"loginInfo":{{{info}}}}}"#),
             format!(r#"{{"loginInfo":{{{info}}},"checkedKeepLogin":"true"}}"#),
             format!(r#"{{"loginInfo":{{{info}}},"checkedKeepLogin":1}}"#),
@@ -488,6 +490,7 @@ mod tests {
         assert!(tables.items("SessionsTable").is_empty());
     }
 
+    /// R90.
     #[tokio::test]
     async fn only_a_post_signs_in() {
         let (tables, config) = with_kim().await;
@@ -507,12 +510,13 @@ mod tests {
         assert!(tables.items("SessionsTable").is_empty());
     }
 
-    /// R61.
+    /// R61: no token, nor what one is signed with.
     #[tokio::test]
     async fn no_token_is_stored() {
         let (tables, config) = with_kim().await;
+        send(&config, Event::recorded("login-wrong")).await;
         let reply = send(&config, Event::recorded("login")).await;
-        let stored = [tables.items("UsersTable"), tables.items("SessionsTable")].concat();
+        let stored = ["UsersTable", "SessionsTable", "AttemptsTable"].map(|table| tables.items(table)).concat();
         let stored = Value::from(stored).to_string();
         for name in ["access_jwt", "refresh_jwt"] {
             for part in reply.cookie(name).unwrap().split('.') {
@@ -520,6 +524,10 @@ mod tests {
             }
         }
         assert!(!stored.contains("1234\""), "nor a password");
+        let settings = tables.settings(&[]);
+        for name in ["ACCESS_SECRET", "REFRESH_SECRET", "THROTTLE_SECRET"] {
+            assert!(!stored.contains(&settings(name).unwrap()), "{name}");
+        }
     }
 
     /// F02, F16: an outage is no refusal. Nothing is hashed for it, and no cookie is set.
@@ -572,12 +580,19 @@ mod tests {
         assert_eq!(ends, ["1800604800", "1800604800"]);
     }
 
-    /// F08.
+    /// F08: the session was written down, and the second try finds it.
     #[tokio::test]
     async fn a_login_whose_acknowledgement_was_lost_signs_in_once() {
         let (tables, _) = with_kim().await;
-        let config = Config::from_lookup(tables.failing(&[("PutItem", &[Fault::LoseReply])]).await).unwrap();
-        assert_eq!(send(&config, Event::recorded("login")).await.status, 302);
+        let mut config = Config::from_lookup(tables.failing(&[("PutItem", &[Fault::LoseReply])]).await).unwrap();
+        // Else the fault would meet its write, which comes first.
+        config.throttle = false;
+        let (client, calls) = Calls::of(&store::connect(&config));
+        let login = login(&config, client);
+        let mut service = http::service(&config.allowed_origins, |request| login.handle(request, NOW));
+        let reply = Event::recorded("login").send(&mut service).await;
+        assert_eq!((reply.status, reply.cookies.len()), (302, 2));
+        assert_eq!(calls.take(), ["GetItem", "GetItem", "PutItem", "PutItem"]);
         assert_eq!(tables.items("SessionsTable").len(), 1);
     }
 

@@ -514,7 +514,7 @@ async fn every_refusal_is_the_same_and_costs_the_same() {
     assert!(told.iter().all(|reply| *reply == told[0]), "{told:?}");
 }
 
-/// F37: a locked account costs one read, whatever is sent to it.
+/// F37: a locked account costs one read, whatever is sent to it; and nobody else notices.
 #[tokio::test]
 async fn while_an_account_is_locked_nothing_is_written() {
     let world = World::new(&[]).await;
@@ -531,6 +531,8 @@ async fn while_an_account_is_locked_nothing_is_written() {
     }
     assert_eq!(world.tables.items("AttemptsTable"), before);
     assert_eq!(login.authentication.hasher.evaluations(), 0);
+    testbed::add_park(&world.config).await;
+    assert_eq!(verdict(&form("parkhacker", "5678").send(&mut service).await).0, 302);
 }
 
 /// F02: what is not known is not counted against anybody.

@@ -147,6 +147,7 @@ mod tests {
         (reply.status, reply.body()) == (205, "") && reply.cookies == cleared
     }
 
+    /// R74, F36: as often as it is asked for.
     #[tokio::test]
     async fn a_logout_ends_the_session_and_clears_both_cookies() {
         let world = World::new().await;
@@ -168,6 +169,7 @@ mod tests {
         assert_eq!(world.ended(), 0);
     }
 
+    /// R74.
     #[tokio::test]
     async fn each_token_alone_ends_its_session_expired_or_not() {
         let world = World::new().await;
@@ -294,7 +296,7 @@ mod tests {
         }
     }
 
-    /// R85.
+    /// R85, R90.
     #[tokio::test]
     async fn only_a_post_of_ours_signs_out() {
         let world = World::new().await;

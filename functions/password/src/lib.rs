@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(world.send_at(world.change("1234", NEW), NOW + Duration::from_secs(1)).await.status, 204);
     }
 
-    /// R30.
+    /// R30, R85, R90.
     #[tokio::test]
     async fn a_body_of_any_other_form_is_refused_before_anything_is_read() {
         let world = World::new().await;
@@ -266,6 +266,9 @@ mod tests {
             r#"{"currentPassword":"1234"}"#.into(),
             r#"{"newPassword":"paper boats in the rain"}"#.into(),
             r#"{"currentPassword":"1234","newPassword":["paper boats in the rain"]}"#.into(),
+            r#"{"currentPassword":true,"newPassword":"paper boats in the rain"}"#.into(),
+            r#"{"currentPassword":"1234","currentPassword":"1234","newPassword":"a"}"#.into(),
+            r#"["1234","paper boats in the rain"]"#.into(),
             r#"{"currentPassword":"1234","newPassword":"a","newPassword":"b"}"#.into(),
             r#"{"currentPassword":"1234","newPassword":"a","userId":"parkhacker"}"#.into(),
             json!({ "currentPassword": "1234", "newPassword": "x".repeat(4097) }).to_string(),

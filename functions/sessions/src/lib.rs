@@ -256,6 +256,7 @@ mod tests {
         assert_eq!((reply.status, reply.cookies.len()), (204, 0));
     }
 
+    /// R90.
     #[tokio::test]
     async fn a_session_that_is_not_ones_own_is_404_and_lives() {
         let world = World::new().await;
@@ -367,7 +368,7 @@ mod tests {
         }
     }
 
-    /// An outage is no verdict, and claims nothing to be done.
+    /// F16: an outage is no verdict, and claims nothing to be done.
     #[tokio::test]
     async fn a_store_that_does_not_answer_is_503_and_leaves_the_cookies_alone() {
         let world = World::new().await;
@@ -391,7 +392,7 @@ mod tests {
         assert_eq!(world.list(&world.phone).await.len(), 3);
     }
 
-    /// The transaction got through, only its answer was lost.
+    /// F07: the transaction got through, only its answer was lost.
     #[tokio::test]
     async fn ending_all_others_whose_acknowledgement_was_lost_is_done_once() {
         let world = World::new().await;

@@ -344,7 +344,8 @@ mod tests {
         assert!(refused(&kim_is_in.send(with(access, refresh), after(30 * DAY)).await));
     }
 
-    /// R63, R64, F10: the same successor, bit for bit, for ten seconds from the first use, which asking again does not renew.
+    /// R63, R64, R69, F10: the same successor, bit for bit, for ten seconds from the first use, which asking again does not
+    /// renew. Each time it is a function that has just started which is asked: all that counts is in the table.
     #[tokio::test]
     async fn the_same_token_again_gets_the_same_successor_until_the_window_closes() {
         let kim_is_in = SignedIn::new().await;
@@ -374,14 +375,15 @@ mod tests {
         assert!(refused(&kim_is_in.send(with("", third), after(7)).await), "which the old configuration does not know");
     }
 
-    /// R65, R66, R67: a token from before the last two renewals is reuse, even within the same second, and whoever comes with
-    /// the current one is signed out too.
+    /// R65, R66, R67, R69: a token from before the last two renewals is reuse, even within the same second, and whoever comes
+    /// with the current one is signed out too. That is reported once.
     #[tokio::test]
     async fn a_copy_of_an_old_token_ends_the_session_and_clears_the_cookies() {
         let kim_is_in = SignedIn::new().await;
         let second = kim_is_in.renew(&kim_is_in.refresh, NOW).await;
         let third = kim_is_in.send(with("", &second), NOW).await;
         let (access, third) = (third.cookie("access_jwt").unwrap(), third.cookie("refresh_jwt").unwrap());
+        let log = testbed::Log::start();
         assert!(ended_for_reuse(&kim_is_in.send(with("", &kim_is_in.refresh), NOW).await));
         for event in [with("", &kim_is_in.refresh), with("", &second), with("", third), with(access, third)] {
             assert!(
@@ -389,6 +391,8 @@ mod tests {
                 "no token of that session is good, no cookie is touched"
             );
         }
+        let reported = log.events("refresh_reuse");
+        assert!(reported.len() == 1 && reported[0]["session"].is_string(), "{reported:?}");
         assert_eq!(kim_is_in.tables.items("SessionsTable")[0]["ended_at"]["N"], "1800000000");
     }
 
@@ -428,7 +432,7 @@ mod tests {
         assert_eq!(send(&known, with("", second), after(2)).await.status, 200);
     }
 
-    /// A batch is no transaction: its two records may be from before and after the end of all other sessions.
+    /// F24. A batch is no transaction: its two records may be from before and after the end of all other sessions.
     #[tokio::test]
     async fn a_session_that_was_kept_while_the_others_ended_is_not_refused() {
         let kim_is_in = SignedIn::new().await;
@@ -599,16 +603,25 @@ mod tests {
         assert_eq!(meter.take(), []);
     }
 
-    /// R78.
+    /// R78: neither token, though both installations have the same tables.
     #[tokio::test]
     async fn a_token_of_another_installation_is_refused() {
         let kim_is_in = SignedIn::new().await;
-        for elsewhere in
-            [("ISSUER", "staging"), ("AUDIENCE", "staging"), ("ACCESS_SECRET", "another-secret-0123456789-0123456789")]
-        {
+        let secret = "another-secret-0123456789-0123456789";
+        let (access, refresh) = (with(&kim_is_in.access, ""), with("", &kim_is_in.refresh));
+        let records = kim_is_in.tables.items("SessionsTable");
+        for (elsewhere, events) in [
+            (("ISSUER", "staging"), vec![&access, &refresh]),
+            (("AUDIENCE", "staging"), vec![&access, &refresh]),
+            (("ACCESS_SECRET", secret), vec![&access]),
+            (("REFRESH_SECRET", secret), vec![&refresh]),
+        ] {
             let config = Config::from_lookup(kim_is_in.tables.settings(&[elsewhere])).unwrap();
-            assert!(refused(&send(&config, with(&kim_is_in.access, ""), NOW).await), "{elsewhere:?}");
+            for event in events {
+                assert!(refused(&send(&config, event.clone(), NOW).await), "{elsewhere:?}");
+            }
         }
+        assert_eq!(kim_is_in.tables.items("SessionsTable"), records);
     }
 
     /// F05, F16: a renewal that cannot be written down is 503, and the token is as good as before.
@@ -679,6 +692,30 @@ mod tests {
         assert_eq!(kim_is_in.send(with(&access, &refresh), after(25)).await.status, 200);
     }
 
+    /// F29: a clock that is behind lets tokens live as much longer, and no age below zero stops it: what it sees from the future
+    /// is refused until then, or replayed, and ends nothing.
+    #[tokio::test]
+    async fn a_clock_that_is_half_a_minute_behind_signs_nobody_out_for_good() {
+        let kim_is_in = SignedIn::new().await;
+        let (first, records) = (&kim_is_in.refresh, || kim_is_in.tables.items("SessionsTable"));
+        let expired = after(DAY + 34);
+        assert!(refused(&kim_is_in.send(with(&kim_is_in.access, ""), expired).await), "here");
+        let behind = Timestamp::from_secs(expired.as_secs() - 30);
+        assert_eq!(kim_is_in.send(with(&kim_is_in.access, ""), behind).await.status, 200, "there");
+
+        let second = kim_is_in.renew(first, after(100)).await;
+        let written = records();
+        assert_eq!(kim_is_in.renew(first, after(70)).await, second, "the one before, where the clock is behind");
+        assert!(
+            refused(&kim_is_in.send(with("", &second), after(70)).await),
+            "the current one is from the future there"
+        );
+        let before_it_began = Timestamp::from_secs(NOW.as_secs() - 30);
+        assert!(refused(&kim_is_in.send(with(&kim_is_in.access, &second), before_it_began).await));
+        assert_eq!(records(), written, "nothing was renewed or ended");
+        kim_is_in.renew(&second, after(100)).await;
+    }
+
     /// F36: the gateway or the browser sends the same request twice.
     #[tokio::test]
     async fn a_request_that_arrives_twice_is_answered_twice_alike() {
@@ -705,6 +742,7 @@ mod tests {
         }
     }
 
+    /// R90.
     #[tokio::test]
     async fn only_get_and_head_are_answered() {
         let kim_is_in = SignedIn::new().await;

@@ -277,6 +277,7 @@ mod tests {
         }
     }
 
+    /// R90.
     #[tokio::test]
     async fn a_refused_method_says_what_is_answered_and_an_outage_when_to_come_back() {
         let refused =
@@ -299,7 +300,7 @@ mod tests {
         }
     }
 
-    /// R88, R89.
+    /// R87, R88, R89.
     #[tokio::test]
     async fn every_response_carries_the_security_headers() {
         let replies = [
@@ -403,6 +404,7 @@ mod tests {
         }
     }
 
+    /// R93.
     #[tokio::test]
     async fn a_refused_body_is_never_quoted() {
         for body in [r#"{"word":7,"x":"hunter42"}"#, r#"{"hunter42":"a"}"#, r#"{"word":{"hunter42":1}}"#, "hunter42"] {
