@@ -116,6 +116,9 @@ fn bodies(good: &str, passes: u16) -> Vec<(&'static str, (Value, bool), u16)> {
     ]
 }
 
+/// How long a refusal takes at most.
+const AT_ONCE: Duration = Duration::from_millis(50);
+
 /// R30, R32: the two routes that read a body, and whatever else a body can be. What is refused is refused at once, before
 /// anything is looked up or hashed.
 #[tokio::test]
@@ -125,24 +128,24 @@ async fn a_body_is_read_in_full_or_refused_at_the_door() {
     for name in ["login", "password"] {
         let body = world.request(name).payload()["body"].clone();
         let passes = status_of(name);
-        let mut slowest = (Duration::ZERO, "");
         for (what, (body, is_base64), status) in bodies(body.as_str().unwrap(), passes) {
             let event = world.request(name).with("/body", body).with("/isBase64Encoded", json!(is_base64));
-            let started = Instant::now();
-            let mut answer = service.send(&event, NOW).await;
             if status == passes {
-                assert_eq!(answer.reply.status, passes, "{name}: {what}");
+                assert_eq!(service.send(&event, NOW).await.reply.status, passes, "{name}: {what}");
                 world.restore();
-            } else {
-                let first = started.elapsed();
+                continue;
+            }
+            let mut times = Vec::new();
+            // Once is enough: the machine may be busy, the work is the same each time.
+            while times.len() < 10 && times.iter().all(|time| *time > AT_ONCE) {
                 let started = Instant::now();
-                answer = service.send(&event, NOW).await;
-                slowest = slowest.max((first.min(started.elapsed()), what));
+                let answer = service.send(&event, NOW).await;
+                times.push(started.elapsed());
                 assert!(answer.is_refusal_at_the_door(status), "{name}: {what}: {answer:?}");
                 assert!(!answer.reply.body().contains("1234"), "{name}: {what} is quoted");
             }
+            assert!(times.iter().any(|time| *time <= AT_ONCE), "{name}: {what}: {times:?}");
         }
-        assert!(slowest.0 < Duration::from_millis(50), "{name}: {slowest:?}");
     }
 }
 
