@@ -140,6 +140,11 @@ impl Reply {
         self.headers.get(name).map(|value| value.as_str().unwrap())
     }
 
+    /// The names of its headers, in lower case; `Set-Cookie` is none of them.
+    pub fn header_names(&self) -> impl Iterator<Item = &str> {
+        self.headers.keys().map(String::as_str)
+    }
+
     /// The body; empty where there is none.
     #[must_use]
     pub fn body(&self) -> &str {
