@@ -21,7 +21,12 @@ pub struct Options<'a> {
     pub allowed_origin: Option<&'a str>,
     /// Whether devices get a cookie.
     pub device_cookie: bool,
+    /// Whether wrong passwords cost a second at most: for tests that send very many.
+    pub short_waits: bool,
 }
+
+/// What makes no wait longer than a second, neither for a name nor for an address.
+const SHORT_WAITS: [(&str, &str); 2] = [("LONGEST_WAIT", "1"), ("SOURCE_FAILURES_PER_HOUR", "0")];
 
 const SECRETS: [(&str, &str); 2] = [
     ("ACCESS_SECRET", "access-secret-of-the-local-stack-012"),
@@ -46,6 +51,7 @@ pub(crate) async fn cargo_dev(arguments: &[&str], options: Options<'_>) -> Proce
         .envs(SECRETS)
         .envs(options.allowed_origin.map(|origin| ("ALLOWED_ORIGINS", origin)))
         .envs(options.device_cookie.then_some(("DEVICE_COOKIE", "on")))
+        .envs(SHORT_WAITS.into_iter().filter(|_| options.short_waits))
         .env_remove("COOKIE_DOMAIN")
         .stdout(Stdio::piped());
     let mut process = Process::start("cargo dev", &mut cargo).unwrap();
