@@ -41,7 +41,7 @@ fuzz_target!(|input: &[u8]| {
     let mut settings: BTreeMap<_, _> = SETTINGS.map(|(name, value)| (name, value.to_owned())).into();
     settings.extend(given.clone().map(|(name, value)| (name, value.to_owned())));
     for name in SECRETS {
-        settings.entry(name).and_modify(|secret| mark(secret));
+        settings.entry(name).and_modify(mark);
     }
     let read = read(&settings);
     assert_quiet(&read);

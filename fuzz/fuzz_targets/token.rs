@@ -33,7 +33,7 @@ struct Key {
     letter: u8,
     kind: Kind,
     id: String,
-    key: hmac::Key,
+    secret: hmac::Key,
 }
 
 struct World {
@@ -60,8 +60,8 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     let key = |letter, kind, config: &Config, token: &str| {
         let secret = if kind == Kind::Access { &config.access_secret } else { &config.refresh_secret };
         let header: Value = serde_json::from_slice(&decoded(token.split('.').next().expect("a header"))).expect("JSON");
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
-        Key { letter, kind, id: header["kid"].as_str().expect("a name").to_owned(), key }
+        let secret_key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
+        Key { letter, kind, id: header["kid"].as_str().expect("a name").to_owned(), secret: secret_key }
     };
     let keys = [
         key(b'A', Kind::Access, &now, &current_access),
@@ -71,7 +71,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     ];
     // An access token is named at random: the one of the seeds is signed here.
     let header = format!(r#"{{"alg":"HS256","kid":"{}","typ":"at+jwt"}}"#, keys[0].id);
-    let access = signed(header.as_bytes(), ACCESS_CLAIMS.as_bytes(), &keys[0].key);
+    let access = signed(header.as_bytes(), ACCESS_CLAIMS.as_bytes(), &keys[0].secret);
     let made = vec![(Kind::Access, access), (Kind::Refresh, current_refresh), (Kind::Refresh, previous_refresh)];
     World { verifier, keys, made, ttl }
 });
@@ -122,7 +122,7 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn check_signed(world: &World, kind: Kind, header: &[u8], claims: &[u8], key: &Key) {
-    let token = signed(header, claims, &key.key);
+    let token = signed(header, claims, &key.secret);
     let verified = world.verifier.verify(kind, token.as_bytes(), NOW);
     let authentic = world.verifier.authentic(kind, token.as_bytes());
     // What is passed over is not looked at: bytes that are no text may stand there.
