@@ -202,204 +202,29 @@ fn trim(bytes: &[u8]) -> &[u8] {
     &bytes[start..end]
 }
 
+/// The reader alone. What is set, and what hostile events bring, is in `tests/hostile_cookies.rs`.
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use cookie_store::{CookieDomain, CookieExpiration, CookieStore};
-    use url::Url;
-
     use super::*;
-    use crate::claims::Subject;
-    use crate::config::Config;
-    use crate::id::{SessionId, UserId};
-    use crate::session::Generation;
-    use crate::tokens::Signer;
 
-    fn modes() -> [Cookies; 2] {
-        [Cookies::new(Some("localhost".into())), Cookies::new(None)]
-    }
-
-    fn token(roles: &[String], now: Timestamp) -> Token {
-        let config = Config::from_lookup(testbed::settings(&[])).unwrap();
-        let subject = Subject {
-            user_id: &UserId::parse("0").unwrap(),
-            email: "kim@example.com",
-            roles,
-            session_id: &SessionId::random().unwrap(),
-        };
-        Signer::new(&config).access(&subject, now, now + Duration::from_hours(24)).unwrap()
-    }
-
-    fn read(cookies: &Cookies, header: &[u8]) -> (Vec<String>, Vec<String>) {
-        let presented = cookies.read([header]);
-        let texts =
-            |kind| presented.all(kind).iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect();
-        (texts(Kind::Access), texts(Kind::Refresh))
-    }
-
-    fn nothing() -> (Vec<String>, Vec<String>) {
-        (vec![], vec![])
-    }
-
-    /// R79, with an independent parser.
+    /// R82: also bytes that no event can carry, for an event is JSON.
     #[test]
-    fn a_set_cookie_line_has_exactly_the_attributes_of_the_contract() {
-        let now = Timestamp::now();
-        let url = Url::parse("https://localhost:4000/login").unwrap();
-        for cookies in modes() {
-            let token = token(&[], now);
-            let mut store = CookieStore::default();
-            store.parse(&cookies.set(&token, Lifetime::Token, now).unwrap(), &url).unwrap();
-            let cookie = store.iter_any().next().unwrap();
-            assert_eq!((cookie.name(), cookie.value()), (cookies.name(Kind::Access), token.expose()));
-            assert_eq!((cookie.secure(), cookie.http_only()), (Some(true), Some(true)));
-            assert_eq!(cookie.same_site().unwrap().to_string(), "Strict");
-            assert_eq!(cookie.path.as_ref(), "/");
-            assert_eq!(cookie.max_age().unwrap().whole_seconds(), 86_400);
-            let expires = cookie.expires_datetime().unwrap().unix_timestamp();
-            assert_eq!(u64::try_from(expires).unwrap(), token.expires_at.as_secs());
-            match cookies.domain {
-                Some(_) => assert_eq!(cookie.domain, CookieDomain::Suffix("localhost".into())),
-                None => assert_eq!(cookie.domain, CookieDomain::HostOnly("localhost".into())),
+    fn our_cookies_are_found_between_foreign_ones_of_any_bytes() {
+        let [domain, host_only] = [Cookies::new(Some("localhost".into())), Cookies::new(None)];
+        let every_byte: Vec<_> = (0..=u8::MAX).filter(|byte| *byte != b';').collect();
+        for (cookies, ours) in [
+            (&domain, [&b"access_jwt=A"[..], b"refresh_jwt=R", b"device=D"]),
+            (&host_only, [b"__Host-access_jwt=A", b"__Host-refresh_jwt=R", b"__Host-device=D"]),
+        ] {
+            for foreign in [&b"a=1"[..], b"b", b"x=\xff\xfe\x01\"", b"\xff\x80=\"", &every_byte[..]] {
+                let line = ours.map(|pair| [foreign, b";", pair, b"; "].concat()).concat();
+                for lines in [vec![&line[..]], line.split_inclusive(|byte| *byte == b';').collect()] {
+                    let presented = cookies.read(lines);
+                    assert_eq!(presented.one(Kind::Access), Some(&b"A"[..]), "{foreign:?}");
+                    assert_eq!(presented.one(Kind::Refresh), Some(&b"R"[..]), "{foreign:?}");
+                    assert_eq!(presented.devices(), [b"D"], "{foreign:?}");
+                }
             }
         }
-    }
-
-    #[test]
-    fn a_cookie_that_ends_with_the_browser_says_nothing_of_time() {
-        let now = Timestamp::now();
-        let line = modes()[0].set(&token(&[], now), Lifetime::BrowserSession, now).unwrap();
-        let url = Url::parse("https://localhost:4000/login").unwrap();
-        let mut store = CookieStore::default();
-        store.parse(&line, &url).unwrap();
-        assert_eq!(store.iter_any().next().unwrap().expires, CookieExpiration::SessionEnd);
-        assert!(!line.contains("Max-Age") && !line.contains("Expires"), "{line}");
-    }
-
-    /// R80.
-    #[test]
-    fn a_cleared_cookie_leaves_the_jar() {
-        let now = Timestamp::now();
-        let url = Url::parse("https://localhost:4000/login").unwrap();
-        for cookies in modes() {
-            let set = cookies.set(&token(&[], now), Lifetime::Token, now).unwrap();
-            let clear = cookies.clear(Kind::Access);
-            let attributes = |line: &str| {
-                let mut names: Vec<_> =
-                    line.split("; ").skip(1).map(|part| part.split('=').next().unwrap().to_owned()).collect();
-                names.sort();
-                names
-            };
-            assert_eq!(attributes(&set), attributes(&clear));
-            let mut store = CookieStore::default();
-            store.parse(&set, &url).unwrap();
-            assert_eq!(store.iter_unexpired().count(), 1);
-            store.parse(&clear, &url).ok();
-            assert_eq!(store.iter_unexpired().count(), 0);
-        }
-    }
-
-    /// R83: with the largest access cookie and the longest address there is, both are under 6 KiB together.
-    #[test]
-    fn both_cookies_together_fit_into_a_request() {
-        let config = Config::from_lookup(testbed::settings(&[])).unwrap();
-        let (now, id) = (Timestamp::now(), UserId::parse("x".repeat(64)).unwrap());
-        let email = format!("{}@example.com", "e".repeat(242));
-        let subject = Subject { user_id: &id, email: &email, roles: &[], session_id: &SessionId::random().unwrap() };
-        let (signer, expires_at) = (Signer::new(&config), now + Duration::from_hours(24));
-        let generation = Generation { number: u64::MAX, kid: signer.refresh_kid(), issued_at: now, expires_at };
-        let refresh = signer.refresh(&subject, &generation).unwrap();
-        assert!(LARGEST + refresh.expose().len() + "__Host-refresh_jwt".len() <= 6 * 1024);
-    }
-
-    /// R83.
-    #[test]
-    fn a_cookie_that_a_browser_would_throw_away_is_not_set() {
-        let now = Timestamp::now();
-        let longest = (0..LARGEST)
-            .find(|&length| modes()[1].set(&token(&["r".repeat(length)], now), Lifetime::Token, now).is_err());
-        let length = |roles: usize| token(&["r".repeat(roles)], now).expose().len() + "__Host-access_jwt".len();
-        assert!(length(longest.unwrap() - 1) <= LARGEST && length(longest.unwrap()) > LARGEST);
-        let error = modes()[0].set(&token(&["r".repeat(3000)], now), Lifetime::Token, now).unwrap_err();
-        assert!(error.causes().contains("too many roles"), "{error:?}");
-    }
-
-    #[test]
-    fn our_cookies_are_found_between_foreign_ones() {
-        let [domain, host_only] = modes();
-        assert_eq!(read(&domain, b"a=1; access_jwt=A; b; refresh_jwt=R;c=2"), (vec!["A".into()], vec!["R".into()]));
-        assert_eq!(
-            read(&host_only, b"__Host-access_jwt=A;\t__Host-refresh_jwt=R \t"),
-            (vec!["A".into()], vec!["R".into()])
-        );
-    }
-
-    #[test]
-    fn one_mode_never_reads_the_names_of_the_other() {
-        let [domain, host_only] = modes();
-        assert_eq!(read(&domain, b"__Host-access_jwt=A; __Host-refresh_jwt=R"), nothing());
-        assert_eq!(read(&host_only, b"access_jwt=A; refresh_jwt=R"), nothing());
-    }
-
-    #[test]
-    fn whole_set_cookie_lines_sent_back_are_understood() {
-        let now = Timestamp::now();
-        let token = token(&[], now);
-        for cookies in modes() {
-            let line = cookies.set(&token, Lifetime::Token, now).unwrap();
-            let header = format!("{line}; {}", cookies.clear(Kind::Refresh));
-            assert_eq!(read(&cookies, header.as_bytes()), (vec![token.expose().to_owned()], vec![]));
-        }
-    }
-
-    /// R81.
-    #[test]
-    fn a_name_that_only_resembles_ours_is_not_ours() {
-        let [_, host_only] = modes();
-        for header in [
-            "\u{2000}__Host-access_jwt=evil",
-            "\u{85}__Host-access_jwt=evil",
-            "\u{a0}__Host-access_jwt=evil",
-            "$Version=1, __Host-access_jwt=evil",
-            "__HOST-access_jwt=evil",
-            "__host-access_jwt=evil",
-            "%5F%5FHost-access_jwt=evil",
-            "=__Host-access_jwt=evil",
-            "__Host-access_jwt",
-            "\"__Host-access_jwt\"=evil",
-            "__Host-access_jwt =evil",
-            "x__Host-access_jwt=evil",
-            "__Host-access_jwt2=evil",
-        ] {
-            assert_eq!(read(&host_only, header.as_bytes()), nothing(), "{header}");
-            let beside = format!("{header}; __Host-access_jwt=good");
-            assert_eq!(read(&host_only, beside.as_bytes()).0, ["good"], "{beside}");
-        }
-    }
-
-    /// R82.
-    #[test]
-    fn a_foreign_cookie_of_any_bytes_cannot_hide_ours() {
-        let [domain, _] = modes();
-        assert_eq!(read(&domain, b"x=\xff\xfe\x01\"; access_jwt=A; y=\"; z").0, ["A"]);
-        let crowd = "a=b; ".repeat(1000);
-        assert_eq!(read(&domain, format!("{crowd}access_jwt=A; {crowd}").as_bytes()).0, ["A"]);
-    }
-
-    /// R81.
-    #[test]
-    fn the_same_pair_twice_is_one_and_two_values_are_ambiguous() {
-        let [domain, _] = modes();
-        let same = domain.read([b"access_jwt=A; access_jwt=A".as_slice()]);
-        assert!(!same.is_ambiguous());
-        assert_eq!(same.one(Kind::Access), Some(b"A".as_slice()));
-        let different = domain.read([b"access_jwt=A".as_slice(), b"access_jwt=B".as_slice()]);
-        assert!(different.is_ambiguous());
-        assert_eq!(different.one(Kind::Access), None);
-        assert_eq!(different.all(Kind::Access).len(), 2);
-        let one_of_each = domain.read([b"access_jwt=A; refresh_jwt=B".as_slice()]);
-        assert!(!one_of_each.is_ambiguous());
-        assert!(domain.read([b"refresh_jwt=A; refresh_jwt=B".as_slice()]).is_ambiguous());
     }
 }

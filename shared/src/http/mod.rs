@@ -347,37 +347,6 @@ mod tests {
         assert_eq!((reply.status, reply.body(), reply.header("content-type")), (200, "", Some("application/json")));
     }
 
-    /// R84.
-    #[tokio::test]
-    async fn two_cookies_are_two_entries_and_no_header() {
-        let reply = answered(get(), |_| async {
-            reply::with_cookies(
-                reply::reset_content(),
-                ["a=1; Expires=Thu, 01 Jan 1970 00:00:00 GMT".into(), "b=2".into()],
-            )
-        });
-        let reply = reply.await;
-        assert_eq!((reply.cookies.len(), reply.header("set-cookie")), (2, None));
-    }
-
-    /// R82, as the event brings them.
-    #[tokio::test]
-    async fn a_foreign_cookie_of_any_bytes_cannot_hide_ours() {
-        async fn lines(request: Request) -> Result<Reply> {
-            let lines = request.cookie_lines().map(|line| String::from_utf8_lossy(line).into_owned());
-            reply::json(&lines.collect::<Vec<_>>().join("|"))
-        }
-        for foreign in ["x=\u{1}", "x=\0", "x=\r\n", "x=\u{7f}", "x=é", "x=\u{2000}", "x=\"", "x", ""] {
-            let reply = answered(get().cookies([foreign, "access_jwt=A", foreign]), lines).await;
-            assert_eq!(reply.status, 200, "{foreign:?}");
-            assert!(reply.body().contains("access_jwt=A"), "{foreign:?}: {}", reply.body());
-        }
-        let from_header = get().header("cookie", "a=1; access_jwt=A");
-        assert_eq!(answered(from_header, lines).await.json(), json!("a=1; access_jwt=A"));
-        let from_list = get().header("cookie", "access_jwt=B").cookies(["access_jwt=A"]);
-        assert_eq!(answered(from_list, lines).await.json(), json!("access_jwt=A"));
-    }
-
     /// R30, R32.
     #[tokio::test]
     async fn a_body_is_json_of_exactly_the_expected_form() {
