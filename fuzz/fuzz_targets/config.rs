@@ -115,6 +115,9 @@ fn check(config: &Config, settings: &BTreeMap<&str, String>) {
         let different: HashSet<_> = secret.chars().filter(char::is_ascii_graphic).collect();
         assert!(secret.len() >= 32 && different.len() >= 10, "a secret can be guessed");
     }
+    let is_namespace =
+        |name: &str| (1..=255).contains(&name.len()) && name.is_ascii() && !name.contains([' ', '"', '\n']);
+    assert!(config.metrics_namespace.as_deref().is_none_or(is_namespace), "METRICS_NAMESPACE");
     let is_read = |secret: &SecretString, name| said(name) == Some(secret.expose_secret());
     assert!(is_read(&config.access_secret, "ACCESS_SECRET") && is_read(&config.refresh_secret, "REFRESH_SECRET"));
 
