@@ -314,6 +314,14 @@ mod tests {
         assert!(!Session { ended_at: Some(NOW), ..session }.is_live(1, NOW));
     }
 
+    #[test]
+    fn a_session_was_just_live_until_a_minute_after_its_end_and_never_after_its_time() {
+        let session = begun(true);
+        assert!(session.was_just_live(after(30 * DAY - 1)) && !session.was_just_live(after(30 * DAY)));
+        let ended = Session { ended_at: Some(NOW), ..session };
+        assert!(ended.was_just_live(after(60)) && !ended.was_just_live(after(61)));
+    }
+
     /// R71: however often it is renewed.
     #[test]
     fn a_renewal_gives_seven_more_days_but_never_more_than_thirty() {

@@ -132,17 +132,8 @@ impl Verifier {
             access: (Keys::new(Kind::Access, config), expected(Kind::Access, config.access_ttl)),
             refresh: (Keys::new(Kind::Refresh, config), expected(Kind::Refresh, config.refresh_ttl)),
         };
-        for (keys, Expected { kind, .. }) in [&verifier.access, &verifier.refresh] {
-            for (is_current, key) in [(true, Some(&keys.current)), (false, keys.previous.as_ref())] {
-                let Some(Key { id: kid, .. }) = key else { continue };
-                tracing::info!(
-                    event = "key_loaded",
-                    typ = kind.typ(),
-                    kid,
-                    is_current,
-                    "Tokens of this key are accepted."
-                );
-            }
+        for (keys, _) in [&verifier.access, &verifier.refresh] {
+            keys.announce();
         }
         verifier
     }
@@ -201,6 +192,14 @@ impl Keys {
         };
         let key = |secret: &SecretString| Key::new(kind, secret.expose_secret().as_bytes());
         Self { current: key(current), previous: previous.as_ref().map(key) }
+    }
+
+    /// Says which keys are accepted from now on.
+    fn announce(&self) {
+        for (is_current, key) in [(true, Some(&self.current)), (false, self.previous.as_ref())] {
+            let Some(Key { kind, id: kid, .. }) = key else { continue };
+            tracing::info!(event = "key_loaded", typ = kind.typ(), kid, is_current, "Tokens of this key are accepted.");
+        }
     }
 
     fn named(&self, kid: &str) -> Option<&Key> {
