@@ -373,5 +373,7 @@ mod tests {
         let standing = |token_of: &Session, session: &Session| rules().standing(&token(token_of), session, after(100));
         assert_eq!(standing(&second, &first), Standing::Unknown);
         assert_eq!(standing(&renewed(&first, after(50)), &second), Standing::Unknown, "issued at another time");
+        let shorter = Session { idle_exp: after(DAY), ..second.clone() };
+        assert_eq!(standing(&shorter, &second), Standing::Unknown, "good until another time");
     }
 }
