@@ -301,14 +301,14 @@ impl<F: Fn(&str) -> Option<String>> Lookup<F> {
 
 /// What CloudWatch takes for a namespace; those that begin with `AWS/` are its own.
 fn metrics_namespace(name: String) -> Result<Option<String>> {
+    let problem =
+        || setting("METRICS_NAMESPACE", "must be off, or such as Latchkey/staging: letters, digits and .-_/#: only");
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/#:".contains(&byte);
     match name.as_str() {
         "off" => Ok(None),
-        text if text.len() <= 255 && text.bytes().all(is_plain) && !text.starts_with("AWS/") => Ok(Some(name)),
-        _ => setting(
-            "METRICS_NAMESPACE",
-            "must be off, or at most 255 letters, digits and .-_/#: not beginning with AWS/",
-        ),
+        text if text.eq_ignore_ascii_case("off") || text.starts_with("AWS/") || text.starts_with(':') => problem(),
+        text if text.len() <= 255 && text.bytes().all(is_plain) => Ok(Some(name)),
+        _ => problem(),
     }
 }
 
@@ -555,7 +555,7 @@ mod tests {
             ("PASSWORD_MIN_LENGTH", ["8", "64"], ["7", "65"]),
             ("THROTTLE", ["on", "off"], ["yes", "On"]),
             ("DEVICE_COOKIE", ["on", "off"], ["true", "0"]),
-            ("METRICS_NAMESPACE", ["off", "Latchkey/staging"], ["AWS/Lambda", "two words"]),
+            ("METRICS_NAMESPACE", ["off", "Latchkey/staging"], ["two words", "Off"]),
         ] {
             for value in good {
                 with(&[(name, value)]).unwrap_or_else(|error| panic!("{name}={value}: {error}"));

@@ -70,6 +70,10 @@ pub enum Error {
     #[error("The service cannot answer right now. Try again in a moment.")]
     Unavailable(#[source] Cause),
 
+    /// Somebody else was at the same thing at the same time, or with newer knowledge. Nothing is broken, and nothing was done.
+    #[error("The service cannot answer right now. Try again in a moment.")]
+    Overtaken(#[source] Cause),
+
     /// A stored record is not as this version writes it. The text names the kind of record.
     #[error("A stored record cannot be read.")]
     Corrupt(#[source] Cause),

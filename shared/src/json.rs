@@ -1,8 +1,8 @@
 //! JSON as strictly as we read it.
 //!
 //! Owns two rules that `serde` does not have. What is described as an object must come as an object: a derived struct is
-//! also read from an array, field by field, so that `["kim","1234"]` would pass for a login (R30). And no name is said
-//! twice, not even one that is passed over (R47). Unknown names are refused by the types themselves.
+//! also read from an array, field by field, so that `["kim","1234"]` would pass for a login (R30). And no name of such an
+//! object is said twice, not even one that is passed over (R47). Unknown names are refused by the types themselves.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -6,7 +6,7 @@
 /// The fewest bytes of a secret: as many as the hash of HS256 has (R37; RFC 7518 §3.2).
 const SHORTEST: usize = 32;
 
-/// The fewest different characters. In 32 random bytes as text there are fewer once in more starts than there will ever be.
+/// The fewest different characters, of those that are plain ASCII. In 32 random bytes as text there are fewer once in more starts than there will ever be.
 const FEWEST_CHARACTERS: usize = 10;
 
 /// What examples and defaults of other projects say, in lower case and without the signs between words: as a secret, or as
@@ -52,8 +52,8 @@ pub fn problem(secret: &str) -> Option<&'static str> {
     characters.sort_unstable();
     characters.dedup();
     // Only a repetition looks the same a while further on.
-    let repeats =
-        (1..=bytes.len() / 2).any(|period| bytes.iter().zip(&bytes[period..]).all(|(one, other)| one == other));
+    let repeats = |period| bytes.iter().zip(bytes.iter().skip(period)).all(|(one, other)| one == other);
+    let repeats = (1..=bytes.len() / 2).any(repeats);
     if characters.len() < FEWEST_CHARACTERS || repeats {
         return Some("can be guessed: `openssl rand -base64 32` makes one that cannot");
     }

@@ -24,7 +24,8 @@ const KEPT_AFTER_THE_END: Duration = Duration::from_hours(7 * 24);
 /// The record of a session that has ended. It is only read where somebody asks what it was: a session can be ended
 /// whatever its record says.
 pub struct Ended {
-    /// Whether it has been ended now, and not some time before.
+    /// Whether it was going on until now: it had not expired, and has been ended in this very second. Another call that ends it in
+    /// the same second says so, too; and that all sessions of the user were over by their epoch is not known here.
     pub just_now: bool,
     record: Item,
 }
@@ -154,7 +155,10 @@ impl Sessions {
             Ok(ended) => ended.attributes,
             Err(error) => found_instead(error)?,
         };
-        Ok(record.map(|record| Ended { just_now: record.get("ended_at") == Some(&number(now)), record }))
+        Ok(record.map(|record| {
+            let is_over = read_session(record.clone()).is_ok_and(|session| session.ends_at() <= now);
+            Ended { just_now: !is_over && record.get("ended_at") == Some(&number(now)), record }
+        }))
     }
 
     /// The sessions of a user that live, those of `epoch`; the one that was renewed last comes first.
@@ -195,15 +199,17 @@ impl Sessions {
         live.sort_by(|one, other| (one.created_at, one.id.as_str()).cmp(&(other.created_at, other.id.as_str())));
         let (too_many, left) = live.split_at(live.len().saturating_sub(cap));
         for session in too_many {
-            self.end(&session.user_id, &session.id, now, budget).await?;
-            let (user, session) = (session.user_id.as_str(), session.id.fingerprint());
-            tracing::info!(
-                event = "sessions_ended",
-                reason = "cap",
-                user,
-                session,
-                "A user had more sessions than may be."
-            );
+            let ended = self.end(&session.user_id, &session.id, now, budget).await?;
+            if ended.is_some_and(|ended| ended.just_now) {
+                let (user, session) = (session.user_id.as_str(), session.id.fingerprint());
+                tracing::info!(
+                    event = "sessions_ended",
+                    reason = "cap",
+                    user,
+                    session,
+                    "A user had too many sessions."
+                );
+            }
         }
         Ok(left.iter().any(|session| session.id == opened.id))
     }

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{FilterExt as _, Targets, filter_fn};
 use tracing_subscriber::fmt::format::{Format, Json, JsonFields, Writer};
@@ -47,8 +47,22 @@ where
 {
     let json = tracing_subscriber::fmt::format().json().flatten_event(true).with_span_list(false);
     let lines = tracing_subscriber::fmt::layer().fmt_fields(JsonFields::new()).with_writer(writer);
-    let is_event = filter_fn(|line| line.is_event() && line.fields().field("event").is_some());
-    lines.event_format(Counting { json, namespace }).with_filter(levels(level).or(is_event))
+    let always = filter_fn(|line| is_ours(line) || is_invocation(line)).with_max_level_hint(LevelFilter::INFO);
+    lines.event_format(Counting { json, namespace }).with_filter(levels(level).or(always))
+}
+
+/// Whether a line is an event of ours. A field of that name in a line of another crate is no event.
+fn is_ours(line: &Metadata<'_>) -> bool {
+    let of_crate = line.target().split("::").next().unwrap_or_default();
+    line.is_event()
+        && *line.level() <= Level::INFO
+        && OURS.contains(&of_crate)
+        && line.fields().field("event").is_some()
+}
+
+/// Whether it is the span of an invocation, which says in each line to which request it belongs.
+fn is_invocation(line: &Metadata<'_>) -> bool {
+    line.is_span() && *line.level() <= Level::INFO && line.target().starts_with("lambda_runtime")
 }
 
 /// Ours at `level`; all other crates at `INFO` at the most: below it `lambda_runtime` prints the raw event and the SDK
@@ -83,6 +97,9 @@ where
 /// The metric of an event, as an object of its own: one more, with that name. There is one value for all reasons together,
 /// and one for each. Nothing for a line that is no event.
 fn metric(event: &Event<'_>, namespace: &str) -> Option<String> {
+    if !is_ours(event.metadata()) {
+        return None;
+    }
     let mut named = Named::default();
     event.record(&mut named);
     let Named { event: Some(name), has_reason } = named else { return None };
@@ -95,7 +112,7 @@ fn metric(event: &Event<'_>, namespace: &str) -> Option<String> {
     };
     let timestamp = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
     let value = BTreeMap::from([(name.as_str(), 1)]);
-    serde_json::to_string(&Metric { aws: Metadata { timestamp, directives: [directive] }, value }).ok()
+    serde_json::to_string(&Metric { aws: Directives { timestamp, directives: [directive] }, value }).ok()
 }
 
 /// The root of a document in the Embedded Metric Format, without the members that the line has already.
@@ -105,14 +122,14 @@ fn metric(event: &Event<'_>, namespace: &str) -> Option<String> {
 #[derive(Serialize)]
 struct Metric<'a> {
     #[serde(rename = "_aws")]
-    aws: Metadata<'a>,
+    aws: Directives<'a>,
     #[serde(flatten)]
     value: BTreeMap<&'a str, u8>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Metadata<'a> {
+struct Directives<'a> {
     timestamp: u64,
     #[serde(rename = "CloudWatchMetrics")]
     directives: [Directive<'a>; 1],
@@ -157,13 +174,11 @@ mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
+    use super::*;
     use metrique_writer_core::format::Format as _;
     use metrique_writer_core::{Entry, EntryWriter, unit};
     use metrique_writer_format_emf::Emf;
     use serde_json::{Value, json};
-    use tracing::Level;
-
-    use super::*;
 
     /// What is written while `act` happens.
     fn written(level: LevelFilter, namespace: Option<&str>, act: impl FnOnce()) -> Vec<Value> {
@@ -204,11 +219,23 @@ mod tests {
     fn a_quieter_level_is_everybodys_but_events_are_counted_all_the_same() {
         let lines = written(LevelFilter::ERROR, Some("Latchkey"), || {
             tracing::warn!("A line of ours.");
-            tracing::warn!(target: "lambda_runtime", "A line of others.");
+            tracing::warn!(target: "lambda_runtime", event = "theirs", "A line of others.");
+            tracing::debug!(event = "ours", "No event is this quiet.");
+            let _invocation =
+                tracing::info_span!(target: "lambda_runtime::layers", "invoke", requestId = "a").entered();
             refuse(None);
         });
         assert_eq!(lines.len(), 1, "{lines:?}");
-        assert_eq!(lines[0]["event"], "login_failed");
+        assert_eq!((&lines[0]["event"], &lines[0]["span"]["requestId"]), (&json!("login_failed"), &json!("a")));
+    }
+
+    #[test]
+    fn what_another_crate_calls_an_event_is_not_counted() {
+        let lines = written(LevelFilter::TRACE, Some("Latchkey"), || {
+            tracing::info!(target: "lambda_runtime", event = "theirs", "A line of others.");
+            tracing::debug!(target: "lambda_runtime", event = "theirs", "As quiet as it may be.");
+        });
+        assert_eq!((lines.len(), lines[0].get("_aws")), (1, None));
     }
 
     /// R98: whatever stands in a field, a line is one object.

@@ -84,11 +84,10 @@ impl Signer {
     /// it can be made again.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where its key is none of ours: another instance has been given it before this one was;
+    /// [`Error::Overtaken`] where its key is none of ours: another instance has been given it before this one was;
     /// [`Error::Unexpected`] where the cryptography fails.
     pub fn refresh(&self, subject: &Subject<'_>, generation: &Generation<'_>) -> Result<Token> {
-        let unknown =
-            || Error::Unavailable("the session was renewed with a key that this instance does not have".into());
+        let unknown = || Error::Overtaken("the session was renewed with a key that this instance does not have".into());
         let key = self.refresh.named(generation.kid).ok_or_else(unknown)?;
         let jti = generation_id(subject.session_id, generation.number);
         let claims = Claims {

@@ -191,11 +191,11 @@ impl Users {
     }
 
     /// Ends every session of the user that was opened in `epoch` or before. Where that epoch is over already, these have ended,
-    /// and whoever asks has no say over the sessions of a later one.
+    /// and whoever asks has no say over the sessions of a later one. Says whether it was not.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn end_sessions(&self, id: &UserId, epoch: u64, budget: &Budget) -> Result<()> {
+    pub async fn end_sessions(&self, id: &UserId, epoch: u64, budget: &Budget) -> Result<bool> {
         let call = self
             .client
             .update_item()
@@ -205,7 +205,7 @@ impl Users {
             .condition_expression("session_epoch = :epoch")
             .expression_attribute_values(":epoch", number(epoch))
             .expression_attribute_values(":next", number(epoch.saturating_add(1)));
-        was_made(budget.spend(call.send()).await).map(drop)
+        was_made(budget.spend(call.send()).await)
     }
 
     async fn item(&self, key: String, budget: &Budget) -> Result<Option<Item>> {

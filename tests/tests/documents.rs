@@ -327,6 +327,8 @@ fn the_page_of_events_names_what_the_code_says() {
         })
         .collect();
     let (lines, mut said) = (log_lines(), BTreeMap::new());
+    let is_nameless = |(level, line): &&(String, String)| level != "INFO" && !line.contains("event = ");
+    assert_eq!(lines.iter().find(is_nameless), None, "what wants a person has a name");
     for (level, (name, fields)) in lines.iter().filter_map(|(level, line)| Some((level, event_and_fields(line)?))) {
         let (known, all) = said.entry(name).or_insert((level.as_str(), BTreeSet::new()));
         assert_eq!(level, known, "{name} has one level");

@@ -3,10 +3,11 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use testbed::local_stack::{self, Options};
 use tokio::process::Command;
+use tokio::time::timeout;
 
 /// Each run has another seed and asks something else. The seed is printed; in `SCHEMATHESIS_SEED` it is used again.
 #[tokio::test]
@@ -19,8 +20,10 @@ async fn the_service_answers_as_openapi_yaml_says() {
     let mut run = Command::new(program);
     run.current_dir(root)
         .args(["--no-color", "run", "openapi.yaml", "--seed", &seed, "--url", &stack.url])
-        .env("HYPOTHESIS_STORAGE_DIRECTORY", root.join("target/schemathesis/hypothesis"));
-    assert!(run.status().await.unwrap().success(), "openapi.yaml and the service disagree; SCHEMATHESIS_SEED={seed}");
+        .env("HYPOTHESIS_STORAGE_DIRECTORY", root.join("target/schemathesis/hypothesis"))
+        .kill_on_drop(true);
+    let status = timeout(Duration::from_mins(15), run.status()).await.unwrap().unwrap();
+    assert!(status.success(), "openapi.yaml and the service disagree; SCHEMATHESIS_SEED={seed}");
 }
 
 /// The one on the path, or the one that `.ci/run` has installed.

@@ -84,7 +84,6 @@ impl Login {
         let account = Account::named(&login_info.user_id);
 
         let device = self.known_device(&request, &account, now);
-        let is_known_device = device.is_some();
         let proven = self.authenticate(&request, &account, &password, device.as_ref(), now).await?;
 
         let opening = Opening {
@@ -110,9 +109,10 @@ impl Login {
         self.end_presented(&request, now).await?;
         self.authentication.renew_hash(&proven, &password, &request.budget).await;
 
+        let reply = reply::with_cookies(reply::found("/userinfo"), cookies)?;
         let (user, session) = (identity.user.profile.id.as_str(), identity.session.id.fingerprint());
-        tracing::info!(event = "login_succeeded", user, session, keep, is_known_device, "Somebody signed in.");
-        reply::with_cookies(reply::found("/userinfo"), cookies)
+        tracing::info!(event = "login_succeeded", user, session, keep, "Somebody signed in.");
+        Ok(reply)
     }
 
     /// The device that the request comes from, if this account was kept signed in on it before.
@@ -147,7 +147,7 @@ impl Login {
         // As far as possible: it ends by itself, too.
         self.sessions.end(&opened.user_id, &opened.id, now, budget).await.ok();
         outcome?;
-        Err(Error::Unavailable("newer logins have taken the place of this one".into()))
+        Err(Error::Overtaken("newer logins have taken the place of this one".into()))
     }
 
     /// Ends the sessions that the browser brought along (R28): else a refresh cookie of somebody else, left in the jar by a

@@ -42,14 +42,11 @@ impl Logout {
                 tracing::info!(event = "logged_out", user, session, "Somebody signed out.");
             }
             let asked = ended.filter(|_| everywhere).map(Ended::session).transpose()?;
-            if let Some(session) = asked.filter(|session| session.was_just_live(now)) {
-                self.users.end_sessions(&session.user_id, session.epoch, &request.budget).await?;
-                tracing::info!(
-                    event = "sessions_ended",
-                    reason = "everywhere",
-                    user,
-                    "All sessions of a user are over."
-                );
+            if let Some(session) = asked.filter(|session| session.was_just_live(now))
+                && self.users.end_sessions(&session.user_id, session.epoch, &request.budget).await?
+            {
+                let reason = "everywhere";
+                tracing::info!(event = "sessions_ended", reason, user, "All sessions of a user are over.");
             }
         }
 

@@ -70,7 +70,7 @@ impl PasswordChange {
         let hash = self.authentication.hasher.hash(&new)?;
         let identities = &self.access.identities;
         if !identities.change_password(&identity, &proven.credentials, &hash, &request.budget).await? {
-            return Err(Error::Unavailable("the account was changed at the same time".into()));
+            return Err(Error::Overtaken("the account was changed at the same time".into()));
         }
         let user = identity.user.profile.id.as_str();
         tracing::info!(event = "password_changed", user, "A password was changed; the other sessions are over.");

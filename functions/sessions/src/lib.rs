@@ -82,11 +82,17 @@ impl OwnSessions {
     /// Ends all but this one. Where user or session have changed meanwhile, somebody else has ended sessions: if that was
     /// this very session, on another request, it still lives and all is done.
     async fn end_others(&self, identity: Identity, request: &Request, now: Timestamp) -> Result<Reply> {
-        if !self.access.identities.end_others(&identity, &request.budget).await? {
+        if self.access.identities.end_others(&identity, &request.budget).await? {
+            let user = identity.user.profile.id.as_str();
+            tracing::info!(
+                event = "sessions_ended",
+                reason = "others",
+                user,
+                "All sessions of a user but one are over."
+            );
+        } else {
             self.access.identity(request, now).await?;
         }
-        let user = identity.user.profile.id.as_str();
-        tracing::info!(event = "sessions_ended", reason = "others", user, "All sessions of a user but one are over.");
         Ok(reply::no_content())
     }
 }

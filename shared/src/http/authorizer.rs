@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
@@ -96,8 +97,7 @@ where
 /// An authorizer as Lambda calls it. A request that changes something and comes from a foreign page is refused here, since
 /// the function behind cannot be expected to know who may post.
 ///
-/// An error is a failed invocation, for which the gateway answers 500: who cannot be asked about is not refused. A panic is
-/// caught by the runtime, with the same outcome.
+/// An error, and a panic, is a failed invocation, for which the gateway answers 500: who cannot be asked about is not refused.
 pub fn service<'a, H, F>(
     allowed_origins: &'a [String],
     handler: H,
@@ -117,7 +117,11 @@ where
                     let headers = headers(question.headers.unwrap_or_default(), question.cookies.unwrap_or_default());
                     let method = question.request_context.http.method.parse().unwrap_or(Method::POST);
                     let verdict = match origin::check(&method, &headers, allowed_origins) {
-                        Ok(()) => handler(Request::about(method, headers, &context)).await,
+                        Ok(()) => {
+                            let verdict = AssertUnwindSafe(handler(Request::about(method, headers, &context)));
+                            let panicked = |_| Err(Error::Unexpected("the handler panicked".into()));
+                            verdict.catch_unwind().await.unwrap_or_else(panicked)
+                        }
                         Err(error) => {
                             log::failure(&error, &function, &request_id);
                             Ok(Verdict::refuse())

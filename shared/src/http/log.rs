@@ -1,6 +1,4 @@
-//! What the log says of a request.
-//!
-//! Owns the one line that there is for each, and the event of one that failed. Nothing of what a caller made up stands in
+//! The one line that there is for each request, and the event of one that failed. Nothing of what a caller made up stands in
 //! either but the method.
 
 use std::time::Instant;
@@ -11,8 +9,7 @@ use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequestContext;
 use super::{Reply, reply};
 use crate::error::Error;
 
-/// What the log says of a request: the gateway's and Lambda's words, with nothing in them that the caller made up but
-/// the method.
+/// What the gateway and Lambda say of a request.
 pub(super) struct Line {
     function: String,
     request_id: String,
@@ -62,6 +59,9 @@ pub(super) fn failure(error: &Error, function: &str, request_id: &str) {
                 request_id,
                 "Nothing is known, so nothing was decided."
             );
+        }
+        Error::Overtaken(_) => {
+            tracing::info!(event = "overtaken", function, causes, request_id, "Something else came first.");
         }
         Error::Corrupt(_) => {
             tracing::error!(

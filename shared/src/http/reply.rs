@@ -99,7 +99,7 @@ pub(super) fn from_error(error: &Error, request_id: &str) -> Reply {
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Error::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::Unavailable(_) | Error::Overtaken(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::Corrupt(_) | Error::Setting { .. } | Error::Misconfigured(_) | Error::Unexpected(_) => {
             StatusCode::INTERNAL_SERVER_ERROR
         }
@@ -116,7 +116,7 @@ pub(super) fn from_error(error: &Error, request_id: &str) -> Reply {
     let (name, value) = match error {
         Error::MethodNotAllowed { allowed } => (ALLOW, HeaderValue::from_static(allowed)),
         Error::TooManyAttempts { wait } => (RETRY_AFTER, wait.as_secs().into()),
-        Error::Unavailable(_) => (RETRY_AFTER, TRY_AGAIN_AFTER.into()),
+        Error::Unavailable(_) | Error::Overtaken(_) => (RETRY_AFTER, TRY_AGAIN_AFTER.into()),
         _ => return response,
     };
     response.headers_mut().insert(name, value);
