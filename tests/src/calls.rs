@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::Metadata;
@@ -15,11 +16,13 @@ use shared::store::Client;
 pub struct Calls(Arc<Mutex<Vec<(String, Value)>>>);
 
 impl Calls {
-    /// The same client, under observation.
+    /// The same client, under observation, in an environment of its own: how often a process tries again is limited over all
+    /// its clients, and the tests of a process must not use up one another's tries.
     #[must_use]
     pub fn of(client: &Client) -> (Client, Self) {
         let calls = Self::default();
-        let config = client.config().to_builder().interceptor(calls.clone()).build();
+        let alone = RetryPartition::custom("a test").build();
+        let config = client.config().to_builder().interceptor(calls.clone()).retry_partition(alone).build();
         (Client::from_conf(config), calls)
     }
 
