@@ -42,6 +42,7 @@ const FLAGS: [&str; 9] = [
     "--window-size=800,600",
 ];
 
+/// R80: in Chromium; after the logout its jar holds none of ours.
 #[tokio::test]
 async fn the_old_front_end_signs_in_and_out_in_a_real_browser() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
