@@ -1,8 +1,8 @@
-//! `cargo bench -p bench`: what a password hash costs, ours and those of others at the same parameters.
+//! `cargo bench -p bench`: compares our password hasher with the plain `argon2` crate at the same parameters.
 //!
-//! Owns who is compared, and the comparison that counts: one after the other in turn, so that a slow minute of the
-//! machine befalls all alike. Criterion measures each by itself before that. What makes another digest is not compared
-//! at all.
+//! Criterion measures each candidate by itself first. The table at the end is the result to rely on: it measures the
+//! candidates in turn, so that background load affects all of them alike. The benchmark stops if two candidates compute
+//! different digests. Leaves the percentiles to `bench::statistics`.
 
 use std::hint::black_box;
 use std::io::{self, Write as _};
@@ -14,45 +14,48 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bench::statistics::Sample;
 use criterion::{Criterion, SamplingMode};
-use reference::Build;
-use shared::config::Config;
-use shared::passwords::{Hasher, Password};
+use shared::config::Environment;
+use shared::password::{Hasher, Password};
 
 const PASSWORD: &str = "correct horse battery staple";
+/// The number of passes that our hasher always makes.
+const PASSES: u32 = 2;
 const WARM_UP: usize = 5;
 const ROUNDS: usize = 100;
 
 /// One way to compute the hash of the password.
-struct Contender {
+struct Candidate {
     name: &'static str,
     hash: Box<dyn FnMut() -> Result<Vec<u8>>>,
 }
 
 fn main() -> Result<()> {
-    let config = Config::from_lookup(testbed::settings(&[]))?;
-    let mut contenders = contenders(&config)?;
-    measured_by_criterion(&mut contenders);
+    let env = Environment::new(testbed::settings(&[]));
+    let (memory_kib, mut candidates) = candidates(&env)?;
+    measure_with_criterion(&mut candidates);
     if std::env::args().any(|argument| argument == "--bench") {
-        let samples = interleaved(&mut contenders)?;
-        print(&config, &contenders, &samples)?;
+        let samples = measure_in_turn(&mut candidates)?;
+        print(memory_kib, &candidates, &samples)?;
     }
     Ok(())
 }
 
-/// Ours first: it makes the salt and the digest that all others are held against.
-fn contenders(config: &Config) -> Result<Vec<Contender>> {
-    let (hasher, password) = (Hasher::new(config)?, Password::new(PASSWORD)?);
+/// Returns the memory of a hash in KiB, and our hasher first, then the `argon2` crate. Our hasher makes the parameters,
+/// the salt and the digest for all candidates.
+fn candidates(env: &Environment) -> Result<(u32, Vec<Candidate>)> {
+    let (hasher, password) = (Hasher::from_env(env)?, Password::new(PASSWORD)?);
     let phc = serde_json::to_value(hasher.hash(&password)?)?;
-    let phc: Vec<_> = phc.as_str().context("a hash is a text")?.split('$').collect();
-    let [_, "argon2id", _, _, salt, digest] = phc[..] else { bail!("that is no hash of ours") };
+    let phc: Vec<_> = phc.as_str().context("the hash is not a string")?.split('$').collect();
+    let [_, "argon2id", _, costs, salt, digest] = phc[..] else { bail!("the hash is not a PHC string of ours") };
     let (salt, digest) = (STANDARD_NO_PAD.decode(salt)?, STANDARD_NO_PAD.decode(digest)?);
 
-    let (kib, passes) = (config.hash_memory_kib, config.hash_iterations);
-    let params = Params::new(kib, passes, 1, None)?;
+    let memory_kib = costs.strip_prefix("m=").and_then(|costs| costs.strip_suffix(&format!(",t={PASSES},p=1")));
+    let memory_kib = memory_kib.context("the hash has other parameters")?.parse()?;
+    let params = Params::new(memory_kib, PASSES, 1, None)?;
     let (blocks, argon2) = (params.block_count(), Argon2::new(Algorithm::Argon2id, Version::V0x13, params));
 
     let mut others = vec![
-        contender("argon2, fresh memory", {
+        candidate("argon2, fresh memory", {
             let (argon2, salt) = (argon2.clone(), salt.clone());
             move || {
                 let mut digest = vec![0; 32];
@@ -60,7 +63,7 @@ fn contenders(config: &Config) -> Result<Vec<Contender>> {
                 Ok(digest)
             }
         }),
-        contender("argon2, warm memory, not wiped", {
+        candidate("argon2, warm memory, not wiped", {
             let (salt, mut memory) = (salt.clone(), vec![Block::new(); blocks]);
             move || {
                 let mut digest = vec![0; 32];
@@ -69,56 +72,45 @@ fn contenders(config: &Config) -> Result<Vec<Contender>> {
             }
         }),
     ];
-    for build in Build::available() {
-        let name = match build {
-            Build::Plain => "C reference, plain, warm, wiped",
-            Build::Avx2 => "C reference, AVX2, warm, wiped",
-        };
-        let salt = salt.clone();
-        others.push(contender(name, move || {
-            let digest = reference::argon2id(build, kib, passes, PASSWORD.as_bytes(), &salt);
-            Ok(digest.context("the reference refuses")?.to_vec())
-        }));
-    }
     for other in &mut others {
-        ensure!((other.hash)()? == digest, "{} makes another digest", other.name);
+        ensure!((other.hash)()? == digest, "{} computes another digest", other.name);
     }
-    // Its salt is another each time, so its digest is checked here only.
-    let ours = contender("ours: warm memory, wiped", move || {
+    // Our hasher uses a new salt each time, so that only the first digest, above, can be compared.
+    let ours = candidate("ours: warm memory, wiped", move || {
         black_box(hasher.hash(&password)?);
         Ok(digest.clone())
     });
     others.insert(0, ours);
-    Ok(others)
+    Ok((memory_kib, others))
 }
 
-fn contender(name: &'static str, hash: impl FnMut() -> Result<Vec<u8>> + 'static) -> Contender {
-    Contender { name, hash: Box::new(hash) }
+fn candidate(name: &'static str, hash: impl FnMut() -> Result<Vec<u8>> + 'static) -> Candidate {
+    Candidate { name, hash: Box::new(hash) }
 }
 
-fn measured_by_criterion(contenders: &mut [Contender]) {
+fn measure_with_criterion(candidates: &mut [Candidate]) {
     let mut criterion = Criterion::default().configure_from_args();
     let mut group = criterion.benchmark_group("argon2id");
     group.sampling_mode(SamplingMode::Flat).sample_size(50);
-    for Contender { name, hash } in contenders {
+    for Candidate { name, hash } in candidates {
         group.bench_function(*name, |bencher| bencher.iter(&mut *hash));
     }
     group.finish();
     criterion.final_summary();
 }
 
-/// In every round each comes once, and another one comes first.
-fn interleaved(contenders: &mut [Contender]) -> Result<Vec<Sample>> {
-    let mut times = vec![Vec::new(); contenders.len()];
+/// Measures each candidate once in each round. Each round starts with another candidate.
+fn measure_in_turn(candidates: &mut [Candidate]) -> Result<Vec<Sample>> {
+    let mut times = vec![Vec::new(); candidates.len()];
     let mut digest = None;
     for round in 0..WARM_UP + ROUNDS {
-        for turn in 0..contenders.len() {
-            let index = (turn + round) % contenders.len();
-            let Contender { name, hash } = &mut contenders[index];
+        for turn in 0..candidates.len() {
+            let index = (turn + round) % candidates.len();
+            let Candidate { name, hash } = &mut candidates[index];
             let started = Instant::now();
             let computed = black_box(hash()?);
             let took = started.elapsed();
-            ensure!(*digest.get_or_insert_with(|| computed.clone()) == computed, "{name} makes another digest");
+            ensure!(*digest.get_or_insert_with(|| computed.clone()) == computed, "{name} computes another digest");
             if round >= WARM_UP {
                 times[index].push(took);
             }
@@ -127,13 +119,12 @@ fn interleaved(contenders: &mut [Contender]) -> Result<Vec<Sample>> {
     Ok(times.into_iter().map(Sample::new).collect())
 }
 
-fn print(config: &Config, contenders: &[Contender], samples: &[Sample]) -> Result<()> {
-    let (kib, passes) = (config.hash_memory_kib, config.hash_iterations);
+fn print(memory_kib: u32, candidates: &[Candidate], samples: &[Sample]) -> Result<()> {
     let mut out = io::stdout();
-    writeln!(out, "Argon2id, {kib} KiB, {passes} passes, 1 lane; {ROUNDS} hashes each, in turn; times in ms\n")?;
+    writeln!(out, "Argon2id, {memory_kib} KiB, {PASSES} passes, 1 lane; {ROUNDS} hashes each, in turn; times in ms\n")?;
     writeln!(out, "{:<32}{:>8}{:>8}{:>8}{:>8}", "", "q1", "median", "q3", "ratio")?;
     let ours = samples.first().map(Sample::median).unwrap_or_default();
-    for (Contender { name, .. }, sample) in contenders.iter().zip(samples) {
+    for (Candidate { name, .. }, sample) in candidates.iter().zip(samples) {
         let [q1, median, q3] = [25, 50, 75].map(|percent| millis(sample.percentile(percent)));
         let ratio = sample.median().div_duration_f64(ours);
         writeln!(out, "{name:<32}{q1:>8.2}{median:>8.2}{q3:>8.2}{ratio:>8.2}")?;

@@ -1,10 +1,10 @@
-//! What an observer could learn from how long an answer takes, measured.
+//! Measurements of what the response time reveals to an attacker.
 //!
-//! Owns the experiments behind `cargo timing` and the statistics that decide them. They run against the real code, and
-//! the bounds are those of the requirements (R15, R18, R19). Knows nothing of the command line. What a hash costs is
-//! measured in `benches/`.
+//! Owns the experiments behind `cargo timing` and the statistics that decide them. The experiments run the real code.
+//! R numbers (R15, R18, R19) are the requirements in `docs/security.md`, which set the limits. Leaves the command line
+//! to `bin/timing.rs` and the cost of a password hash to `benches/`.
 
 pub mod plot;
-pub mod refusals;
+pub mod rejections;
 pub mod statistics;
 pub mod tokens;

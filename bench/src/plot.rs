@@ -1,4 +1,6 @@
-//! Times as a picture: a box plot in letters, one line for each kind, on one scale.
+//! Draws samples as box plots in text.
+//!
+//! Owns the table of quartiles and the scale, which all rows share. Leaves the output to the caller.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -7,8 +9,10 @@ use crate::statistics::Sample;
 
 const WIDTH: usize = 48;
 
-/// A table of quartiles with a box plot beside it: the box is the middle half, its bar the median, and the line ends
-/// where five and ninety-five per cent are.
+/// Returns a table of quartiles with a box plot in each row.
+///
+/// The box spans the first to the third quartile, and the bar in it is the median. The whiskers end at the 5th and the
+/// 95th percentile.
 #[must_use]
 pub fn table(classes: &[(&str, &Sample)]) -> String {
     let at = |percent| classes.iter().map(move |(_, sample)| sample.percentile(percent));
@@ -31,7 +35,7 @@ pub fn table(classes: &[(&str, &Sample)]) -> String {
         let [q1, median, q3, p95] = [25, 50, 75, 95].map(|percent| show(sample.percentile(percent)));
         let plot = line(sample, low, high);
         let n = sample.len();
-        // A `String` takes all that is written to it.
+        // Writing to a `String` never fails.
         writeln!(text, "{name:<16}{n:>7}{q1:>9}{median:>9}{q3:>9}{p95:>9}   {plot}").ok();
     }
     text
@@ -61,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_its_box_where_the_times_are() {
+    fn box_and_whiskers_are_drawn_at_the_percentiles() {
         let all = Sample::new((0..=1000).map(Duration::from_micros).collect());
         let upper = Sample::new((500..=1000).map(Duration::from_micros).collect());
         let text = table(&[("all", &all), ("upper", &upper)]);
@@ -74,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_are_all_equal_are_a_bar() {
+    fn equal_times_are_drawn_as_a_bar() {
         let equal = Sample::new(vec![Duration::from_millis(3); 5]);
         assert!(table(&[("equal", &equal)]).ends_with("3.00   ┃\n"));
     }
