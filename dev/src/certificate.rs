@@ -1,4 +1,5 @@
-//! A self-signed certificate for localhost, kept from one start to the next so that a browser has to be told only once.
+//! A self-signed certificate for localhost. Later starts use the same files, so that a developer accepts it in the
+//! browser only once.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,40 +14,41 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-/// How long a certificate is good. Browsers refuse one that is good for longer than 398 days.
+/// The lifetime of the certificate. Browsers reject a lifetime of more than 398 days.
 const VALIDITY: Duration = Duration::days(365);
 
-/// A certificate and its key, as files.
+/// The files of a certificate and its key.
 #[derive(Clone, Debug)]
 pub struct Certificate {
-    /// The certificate; what `curl --cacert` wants.
+    /// The certificate, for `curl --cacert`.
     pub certificate: PathBuf,
-    /// Its key; what a server wants besides.
+    /// The private key.
     pub key: PathBuf,
 }
 
 impl Certificate {
-    /// The certificate in `folder`; a new one where there is none, or it will expire within a month.
+    /// Returns the certificate in `folder`. Creates a certificate if the folder has none, or if it expires within a
+    /// month.
     ///
     /// # Errors
-    /// Where the folder cannot be written to.
+    /// Fails if the folder is not writable.
     pub fn in_folder(folder: &Path) -> Result<Self> {
         let files = Self { certificate: folder.join("localhost.pem"), key: folder.join("localhost.key") };
         if !files.is_fresh() {
-            files.make().with_context(|| format!("cannot make a certificate in {}", folder.display()))?;
+            files.create().with_context(|| format!("cannot create a certificate in {}", folder.display()))?;
         }
         Ok(files)
     }
 
-    /// TLS with this certificate, and HTTP/1.1 as the only protocol in it: over h2 a browser splits its cookies over
-    /// several headers, of which `cargo lambda watch` keeps the first.
+    /// Returns a TLS acceptor with this certificate. It offers only HTTP/1.1: over HTTP/2 a browser sends its cookies
+    /// in several headers, and `cargo lambda watch` keeps only the first.
     ///
     /// # Errors
-    /// Where the files are not what they should be.
+    /// Fails if a file is missing or invalid.
     pub fn acceptor(&self) -> Result<TlsAcceptor> {
         let certificate = CertificateDer::from_pem_file(&self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)?;
-        // Named, not left to rustls: it panics where some other crate of the build has brought a second provider along.
+        // An explicit provider: rustls panics if two crates of the build enable different default providers.
         let provider = Arc::new(aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let mut config = config.with_no_client_auth().with_single_cert(vec![certificate], key)?;
@@ -54,14 +56,14 @@ impl Certificate {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// Whether both files are there and were made recently enough.
+    /// Returns `true` if both files exist and the certificate is valid for at least another month.
     fn is_fresh(&self) -> bool {
-        let made = fs::metadata(&self.certificate).and_then(|file| file.modified());
-        let age = made.ok().and_then(|made| made.elapsed().ok());
+        let created = fs::metadata(&self.certificate).and_then(|file| file.modified());
+        let age = created.ok().and_then(|created| created.elapsed().ok());
         self.key.exists() && age.is_some_and(|age| age < VALIDITY - Duration::days(30))
     }
 
-    fn make(&self) -> Result<()> {
+    fn create(&self) -> Result<()> {
         let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, "localhost (Latchkey, local stack)");
         params.not_before = OffsetDateTime::now_utc() - Duration::days(1);
@@ -76,7 +78,7 @@ impl Certificate {
     }
 }
 
-/// Writes a file that nobody else on the machine may read.
+/// Writes a file that only the current user can read.
 #[cfg(unix)]
 pub(crate) fn write_secret(path: &Path, text: &str) -> Result<()> {
     use std::io::Write as _;

@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::template::Template;
 
-/// A DynamoDB of our own. It is served as long as the runtime that started it lives.
+/// A running embedded DynamoDB. It stops together with the async runtime that started it.
 #[derive(Clone)]
 pub struct DynamoDb {
     database: Database,
@@ -18,25 +18,25 @@ pub struct DynamoDb {
 }
 
 impl DynamoDb {
-    /// Starts one at `address`, with the tables of the template: in memory, or in a file that is created where there is
-    /// none.
+    /// Starts a DynamoDB at `address` and creates the missing tables of the template. The data are in `file`, or in
+    /// memory without a file.
     ///
     /// # Errors
-    /// Where the address is taken, the file is something else, or a table cannot be created.
+    /// Fails if the address is in use, if the file is not a data file, or if a table cannot be created.
     pub async fn start(template: &Template, address: SocketAddr, file: Option<&Path>) -> Result<Self> {
         let database = match file {
             None => Database::memory(),
             Some(file) => {
                 create_private(file).with_context(|| format!("cannot open {}", file.display()))?;
-                Database::new(file.to_str().context("the name of the data file is not UTF-8")?)
+                Database::new(file.to_str().context("the path of the data file is not UTF-8")?)
             }
         };
         let Ok(database) = database else {
-            bail!("{} is no file that `cargo dev --data` has written", file.unwrap_or(Path::new("memory")).display());
+            bail!("{} is not a data file of `cargo dev --data`", file.unwrap_or(Path::new("memory")).display());
         };
-        let there = call(&json!({}), |request| database.list_tables(request))?;
+        let existing = call(&json!({}), |request| database.list_tables(request))?;
         for table in template.tables() {
-            if there["TableNames"].as_array().is_some_and(|names| names.contains(&json!(table.name))) {
+            if existing["TableNames"].as_array().is_some_and(|names| names.contains(&json!(table.name))) {
                 continue;
             }
             call(&table.create, |request| database.create_table(request))?;
@@ -50,26 +50,26 @@ impl DynamoDb {
         Ok(Self { database, address })
     }
 
-    /// Where it listens.
+    /// Returns the address at which it listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The database itself, past HTTP.
+    /// Returns the database, for access without HTTP.
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.database
     }
 }
 
-/// Makes sure that there is a file, which nobody else on the machine may read: it will hold password hashes.
+/// Creates the file if it does not exist. Only the current user can read it, because it will contain password hashes.
 fn create_private(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(drop)
 }
 
-/// A call in DynamoDB's JSON.
+/// Converts request and response of a database operation from and to DynamoDB's JSON.
 fn call<I, O, E>(request: &Value, operation: impl FnOnce(I) -> Result<O, E>) -> Result<Value>
 where
     I: serde::de::DeserializeOwned,
@@ -77,6 +77,6 @@ where
     E: std::fmt::Display,
 {
     let request = serde_json::from_value(request.clone())?;
-    let answer = operation(request).map_err(|error| anyhow!("the embedded DynamoDB refuses: {error}"))?;
+    let answer = operation(request).map_err(|error| anyhow!("the embedded DynamoDB reported: {error}"))?;
     Ok(serde_json::to_value(answer)?)
 }

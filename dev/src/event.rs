@@ -1,4 +1,4 @@
-//! An event with tokens that are good now: those in `events/` are placeholders, since a token expires.
+//! Events with valid tokens. The tokens in `events/` are placeholders, because tokens expire.
 
 use std::fs;
 use std::path::Path;
@@ -12,14 +12,14 @@ use serde_json::{Value, json};
 use crate::people::KIM;
 use crate::running;
 
-/// The event in `events/<name>.json` with the cookies of a demonstration user who signs in to the local stack at `url`.
+/// Signs in to the local stack at `url` and returns the event `events/<name>.json` with the cookies of this login.
 ///
 /// # Errors
-/// Where there is no such event, or the local stack does not run there.
-pub async fn live(root: &Path, name: &str, url: &str, certificate: &Path) -> Result<String> {
+/// Fails if the event does not exist, or if the local stack does not run at `url`.
+pub async fn with_valid_cookies(root: &Path, name: &str, url: &str, certificate: &Path) -> Result<String> {
     let folder = root.join("events");
     let Ok(event) = fs::read_to_string(folder.join(name).with_extension("json")) else {
-        bail!("there is no event `{name}`, but there are: {}", names(&folder)?.join(", "));
+        bail!("there is no event `{name}`. The events are: {}", names(&folder)?.join(", "));
     };
     let mut event: Value = serde_json::from_str(&event)?;
     if event.get("cookies").is_some() {
@@ -28,7 +28,7 @@ pub async fn live(root: &Path, name: &str, url: &str, certificate: &Path) -> Res
     Ok(serde_json::to_string_pretty(&event)?)
 }
 
-/// The names of the events that there are.
+/// Returns the names of all events.
 fn names(folder: &Path) -> Result<Vec<String>> {
     let files = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let paths = files.filter_map(|file| Some(file.ok()?.path()));
@@ -37,7 +37,7 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// A client that trusts the local stack and takes every answer as it is.
+/// Returns a client that trusts the certificate of the local stack and follows no redirect.
 pub(crate) fn client(certificate: &Path) -> Result<reqwest::Client> {
     let mut client = reqwest::Client::builder().redirect(Policy::none()).no_proxy();
     if let Ok(pem) = fs::read(certificate) {
@@ -46,21 +46,21 @@ pub(crate) fn client(certificate: &Path) -> Result<reqwest::Client> {
     Ok(client.build()?)
 }
 
-/// The cookies of a login, each `name=value`.
+/// Signs in and returns the cookies of the login, each as `name=value`.
 pub(crate) async fn cookies(url: &str, certificate: &Path) -> Result<Vec<String>> {
     let form = json!({ "loginInfo": { "userId": KIM.user_id, "password": KIM.password }, "checkedKeepLogin": true });
     let login = client(certificate)?.post(format!("{url}/login")).header("content-type", "application/json");
-    let answer = login.body(form.to_string()).send().await;
-    let answer = answer.with_context(|| running::not_running(url))?;
-    let cookies = cookies_of(&answer);
+    let response = login.body(form.to_string()).send().await;
+    let response = response.with_context(|| running::not_running(url))?;
+    let cookies = cookies_of(&response);
     if cookies.is_empty() {
-        bail!("{url}/login answered {} to {}", answer.status(), KIM.user_id);
+        bail!("{url}/login returned {} for {}", response.status(), KIM.user_id);
     }
     Ok(cookies)
 }
 
-/// What the `Set-Cookie` lines of an answer say, each `name=value`.
-pub(crate) fn cookies_of(answer: &reqwest::Response) -> Vec<String> {
-    let lines = answer.headers().get_all(SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
+/// Returns the cookies of the `Set-Cookie` headers, each as `name=value`.
+pub(crate) fn cookies_of(response: &reqwest::Response) -> Vec<String> {
+    let lines = response.headers().get_all(SET_COOKIE).iter().filter_map(|line| line.to_str().ok());
     lines.filter_map(|line| line.split(';').next()).map(str::to_owned).collect()
 }

@@ -1,7 +1,7 @@
 //! The functions, run by `cargo lambda watch`.
 
 use std::env;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -11,58 +11,47 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use crate::processes::Process;
 use crate::settings::Settings;
 use crate::template::Route;
 
-/// The version that is installed where there is none.
+/// The version of `cargo-lambda` to install.
 const CARGO_LAMBDA: &str = "1.9.2";
 
-/// Finds `cargo-lambda`, on the path or among the tools of this tree; else installs it among those.
+/// Returns the path of `cargo-lambda`, from `PATH` or from `target/tools`. If it is in neither, installs it under
+/// `target/tools`.
 ///
 /// # Errors
-/// Where it can neither be found nor installed.
+/// Fails if the installation fails.
 pub async fn cargo_lambda(target: &Path) -> Result<PathBuf> {
     let tools = target.join("tools");
-    let ours = [tools.join("cargo-lambda/bin/cargo-lambda"), tools.join("bin/cargo-lambda")];
+    let [by_pip, by_cargo] = [tools.join("cargo-lambda/bin/cargo-lambda"), tools.join("bin/cargo-lambda")];
     let on_path = env::var_os("PATH").into_iter().flat_map(|path| env::split_paths(&path).collect::<Vec<_>>());
-    let candidates = on_path.map(|folder| folder.join("cargo-lambda")).chain(ours.clone());
+    let candidates = on_path.map(|folder| folder.join("cargo-lambda")).chain([by_pip.clone(), by_cargo.clone()]);
     for candidate in candidates.filter(|candidate| candidate.is_file()) {
         let version = Command::new(&candidate).args(["lambda", "--version"]).output().await;
         if version.is_ok_and(|output| output.status.success()) {
             return Ok(candidate);
         }
     }
-    let [by_pip, by_cargo] = ours;
     let started = Instant::now();
-    if let Some(python) = python().await {
-        say(
-            "tools",
-            &format!("installing cargo-lambda {CARGO_LAMBDA} with pip under target/tools, which takes some seconds"),
-        );
-        let folder = tools.join("cargo-lambda");
-        Process::start("python -m venv", Command::new(python).args(["-m", "venv"]).arg(&folder))?.finish().await?;
-        let mut pip = Command::new(folder.join("bin/pip"));
-        pip.args(["install", "--quiet", "--disable-pip-version-check", &format!("cargo-lambda=={CARGO_LAMBDA}")]);
-        Process::start("pip install cargo-lambda", &mut pip)?.finish().await?;
-        say("tools", &format!("installed in {} s", started.elapsed().as_secs()));
-        return Ok(by_pip);
-    }
-    say(
-        "tools",
-        &format!(
-            "no Python: building cargo-lambda {CARGO_LAMBDA} under target/tools, a quarter of an hour; with Python, seconds"
-        ),
-    );
-    let mut install = Command::new("cargo");
-    install.args(["install", "--locked", "--root"]).arg(&tools).arg(format!("cargo-lambda@{CARGO_LAMBDA}"));
-    Process::start("cargo install cargo-lambda", &mut install)?.finish().await?;
+    let installed = if let Some(python) = python().await {
+        say("tools", &format!("installing cargo-lambda {CARGO_LAMBDA} with pip (a few seconds)"));
+        install_with_pip(python, &tools.join("cargo-lambda")).await?;
+        by_pip
+    } else {
+        say("tools", &format!("no Python found: building cargo-lambda {CARGO_LAMBDA} (about 15 minutes)"));
+        install_with_cargo(&tools).await?;
+        by_cargo
+    };
     say("tools", &format!("installed in {} s", started.elapsed().as_secs()));
-    Ok(by_cargo)
+    Ok(installed)
 }
 
+/// Returns the command of a Python that can create virtual environments.
 async fn python() -> Option<&'static str> {
     for name in ["python3", "python"] {
         let has_venv = Command::new(name).args(["-c", "import venv, ensurepip"]).stderr(Stdio::null()).status().await;
@@ -73,39 +62,49 @@ async fn python() -> Option<&'static str> {
     None
 }
 
-/// Builds the functions, with cargo's own progress on the terminal: `cargo lambda watch` would build them at the first
-/// request, while somebody waits for the answer.
+async fn install_with_pip(python: &str, folder: &Path) -> Result<()> {
+    Process::start("python -m venv", Command::new(python).args(["-m", "venv"]).arg(folder))?.finish().await?;
+    let mut pip = Command::new(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check", &format!("cargo-lambda=={CARGO_LAMBDA}")]);
+    Process::start("pip install cargo-lambda", &mut pip)?.finish().await
+}
+
+async fn install_with_cargo(tools: &Path) -> Result<()> {
+    let mut install = Command::new("cargo");
+    install.args(["install", "--locked", "--root"]).arg(tools).arg(format!("cargo-lambda@{CARGO_LAMBDA}"));
+    Process::start("cargo install cargo-lambda", &mut install)?.finish().await
+}
+
+/// Builds the functions, with cargo's progress on the terminal. Without this, `cargo lambda watch` would build them
+/// during the first request.
 ///
 /// # Errors
-/// Where they do not build; cargo has said why.
+/// Fails if the functions do not compile. Cargo prints the reason.
 pub async fn build(root: &Path, functions: &[String], release: bool) -> Result<()> {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(root).arg("build").args(release.then_some("--release"));
     for function in functions {
         cargo.args(["--bin", function]);
     }
-    Process::start("cargo build", &mut cargo)?.finish().await.context("the functions do not build: see above")
+    Process::start("cargo build", &mut cargo)?.finish().await.context("the functions do not compile: see above")
 }
 
 /// The running functions.
 pub struct Functions {
     process: Process,
-    /// Set when they have all answered: until then a request is a probe of ours and not worth a line.
+    /// The address of `cargo lambda watch`.
+    pub address: SocketAddr,
+    /// `true` once every function has responded. The requests before that are probes, which are not printed.
     are_ready: Arc<AtomicBool>,
 }
 
 impl Functions {
-    /// Starts `cargo lambda watch` at `address`, with hot reload, and prints the lines of the functions as they come.
+    /// Starts `cargo lambda watch` at a free port, with hot reload, and prints the log lines of the functions.
     ///
     /// # Errors
-    /// Where it cannot be started.
-    pub fn start(
-        cargo_lambda: &Path,
-        root: &Path,
-        address: SocketAddr,
-        settings: &Settings,
-        release: bool,
-    ) -> Result<Self> {
+    /// Fails if the program cannot be started.
+    pub async fn start(cargo_lambda: &Path, root: &Path, settings: &Settings, release: bool) -> Result<Self> {
+        let address = free_address().await?;
         let mut watch = Command::new(cargo_lambda);
         watch
             .current_dir(root)
@@ -122,29 +121,29 @@ impl Functions {
         let are_ready = Arc::new(AtomicBool::new(false));
         tokio::spawn(print_lines(stdout, Arc::clone(&are_ready)));
         tokio::spawn(print_lines(stderr, Arc::clone(&are_ready)));
-        Ok(Self { process, are_ready })
+        Ok(Self { process, address, are_ready })
     }
 
-    /// Waits until every function has answered a request, whatever the answer.
+    /// Waits until every route has returned a response, with any status.
     ///
     /// # Errors
-    /// Where the tool ends, or one of them stays silent for five minutes.
-    pub async fn ready(&mut self, address: SocketAddr, routes: &[Route]) -> Result<()> {
+    /// Fails if `cargo lambda watch` ends, or if a function does not respond within five minutes.
+    pub async fn ready(&mut self, routes: &[Route]) -> Result<()> {
         let client = reqwest::Client::builder().timeout(Duration::from_mins(5)).no_proxy().build()?;
         let deadline = Instant::now() + Duration::from_mins(5);
         for route in routes {
             loop {
                 if let Some(status) = self.process.child().try_wait()? {
-                    bail!("cargo lambda watch ended ({status}); is its port taken?");
+                    bail!("cargo lambda watch ended ({status}). Is its port in use?");
                 }
-                // Without a body and without cookies there is nothing that a function could do.
+                // A request without body and cookies changes nothing.
                 let method = reqwest::Method::from_bytes(route.method.as_bytes())?;
-                let probe = client.request(method, format!("http://{address}{}", route.path)).send();
+                let probe = client.request(method, format!("http://{}{}", self.address, route.path)).send();
                 let reached = tokio::time::timeout_at(deadline.into(), probe).await;
                 match reached {
                     Ok(Ok(_)) => break,
                     Ok(Err(_)) => tokio::time::sleep(Duration::from_millis(100)).await,
-                    Err(_) => bail!("the function {} did not answer within five minutes", route.function),
+                    Err(_) => bail!("the function {} did not respond within five minutes", route.function),
                 }
             }
         }
@@ -152,23 +151,28 @@ impl Functions {
         Ok(())
     }
 
-    /// Waits until `cargo lambda watch` ends, which it should not.
+    /// Waits for the unexpected end of `cargo lambda watch`.
     ///
     /// # Errors
-    /// Always.
+    /// Always returns an error.
     pub async fn ended(&mut self) -> Result<()> {
         let status = self.process.child().wait().await?;
         bail!("cargo lambda watch ended ({status})");
     }
 }
 
-/// A line of the local stack itself.
-#[expect(clippy::print_stdout, reason = "it talks to a person at a terminal")]
-pub fn say(topic: &str, text: &str) {
-    println!("  {topic:<10} {text}");
+/// Returns a loopback address with a free port.
+async fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?.local_addr()?)
 }
 
-/// Prints what the functions log in a form for people, and whatever is not JSON, such as the error of a compiler, as it is.
+/// Prints a line of the local stack: a topic or a time, and a text.
+#[expect(clippy::print_stdout, reason = "the output of a command-line tool")]
+pub fn say(topic: &str, text: &str) {
+    println!("  {topic:<11}  {text}");
+}
+
+/// Prints the log lines of the functions in a readable form. Prints other lines unchanged, such as compiler errors.
 async fn print_lines(output: impl AsyncRead + Unpin, are_ready: Arc<AtomicBool>) {
     let mut lines = BufReader::new(output).lines();
     while let Ok(Some(line)) = lines.next_line().await {
@@ -179,15 +183,15 @@ async fn print_lines(output: impl AsyncRead + Unpin, are_ready: Arc<AtomicBool>)
                     say(&time, &text);
                 }
             }
-            // What the tool itself says about starting, and about stopping what it builds again.
+            // `cargo lambda watch` reports its start, and the stop of a function before it builds that function again.
             _ if line.trim_start().starts_with("INFO ") || line.ends_with("command killed code=ForceStop") => {}
             _ => eprintln!("{line}"),
         }
     }
 }
 
-/// A log line of ours, without what is the same on every line here; nothing for the lines that say at every start what they
-/// said at the one before.
+/// Returns time and text of a log line, without the fields that have the same value on every line here. Returns `None`
+/// for lines that every start repeats.
 fn readable(fields: &Value) -> Option<(String, String)> {
     let text = |name: &str| fields[name].as_str().unwrap_or_default();
     let time = text("timestamp").get(11..19).unwrap_or_default();

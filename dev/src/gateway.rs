@@ -1,7 +1,8 @@
-//! The local API Gateway: what stands between a browser and `cargo lambda watch`.
+//! The local API Gateway, between a browser and `cargo lambda watch`.
 //!
-//! Owns the end of TLS, the routes of the template, and CORS as the real gateway does it: preflights are answered here,
-//! and what a function says about CORS is dropped. Everything else is passed on as it came, `Host` included.
+//! Terminates TLS, serves only the routes of the template, and handles CORS as the real gateway does: it responds to
+//! preflight requests itself and drops the CORS headers of a function. It forwards the rest of a request unchanged,
+//! including `Host`.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -30,52 +31,52 @@ use tokio_rustls::TlsAcceptor;
 use crate::functions::say;
 use crate::template::{Cors, Route};
 
-/// How long API Gateway waits for a function.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The time after which API Gateway stops waiting for a function.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// After how long a person would like to know what is going on.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time after which the gateway prints that a function is slow.
+const SLOW: Duration = Duration::from_secs(5);
 
 type Body = BoxBody<Bytes, hyper::Error>;
 
 /// The gateway of the local stack.
 pub struct Gateway {
-    /// Where the functions are.
+    /// The address of the functions.
     pub functions: SocketAddr,
-    /// What is routed to them; all else is 404.
+    /// The routes to the functions. Other requests get 404.
     pub routes: Vec<Route>,
-    /// What a preflight is told.
+    /// The CORS headers of the response to a preflight request.
     pub cors: Cors,
-    /// Who may ask from another origin.
+    /// The origins that CORS allows.
     pub allowed_origins: Vec<String>,
 }
 
 impl Gateway {
-    /// Serves connections until the task is dropped; with TLS where there is an acceptor.
+    /// Serves connections until the future is dropped. Uses TLS if there is an acceptor.
     ///
     /// # Errors
-    /// Where the listener breaks.
+    /// Fails if the listener fails.
     pub async fn serve(self, listener: TcpListener, tls: Option<TlsAcceptor>) -> Result<()> {
         let client = Client::builder(TokioExecutor::new()).build_http();
         let gateway = Arc::new(self);
         loop {
-            let (stream, _) = listener.accept().await.context("the gateway cannot accept connections any more")?;
+            let (stream, _) = listener.accept().await.context("the gateway cannot accept connections")?;
             tokio::spawn(connection(Arc::clone(&gateway), client.clone(), stream, tls.clone()));
         }
     }
 
-    async fn answer(&self, client: &Client<HttpConnector, Incoming>, request: Request<Incoming>) -> Response<Body> {
+    async fn respond(&self, client: &Client<HttpConnector, Incoming>, request: Request<Incoming>) -> Response<Body> {
         let origin = request.headers().get(ORIGIN).filter(|origin| self.allows(origin)).cloned();
-        let asked = format!("{} {}", request.method(), request.uri().path());
+        let summary = format!("{} {}", request.method(), request.uri().path());
         let mut response = if request.method() == Method::OPTIONS {
-            let from = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or("nowhere");
-            let verdict = if origin.is_some() { "allowed" } else { "not allowed: see ALLOWED_ORIGINS" };
-            log(&format!("204 {asked} (preflight from {from}, {verdict})"));
+            let from = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or("no origin");
+            let decision = if origin.is_some() { "allowed" } else { "not allowed: see ALLOWED_ORIGINS" };
+            log(&format!("204 {summary} (preflight from {from}, {decision})"));
             self.preflight(origin.is_some())
         } else if self.has_route(&request) {
-            self.forward(client, request, &asked).await
+            self.forward(client, request, &summary).await
         } else {
-            log(&format!("404 {asked} (no such route)"));
+            log(&format!("404 {summary} (no such route)"));
             message(StatusCode::NOT_FOUND, "Not Found")
         };
         if let Some(origin) = origin {
@@ -118,7 +119,7 @@ impl Gateway {
         &self,
         client: &Client<HttpConnector, Incoming>,
         mut request: Request<Incoming>,
-        asked: &str,
+        summary: &str,
     ) -> Response<Body> {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let Ok(uri) = format!("http://{}{path}", self.functions).parse::<Uri>() else {
@@ -127,16 +128,16 @@ impl Gateway {
         *request.uri_mut() = uri;
         request.headers_mut().remove(CONNECTION);
         request.headers_mut().insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("https"));
-        let mut answer = client.request(request);
-        let mut outcome = timeout(PATIENCE, &mut answer).await;
+        let mut response = client.request(request);
+        let mut outcome = timeout(SLOW, &mut response).await;
         if outcome.is_err() {
-            log(&format!("... {asked} waits for its function: if it does not compile, the reason is above"));
-            outcome = timeout(LONGEST_WAIT.saturating_sub(PATIENCE), answer).await;
+            log(&format!("... {summary} waits for its function (a compiler error would be above)"));
+            outcome = timeout(TIMEOUT.saturating_sub(SLOW), response).await;
         }
         if let Ok(Ok(response)) = outcome {
             return without_cors(response).map(BodyExt::boxed);
         }
-        log(&format!("503 {asked} (its function does not answer)"));
+        log(&format!("503 {summary} (the function does not respond)"));
         message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
     }
 }
@@ -150,7 +151,7 @@ async fn connection(
     stream.set_nodelay(true).ok();
     match tls {
         None => requests(gateway, client, stream).await,
-        // A browser that does not trust the certificate hangs up here; that is its business.
+        // The handshake fails if the browser does not trust the certificate. The browser then tells the user.
         Some(tls) => {
             if let Ok(stream) = tls.accept(stream).await {
                 requests(gateway, client, stream).await;
@@ -165,18 +166,18 @@ where
 {
     let service = service_fn(|request| {
         let (gateway, client) = (Arc::clone(&gateway), client.clone());
-        async move { Ok::<_, Infallible>(gateway.answer(&client, request).await) }
+        async move { Ok::<_, Infallible>(gateway.respond(&client, request).await) }
     });
     hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
 }
 
-/// A line about a request that no function answers, in the form of theirs.
+/// Prints a line about a request that the gateway itself responds to, in the form of the functions' lines.
 fn log(text: &str) {
     let now = OffsetDateTime::now_utc();
     say(&format!("{:02}:{:02}:{:02}", now.hour(), now.minute(), now.second()), text);
 }
 
-/// What a function says about CORS is not heard.
+/// Removes the CORS headers of a function.
 fn without_cors<B>(mut response: Response<B>) -> Response<B> {
     let headers = std::mem::take(response.headers_mut());
     let others = headers.iter().filter(|(name, _)| !name.as_str().starts_with("access-control-"));
@@ -186,7 +187,7 @@ fn without_cors<B>(mut response: Response<B>) -> Response<B> {
     response
 }
 
-/// The gateway's own words, in the form that API Gateway gives them.
+/// Returns a response of the gateway itself, in the form of API Gateway.
 fn message(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response = Response::new(body(Bytes::from(format!(r#"{{"message":"{text}"}}"#))));
     *response.status_mut() = status;

@@ -1,7 +1,7 @@
-//! The local stack: the functions over an embedded DynamoDB, behind a gateway of their own.
+//! The local stack: the functions over an embedded DynamoDB, behind a local gateway.
 //!
-//! Owns what AWS does in a deployed stack, as far as a developer needs it on one machine. Everything that the template
-//! says is read from it. The functions themselves are the real ones, run by `cargo lambda watch`.
+//! Does on one machine what AWS does for a deployed stack. Tables, routes, variables and CORS settings come from
+//! `template.yaml`. `cargo lambda watch` runs the real functions.
 
 pub mod certificate;
 pub mod dynamodb;

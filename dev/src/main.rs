@@ -1,13 +1,13 @@
 //! `cargo dev`: the local stack in one command.
 
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use dev::stack::Stack;
-use dev::story::{self, Tale};
+use dev::story::{self, Tale, picture};
 use dev::tables::Tables;
 use dev::{event, token, unlock};
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,64 +23,76 @@ struct Cli {
     stack: Stack,
 }
 
-const ABOUT: &str =
-    "Runs Latchkey on this machine: the real functions over an embedded DynamoDB, at https://localhost:4000";
+const ABOUT: &str = "Runs Latchkey on this machine: the real functions over an embedded DynamoDB";
 
+// A line has at most 80 columns.
 const EXAMPLES: &str = "\
 Examples:
-  cargo dev                          everything in memory, at https://localhost:4000
-  cargo dev --data target/dev/data   the same users tomorrow
-  cargo dev --http --port 8080       without TLS, at http://localhost:8080
-  cargo dev --host-only              with the `__Host-` cookies of a stack without a domain
-  cargo dev tables                   the tables alone, and what to type for `sam local`
-  cargo dev event userinfo           an event with cookies that are good now (the stack must be running)
-  cargo dev story theft              a stolen refresh token is found out (the stack must be running)
-  cargo dev story guessing           somebody guesses, the owner gets in (started with DEVICE_COOKIE=on)
-  cargo dev unlock kimcoding         forgets the wrong passwords for a name (the stack must be running)
-  cargo dev token                    the two tokens of a login, taken apart (the stack must be running)
-  cargo dev token eyJ...             that token, taken apart; `cargo dev token -` reads it from standard input
+  cargo dev                          https://localhost:4000, data in memory
+  cargo dev --data target/dev/data   keep the data for the next start
+  cargo dev --http --port 8080       http://localhost:8080, without TLS
+  cargo dev --host-only              `__Host-` cookies, as without a domain
+  cargo dev tables                   only the tables, for `sam local`
 
-For a stack at another address, `event`, `story`, `token` and `unlock` want it: --url http://localhost:8080
-Secrets and other settings are read from the environment and from `.env`; see `.env.example`.
-Ctrl-C stops everything that was started.";
+Examples that need a running stack (`--url` sets its address):
+  cargo dev event userinfo           an event with valid cookies
+  cargo dev story theft              a thief uses a stolen refresh token
+  cargo dev story guessing           an attacker guesses passwords; start the
+                                     stack with DEVICE_COOKIE=on
+  cargo dev unlock kimcoding         delete the attempt counters of a user
+  cargo dev token                    explain the two tokens of a login
+
+Examples that need no stack:
+  cargo dev token eyJ...             explain this token
+  cargo dev token -                  explain the token on standard input
+
+Secrets and other settings come from the environment and from `.env`. The
+environment takes precedence. See `.env.example`.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the tables alone, for functions that `sam local` runs in containers.
+    /// Run only the tables, for functions that `sam local` runs in containers.
     Tables(Tables),
-    /// Prints an event of `events/` with the cookies of somebody who has just signed in to the running stack.
+    /// Print an event of `events/` with the cookies of a new login.
     Event {
-        /// Its name: `userinfo`, `logout`, …
+        /// The name of the event: `userinfo`, `logout`, …
         name: String,
-        /// Where the stack runs.
-        #[arg(long, default_value = "https://localhost:4000")]
-        url: String,
+        #[command(flatten)]
+        running: Running,
     },
-    /// Plays the story of an attack on the running stack.
+    /// Play an attack on the running stack, and print each request and response.
     Story {
-        /// Which one.
-        #[arg(value_enum, default_value_t = Tale::Theft)]
+        /// The story to play.
+        #[arg(value_enum, value_name = "STORY", default_value_t = Tale::Theft)]
         tale: Tale,
-        /// Where the stack runs.
-        #[arg(long, default_value = "https://localhost:4000")]
-        url: String,
+        /// Also write the story to this file, as a picture of a terminal.
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+        #[command(flatten)]
+        running: Running,
     },
-    /// Forgets the wrong passwords for a name on the running stack, as an operator does for somebody who is locked out.
+    /// Unlock an account: delete its attempt counters, as an operator does.
     Unlock {
         /// The login name.
         name: String,
-        /// Where the stack runs.
-        #[arg(long, default_value = "https://localhost:4000")]
-        url: String,
+        #[command(flatten)]
+        running: Running,
     },
-    /// Takes apart the two tokens of somebody who has just signed in to the running stack, or a token of yours.
+    /// Explain the two tokens of a new login, or a given token.
     Token {
-        /// A token of yours; `-` reads it from standard input, which leaves no trace in the shell's history.
+        /// The token to explain. `-` reads it from standard input, which keeps it out of the shell's history.
         token: Option<String>,
-        /// Where the stack runs.
-        #[arg(long, default_value = "https://localhost:4000")]
-        url: String,
+        #[command(flatten)]
+        running: Running,
     },
+}
+
+/// The running stack that a command uses.
+#[derive(Debug, Args)]
+struct Running {
+    /// The address of the running stack.
+    #[arg(long, default_value = "https://localhost:4000")]
+    url: String,
 }
 
 #[tokio::main]
@@ -96,8 +108,8 @@ async fn main() -> ExitCode {
 
 async fn run_until_stopped(cli: Cli) -> Result<()> {
     if let Some(Command::Token { token: Some(text), .. }) = &cli.command {
-        // Before Ctrl-C is ours: it has to end the wait for standard input.
-        let text = if text == "-" { token::read(io::stdin())? } else { token::given(text)? };
+        // Before the signal handlers: with them, Ctrl-C would not end the blocking read of standard input.
+        let text = if text == "-" { token::read(io::stdin())? } else { token::explain(text)? };
         return print(&text);
     }
     let (mut terminate, mut hang_up) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
@@ -110,23 +122,37 @@ async fn run_until_stopped(cli: Cli) -> Result<()> {
 }
 
 async fn run(cli: Cli) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace is gone")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the crate `dev` is not in a workspace")?;
     let certificate = root.join("target/dev/localhost.pem");
     let text = match cli.command {
         None => return cli.stack.run(root).await,
         Some(Command::Tables(tables)) => return tables.run(root).await,
-        Some(Command::Event { name, url }) => event::live(root, &name, &url, &certificate).await?,
-        Some(Command::Story { tale, url }) => story::tell(tale, root, &url, &certificate).await?,
-        Some(Command::Unlock { name, url }) => {
-            unlock::forget(root, &url, &name).await?;
-            format!("The wrong passwords for {name} are forgotten. Counts of known devices stay.")
+        Some(Command::Event { name, running }) => {
+            event::with_valid_cookies(root, &name, &running.url, &certificate).await?
         }
-        Some(Command::Token { url, .. }) => token::live(&url, &certificate).await?,
+        Some(Command::Story { tale, svg, running }) => {
+            let text = story::tell(tale, root, &running.url, &certificate).await?;
+            if let Some(file) = svg {
+                std::fs::write(&file, picture::svg(tale, &text))
+                    .with_context(|| format!("cannot write {}", file.display()))?;
+            }
+            if uses_colour() { picture::coloured(&text) } else { text }
+        }
+        Some(Command::Unlock { name, running }) => {
+            unlock::unlock(root, &running.url, &name).await?;
+            format!("Unlocked {name}. The attempt counters of known devices are unchanged.")
+        }
+        Some(Command::Token { running, .. }) => token::of_new_login(&running.url, &certificate).await?,
     };
     print(&text)
 }
 
-/// Prints what was asked for. Who has read enough of it, such as `head`, may hang up.
+/// Returns `true` if standard output is a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
+fn uses_colour() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Prints the output of a command. A closed pipe is no error: a reader such as `head` stops early.
 fn print(text: &str) -> Result<()> {
     match writeln!(io::stdout(), "{}", text.trim_end()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot print"),

@@ -1,21 +1,22 @@
-//! The two demonstration users that existing clients know. They exist here and in tests, never in a deployed stack (R33).
+//! The two demonstration users that existing clients know. They exist in the local stack and in tests, never in a
+//! deployed stack (R33).
 
 use anyhow::{Context as _, Result};
-use shared::config::Config;
+use shared::budget::Budget;
+use shared::config::Environment;
 use shared::error::Error;
 use shared::id::UserId;
-use shared::passwords::{Hasher, Password, PasswordHash};
-use shared::store::{self, Budget};
-use shared::users::{Profile, User, Users};
+use shared::password::{Hasher, Password, PasswordHash};
+use shared::store::{self, Profile, User, Users};
 
-/// One of them.
+/// A demonstration user.
 #[derive(Clone, Copy, Debug)]
 pub struct Person {
-    /// The id.
+    /// The user id.
     pub id: &'static str,
     /// The login name.
     pub user_id: &'static str,
-    /// The password, in the clear: it is in the contract.
+    /// The password in clear text. The contract publishes it.
     pub password: &'static str,
     email: &'static str,
     name: &'static str,
@@ -24,7 +25,7 @@ pub struct Person {
     bio: &'static str,
 }
 
-/// `kimcoding`, whose password is `1234`.
+/// `kimcoding` with the password `1234`.
 pub const KIM: Person = Person {
     id: "0",
     user_id: "kimcoding",
@@ -36,7 +37,7 @@ pub const KIM: Person = Person {
     bio: "Writes the page that you sign in from.",
 };
 
-/// `parkhacker`, whose password is `5678`.
+/// `parkhacker` with the password `5678`.
 pub const PARK: Person = Person {
     id: "1",
     user_id: "parkhacker",
@@ -49,10 +50,10 @@ pub const PARK: Person = Person {
 };
 
 impl Person {
-    /// The person as a user.
+    /// Returns the user record.
     ///
     /// # Errors
-    /// Where the id is none.
+    /// Fails if the id is not a valid user id.
     pub fn user(&self) -> Result<User, Error> {
         Ok(User::new(Profile {
             id: UserId::parse(self.id)?,
@@ -66,25 +67,25 @@ impl Person {
         }))
     }
 
-    /// The hash of the password, at the configured cost.
+    /// Hashes the password at the configured cost.
     ///
     /// # Errors
-    /// Where the system has no randomness or memory to give.
-    pub fn password_hash(&self, config: &Config) -> Result<PasswordHash, Error> {
-        Hasher::new(config)?.hash(&Password::new(self.password)?)
+    /// Fails if a setting is invalid, or if the system has no randomness or memory left.
+    pub fn password_hash(&self, env: &Environment) -> Result<PasswordHash, Error> {
+        Hasher::from_env(env)?.hash(&Password::new(self.password)?)
     }
 }
 
-/// Adds both, unless they are there.
+/// Adds both users to the table, unless they exist.
 ///
 /// # Errors
-/// Where the table cannot be reached.
-pub async fn add_missing(config: &Config) -> Result<()> {
-    let users = Users::new(store::connect(config), &config.users_table);
+/// Fails if the table does not respond.
+pub async fn add_missing(env: &Environment) -> Result<()> {
+    let users = Users::from_env(store::connect(env)?, env)?;
     for person in [KIM, PARK] {
         let user = person.user()?;
         if users.find(&user.profile.id, &Budget::new(None)).await?.is_none() {
-            let added = users.create(&user, person.password_hash(config)?, &Budget::new(None)).await;
+            let added = users.create(&user, person.password_hash(env)?, &Budget::new(None)).await;
             added.with_context(|| format!("cannot add the demonstration user {}", person.user_id))?;
         }
     }

@@ -1,5 +1,6 @@
-//! Programs that the local stack starts, and ends with everything that they started in turn; and whose turn it is, where
-//! two stacks start at once.
+//! The programs that the local stack starts, and a lock between stacks that start at the same time.
+//!
+//! A program stops together with all its descendants.
 
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
@@ -11,36 +12,36 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
-/// How long a program may take to stop by itself.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time that a program has to stop by itself, before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A running program. Dropped, it is stopped, and so are its children and theirs: a stop in the middle of a build leaves
-/// no compiler behind.
+/// A running program. Dropping it stops the program and all its descendants, so that no compiler keeps running after a
+/// stop in the middle of a build.
 pub struct Process {
     child: Child,
     name: &'static str,
 }
 
 impl Process {
-    /// Starts a program. It gets a process group of its own, so that a Ctrl-C in the terminal reaches the local stack
-    /// alone, which then stops what it started in order.
+    /// Starts a program in a process group of its own. Ctrl-C in the terminal then reaches only the local stack, which
+    /// stops its programs in order.
     ///
     /// # Errors
-    /// Where there is no such program.
+    /// Fails if the program cannot be started.
     pub fn start(name: &'static str, command: &mut Command) -> Result<Self> {
         let child = command.process_group(0).spawn().with_context(|| format!("cannot start {name}"))?;
         Ok(Self { child, name })
     }
 
-    /// The child, for its output.
+    /// Returns the child process, for its output and status.
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
     }
 
-    /// Waits until the program has done its work.
+    /// Waits until the program ends.
     ///
     /// # Errors
-    /// Where it failed.
+    /// Fails if the exit status is not 0.
     pub async fn finish(mut self) -> Result<()> {
         let status = self.child.wait().await?;
         if !status.success() {
@@ -50,15 +51,15 @@ impl Process {
     }
 }
 
-/// Waits until no other stack of this tree is making what both use, such as tools and a certificate. Keeps others waiting
-/// until the file is dropped, and no longer than this process lives.
+/// Waits for the lock on the files that all stacks of this working tree share, such as tools and the certificate.
+/// Dropping the returned file, or the end of this process, releases the lock.
 ///
 /// # Errors
-/// Where the folder cannot be written to.
-pub async fn turn(folder: &Path) -> Result<File> {
+/// Fails if the folder is not writable.
+pub async fn lock_shared_files(folder: &Path) -> Result<File> {
     fs::create_dir_all(folder)?;
-    let file = File::create(folder.join("turn"))?;
-    // Not `lock`: a thread that waits in it would keep Ctrl-C from ending the process.
+    let file = File::create(folder.join("lock"))?;
+    // Not `File::lock`: a thread that blocks in it would keep the process alive after Ctrl-C.
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
@@ -71,9 +72,9 @@ pub async fn turn(folder: &Path) -> Result<File> {
 impl Drop for Process {
     fn drop(&mut self) {
         let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) else { return };
-        let family = family_of(id);
+        let family = with_descendants(id);
         kill(Pid::from_raw(id), Signal::SIGTERM).ok();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + STOP_TIMEOUT;
         while Instant::now() < deadline && !matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -83,8 +84,8 @@ impl Drop for Process {
     }
 }
 
-/// A process and all its descendants, as `ps` sees them.
-fn family_of(id: i32) -> Vec<i32> {
+/// Returns the ids of a process and all its descendants, as `ps` lists them.
+fn with_descendants(id: i32) -> Vec<i32> {
     let listing = Blocking::new("ps").args(["-A", "-o", "pid=,ppid="]).output();
     let listing = listing.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let pairs: Vec<(i32, i32)> = listing
@@ -109,13 +110,16 @@ mod tests {
 
     use super::*;
 
-    /// Two once installed the same tool into the same folder at the same time, and one of them failed.
+    /// Two stacks once installed the same tool into the same folder at the same time, and one of them failed.
     #[tokio::test]
-    async fn of_two_that_start_at_once_one_waits_for_the_other() {
+    async fn a_second_stack_waits_for_the_lock() {
         let folder = tempfile::tempdir().unwrap();
-        let first = turn(folder.path()).await.unwrap();
-        assert!(timeout(Duration::from_millis(300), turn(folder.path())).await.is_err(), "the second waits");
+        let first = lock_shared_files(folder.path()).await.unwrap();
+        assert!(
+            timeout(Duration::from_millis(300), lock_shared_files(folder.path())).await.is_err(),
+            "the second waits"
+        );
         drop(first);
-        timeout(PATIENCE, turn(folder.path())).await.unwrap().unwrap();
+        timeout(STOP_TIMEOUT, lock_shared_files(folder.path())).await.unwrap().unwrap();
     }
 }

@@ -1,8 +1,8 @@
-//! The whole stack: the functions over an embedded DynamoDB, behind a gateway of their own.
-#![expect(clippy::print_stdout, reason = "it talks to a person at a terminal")]
+//! The whole stack: the functions over an embedded DynamoDB, behind a local gateway.
+#![expect(clippy::print_stdout, reason = "the output of a command-line tool")]
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -18,100 +18,97 @@ use crate::running;
 use crate::tables::Tables;
 use crate::template::Template;
 
-/// What may be chosen about it.
+/// The options of the stack.
 #[derive(Debug, Args)]
 pub struct Stack {
     /// The port of the gateway.
     #[arg(long, default_value_t = 4000)]
     port: u16,
-    /// Without TLS, for pages from `http://localhost:3000`: the only plain address whose cookies a browser takes (not Safari).
+    /// Serve without TLS, for a page at `http://localhost:3000`. Safari does not accept the cookies.
     #[arg(long)]
     http: bool,
-    /// Build the functions as they are built for AWS: slow to build, fast to run.
+    /// Build the functions as for AWS: a slow build, fast functions.
     #[arg(long)]
     release: bool,
     #[command(flatten)]
     tables: Tables,
 }
 
+/// The files that the stack needs besides the functions.
+struct Tools {
+    cargo_lambda: PathBuf,
+    certificate: Option<Certificate>,
+}
+
 impl Stack {
-    /// Runs it until it is dropped.
+    /// Runs the stack until the future is dropped.
     ///
     /// # Errors
-    /// Where something cannot be started, or ends.
+    /// Fails if a part of the stack cannot be started, or ends.
     pub async fn run(self, root: &Path) -> Result<()> {
         let started = Instant::now();
-        let gateway_at = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let Ok(listener) = TcpListener::bind(gateway_at).await else {
-            bail!("port {} is in use: choose another with --port, or stop what listens there", self.port);
-        };
-        println!("Latchkey, on this machine. Ctrl-C stops it.\n");
+        let listener = self.bind().await?;
+        println!("Latchkey on this machine. Press Ctrl-C to stop.\n");
         let template = Template::read(&root.join("template.yaml"))?;
-        let target = root.join("target");
 
         let tables = self.tables.start(root, &template, Ipv4Addr::LOCALHOST.into(), self.scheme()).await?;
+        let tools = self.tools(root).await?;
+        self.build(root, &template).await?;
+        let mut functions = Functions::start(&tools.cargo_lambda, root, &tables.settings, self.release).await?;
+        functions.ready(&template.routes()).await?;
+        say("functions", &template.functions().join(", "));
 
-        let turn = processes::turn(&target.join("dev")).await?;
-        let cargo_lambda = functions::cargo_lambda(&target).await?;
-        let certificate = (!self.http).then(|| Certificate::in_folder(&target.join("dev"))).transpose()?;
-        drop(turn);
-        let relative = |path: &Path| path.strip_prefix(root).unwrap_or(path).display().to_string();
-        let tool = relative(&cargo_lambda);
-        say("tools", &tool);
-        say("build", if self.release { "the functions, optimised: minutes, the first time" } else { "the functions" });
-        functions::build(root, &template.functions(), self.release).await?;
-
-        let functions_at = free_address().await?;
-        let mut functions = Functions::start(&cargo_lambda, root, functions_at, &tables.settings, self.release)?;
-        functions.ready(functions_at, &template.routes()).await?;
-        say("functions", &format!("{} answer", template.functions().join(", ")));
-
-        let tls = certificate.as_ref().map(Certificate::acceptor).transpose()?;
         let gateway = Gateway {
-            functions: functions_at,
+            functions: functions.address,
             routes: template.routes(),
             cors: template.cors(),
-            allowed_origins: tables.config.allowed_origins,
+            allowed_origins: tables.allowed_origins.as_slice().to_vec(),
         };
-        let running = Running {
-            url: format!("{}://localhost:{}", self.scheme(), self.port),
-            trust: certificate.as_ref().map(|files| relative(&files.certificate)),
-            origins: gateway.allowed_origins.join(", "),
-            invoke: format!("{tool} lambda invoke -A {} -P {}", functions_at.ip(), functions_at.port()),
-        };
-        running::remember(root, self.port, &tables.settings)?;
-        println!("\nReady after {} s at {}\n", started.elapsed().as_secs(), running.url);
-        running.explain();
+        let tls = tools.certificate.as_ref().map(Certificate::acceptor).transpose()?;
+        running::save(root, self.port, &tables.settings)?;
+        println!("\nReady after {} s at {}\n", started.elapsed().as_secs(), self.url());
+        self.print_usage(root, &tools, &gateway);
         tokio::select! {
             outcome = gateway.serve(listener, tls) => outcome,
             outcome = functions.ended() => outcome,
         }
     }
 
-    fn scheme(&self) -> &'static str {
-        if self.http { "http" } else { "https" }
+    /// Binds the port of the gateway first, so that a port in use is reported before anything is built.
+    async fn bind(&self) -> Result<TcpListener> {
+        let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await else {
+            bail!("port {} is in use: choose another port with --port, or stop the other program", self.port);
+        };
+        Ok(listener)
     }
-}
 
-/// A stack that answers, as far as a person needs to know it.
-struct Running {
-    url: String,
-    trust: Option<String>,
-    origins: String,
-    invoke: String,
-}
+    /// Finds or installs `cargo-lambda`, and creates the certificate.
+    async fn tools(&self, root: &Path) -> Result<Tools> {
+        let target = root.join("target");
+        let _lock = processes::lock_shared_files(&target.join("dev")).await?;
+        let cargo_lambda = functions::cargo_lambda(&target).await?;
+        let certificate = (!self.http).then(|| Certificate::in_folder(&target.join("dev"))).transpose()?;
+        say("tools", &relative(&cargo_lambda, root));
+        Ok(Tools { cargo_lambda, certificate })
+    }
 
-impl Running {
-    /// Says what there is and how to use it.
-    fn explain(&self) {
-        let Self { url, trust, origins, invoke } = self;
+    async fn build(&self, root: &Path, template: &Template) -> Result<()> {
+        say("build", if self.release { "release build; the first one takes minutes" } else { "debug build" });
+        functions::build(root, &template.functions(), self.release).await
+    }
+
+    /// Prints the users, the addresses, and commands to copy.
+    fn print_usage(&self, root: &Path, tools: &Tools, gateway: &Gateway) {
         let people = [people::KIM, people::PARK].map(|person| format!("{} / {}", person.user_id, person.password));
         say("users", &people.join("    "));
-        say("pages from", origins);
-        if let Some(certificate) = trust {
-            say("trust", &format!("{certificate} (self-signed)"));
+        say("origins", &gateway.allowed_origins.join(", "));
+        let certificate = tools.certificate.as_ref().map(|files| relative(&files.certificate, root));
+        if let Some(file) = &certificate {
+            say("certificate", &format!("{file} (self-signed)"));
         }
-        let trust = trust.as_ref().map(|certificate| format!(" --cacert {certificate}")).unwrap_or_default();
+
+        let url = self.url();
+        let trust = certificate.map(|file| format!(" --cacert {file}")).unwrap_or_default();
         let curl = format!("curl -i{trust} -b target/dev/cookies -c target/dev/cookies");
         let form = format!(
             r#"{{"loginInfo":{{"userId":"{}","password":"{}"}},"checkedKeepLogin":true}}"#,
@@ -121,11 +118,24 @@ impl Running {
         println!("\n  {curl} -H 'content-type: application/json' -d '{form}' {url}/login");
         println!("  {curl} {url}/userinfo");
         println!("  {curl} -X POST {url}/logout\n");
-        println!("  {invoke} userinfo --data-file events/userinfo.json\n");
+        let (invoke, at) = (relative(&tools.cargo_lambda, root), gateway.functions);
+        println!(
+            "  {invoke} lambda invoke -A {} -P {} userinfo --data-file events/userinfo.json\n",
+            at.ip(),
+            at.port()
+        );
+    }
+
+    fn url(&self) -> String {
+        format!("{}://localhost:{}", self.scheme(), self.port)
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.http { "http" } else { "https" }
     }
 }
 
-/// A port on the loopback that nobody uses now.
-async fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?.local_addr()?)
+/// Returns the path as seen from `root`, for the terminal.
+fn relative(path: &Path, root: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
 }

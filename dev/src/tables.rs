@@ -1,8 +1,8 @@
-//! The tables with the demonstration users in them, and the settings with which functions find them.
+//! The tables with the demonstration users, and the settings with which functions find the tables.
 //!
-//! Owns what both ways of running the functions on this machine have in common. `cargo dev tables` is this alone, for
+//! Both ways to run the functions on this machine use this module. `cargo dev tables` runs only the tables, for
 //! functions that `sam local` runs in containers.
-#![expect(clippy::print_stdout, reason = "it talks to a person at a terminal")]
+#![expect(clippy::print_stdout, reason = "the output of a command-line tool")]
 
 use std::env::consts::ARCH;
 use std::future;
@@ -11,24 +11,23 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use shared::config::Config;
+use shared::http::AllowedOrigins;
 
 use crate::certificate::{self, Certificate};
 use crate::dynamodb::DynamoDb;
 use crate::functions::say;
 use crate::people;
 use crate::processes;
-use crate::settings::{Seen, Settings};
+use crate::settings::{Browser, Settings};
 use crate::template::Template;
 
-/// What containers call the machine that they run on.
+/// The name of this machine inside a container.
 const HOST: &str = "host.docker.internal";
 
-/// What may be chosen about them.
+/// The options of the tables.
 #[derive(Debug, Args)]
 pub struct Tables {
-    /// Keep the data in this file; without it they are in memory, and gone at the end. Who is signed in stays so as well
-    /// where the secrets are set in `.env`.
+    /// Keep the data in this file. Without it, the data are in memory. Users stay signed in if `.env` sets the secrets.
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// Use the `__Host-` cookies of a stack without a cookie domain.
@@ -36,70 +35,79 @@ pub struct Tables {
     host_only: bool,
 }
 
-/// Tables that are there, as long as the runtime that started them lives.
-pub(crate) struct Ready {
-    /// What functions on this machine start with.
+/// Running tables. They stop together with the async runtime that started them.
+pub(crate) struct RunningTables {
+    /// The settings of functions on this machine.
     pub(crate) settings: Settings,
-    /// What they make of it.
-    pub(crate) config: Config,
-    /// Where the tables are reached.
+    /// The origins of front ends.
+    pub(crate) allowed_origins: AllowedOrigins,
+    /// The port of the embedded DynamoDB.
     port: u16,
 }
 
 impl Tables {
-    /// Runs them alone, reachable from containers, until it is dropped. Writes what `sam local` has to be told to
-    /// `target/dev`, where `samconfig.toml` looks for it.
+    /// Runs only the tables until the future is dropped. Containers can reach the tables. Writes the variables for
+    /// `sam local` to `target/dev`, where `samconfig.toml` expects them.
     ///
     /// # Errors
-    /// Where something cannot be started or written.
+    /// Fails if the tables cannot be started, or if a file cannot be written.
     pub async fn run(self, root: &Path) -> Result<()> {
-        println!("Latchkey's tables, for `sam local`. Ctrl-C stops them.\n");
+        println!("The tables of Latchkey, for `sam local`. Press Ctrl-C to stop.\n");
         let template = Template::read(&root.join("template.yaml"))?;
-        // A container cannot reach the loopback of its host.
-        let ready = self.start(root, &template, Ipv4Addr::UNSPECIFIED.into(), "https").await?;
-        say("", "the whole network can reach them: test data only");
-
-        let folder = root.join("target/dev");
-        let turn = processes::turn(&folder).await?;
-        Certificate::in_folder(&folder)?;
-        drop(turn);
-        let variables = folder.join("sam-local.json");
-        let theirs = ready.settings.with("AWS_ENDPOINT_URL_DYNAMODB", endpoint_url(HOST, ready.port));
-        // SAM hands on what the template declares, and drops the rest without a word.
-        let theirs: serde_json::Map<_, _> =
-            theirs.variables().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-        let theirs = serde_json::json!({ "Parameters": theirs }).to_string();
-        certificate::write_secret(&variables, &theirs)
-            .with_context(|| format!("cannot write {}", variables.display()))?;
-        say("variables", "target/dev/sam-local.json, where samconfig.toml looks for it");
+        // All interfaces: a container cannot reach the loopback interface of its host.
+        let tables = self.start(root, &template, Ipv4Addr::UNSPECIFIED.into(), "https").await?;
+        say("warning", "every machine on the network can reach the tables: use test data only");
+        write_files_for_sam(&root.join("target/dev"), &tables).await?;
+        say("variables", "target/dev/sam-local.json (samconfig.toml names this file)");
 
         let architecture = if ARCH == "aarch64" { "arm64" } else { ARCH };
-        println!("\nReady. In another terminal:\n");
+        println!("\nReady. Run in another terminal:\n");
         println!("  sam build --parameter-overrides Architecture={architecture}");
         println!(
             "  sam local start-api --parameter-overrides Architecture={architecture} AllowedOrigins={}\n",
-            ready.config.allowed_origins.join(",")
+            tables.allowed_origins.as_slice().join(",")
         );
-        println!("Then the service is at https://localhost:4000, as with `cargo dev`.");
+        println!("The service then runs at https://localhost:4000, as with `cargo dev`.");
         future::pending().await
     }
 
-    /// Starts them at a free port of this address, for pages of this scheme, and says so.
+    /// Starts the tables at a free port of `ip` and prints their address. `scheme` is the scheme of the default origin.
     ///
     /// # Errors
-    /// Where the data cannot be opened, or a setting would stop the functions.
-    pub(crate) async fn start(&self, root: &Path, template: &Template, at: IpAddr, scheme: &str) -> Result<Ready> {
-        let dynamodb = DynamoDb::start(template, SocketAddr::new(at, 0), self.data.as_deref()).await?;
+    /// Fails if the data file cannot be opened, or if a setting is missing or invalid.
+    pub(crate) async fn start(
+        &self,
+        root: &Path,
+        template: &Template,
+        ip: IpAddr,
+        scheme: &str,
+    ) -> Result<RunningTables> {
+        let dynamodb = DynamoDb::start(template, SocketAddr::new(ip, 0), self.data.as_deref()).await?;
         let port = dynamodb.address().port();
         let endpoint_url = endpoint_url("127.0.0.1", port);
-        let settings = Settings::new(root, template, &Seen { host_only: self.host_only, scheme })?
+        let settings = Settings::new(root, template, Browser { host_only: self.host_only, scheme })?
             .with("AWS_ENDPOINT_URL_DYNAMODB", endpoint_url.clone());
-        let config = settings.config()?;
-        people::add_missing(&config).await?;
-        let kept = self.data.as_ref().map_or_else(|| "in memory".to_owned(), |file| format!("in {}", file.display()));
-        say("dynamodb", &format!("{} tables {kept}, at {endpoint_url}", template.tables().len()));
-        Ok(Ready { settings, config, port })
+        settings.check()?;
+        let env = settings.environment();
+        people::add_missing(&env).await?;
+        let place = self.data.as_ref().map_or_else(|| "in memory".to_owned(), |file| format!("in {}", file.display()));
+        say("dynamodb", &format!("{} tables {place} at {endpoint_url}", template.tables().len()));
+        Ok(RunningTables { settings, allowed_origins: AllowedOrigins::from_env(&env)?, port })
     }
+}
+
+/// Writes the certificate and the variables of the functions.
+async fn write_files_for_sam(folder: &Path, tables: &RunningTables) -> Result<()> {
+    let lock = processes::lock_shared_files(folder).await?;
+    Certificate::in_folder(folder)?;
+    drop(lock);
+    let settings = tables.settings.clone().with("AWS_ENDPOINT_URL_DYNAMODB", endpoint_url(HOST, tables.port));
+    // SAM silently ignores variables that the template does not declare.
+    let variables: serde_json::Map<_, _> =
+        settings.variables().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+    let file = folder.join("sam-local.json");
+    certificate::write_secret(&file, &serde_json::json!({ "Parameters": variables }).to_string())
+        .with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn endpoint_url(host: &str, port: u16) -> String {

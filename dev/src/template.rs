@@ -1,8 +1,8 @@
-//! What `template.yaml` says, as far as the local stack needs it: the tables, the routes and the CORS of the API.
+//! Reads `template.yaml`: the tables, the routes, the variables of the functions, and the CORS settings of the API.
 //!
-//! Owns how that is read, so that each is written down once. Knows nothing of how it is put to use. The YAML reader drops
-//! the tags of intrinsic functions, so `!Ref UsersTable` is read as `UsersTable`.
+//! The YAML reader drops the tags of intrinsic functions, so that `!Ref UsersTable` is read as `UsersTable`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -12,14 +12,14 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug)]
 pub struct Template(Value);
 
-/// A table, in the words of DynamoDB's own API.
+/// A table, as requests of the DynamoDB API.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
-    /// Its name in the template, and in the local stack.
+    /// The name in the template. The table has the same name in the local stack.
     pub name: String,
-    /// The request that creates it.
+    /// The `CreateTable` request.
     pub create: Value,
-    /// The request that turns on its time to live, if it has one.
+    /// The `UpdateTimeToLive` request, or `None` if the table has no time to live.
     pub time_to_live: Option<Value>,
 }
 
@@ -30,21 +30,21 @@ pub struct Route {
     pub path: String,
     /// The method.
     pub method: String,
-    /// The function behind it, by the name of its binary.
+    /// The name of the function's binary.
     pub function: String,
 }
 
 impl Route {
-    /// Whether a path is one of this route's, in which `{name}` stands for any segment that is not empty.
+    /// Returns `true` if the path belongs to this route. `{name}` matches any segment that is not empty.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {
-        let (ours, theirs) = (self.path.split('/'), path.split('/'));
-        ours.clone().count() == theirs.clone().count()
-            && ours.zip(theirs).all(|(our, their)| our == their || our.starts_with('{') && !their.is_empty())
+        let (pattern, path) = (self.path.split('/'), path.split('/'));
+        pattern.clone().count() == path.clone().count()
+            && pattern.zip(path).all(|(wanted, found)| wanted == found || wanted.starts_with('{') && !found.is_empty())
     }
 }
 
-/// What the gateway answers to a preflight.
+/// The CORS headers of the response to a preflight request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cors {
     /// `Access-Control-Allow-Methods`.
@@ -58,38 +58,38 @@ pub struct Cors {
 }
 
 impl Template {
-    /// Reads a template.
+    /// Reads a template from a file.
     ///
     /// # Errors
-    /// Where there is none, or it is no YAML.
+    /// Fails if the file does not exist or is not YAML.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Self(serde_saphyr::from_str(&text).with_context(|| format!("cannot understand {}", path.display()))?))
+        Ok(Self(serde_saphyr::from_str(&text).with_context(|| format!("{} is not valid YAML", path.display()))?))
     }
 
-    /// The tables.
+    /// Returns the tables.
     #[must_use]
     pub fn tables(&self) -> Vec<Table> {
         self.resources("AWS::DynamoDB::Table").map(|(name, properties)| table(name, properties)).collect()
     }
 
-    /// The variables that hold the name of a table, each with that name.
+    /// Returns the variables that contain the name of a table, each with that name.
     #[must_use]
-    pub fn table_variables(&self) -> Vec<(String, String)> {
+    pub fn table_variables(&self) -> BTreeMap<String, String> {
         let tables = self.tables();
-        let is_table = |value: &str| tables.iter().any(|table| table.name == value);
-        let globals = self.0.pointer("/Globals/Function/Environment/Variables");
-        let functions = self.resources("AWS::Serverless::Function");
-        let own = functions.filter_map(|(_, properties)| properties.pointer("/Environment/Variables"));
-        let variables = globals.into_iter().chain(own).filter_map(Value::as_object).flatten();
-        let texts = variables.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
-        let mut tables: Vec<_> = texts.filter(|(_, value)| is_table(value)).collect();
-        tables.sort();
-        tables.dedup();
-        tables
+        let variables = self.variables().map(|(name, value)| (name.clone(), text(value)));
+        variables.filter(|(_, value)| tables.iter().any(|table| table.name == *value)).collect()
     }
 
-    /// The routes, in order.
+    /// Returns the variables that an operator can set: all variables of all functions, except table names and `AWS_*`.
+    #[must_use]
+    pub fn settings(&self) -> BTreeSet<String> {
+        let tables = self.table_variables();
+        let names = self.variables().map(|(name, _)| name.clone());
+        names.filter(|name| !tables.contains_key(name) && !name.starts_with("AWS_")).collect()
+    }
+
+    /// Returns the routes, sorted.
     #[must_use]
     pub fn routes(&self) -> Vec<Route> {
         let functions = self.resources("AWS::Serverless::Function");
@@ -108,7 +108,7 @@ impl Template {
         routes
     }
 
-    /// The functions behind the routes, by the names of their binaries.
+    /// Returns the names of the binaries of all functions that have a route.
     #[must_use]
     pub fn functions(&self) -> Vec<String> {
         let mut functions: Vec<_> = self.routes().into_iter().map(|route| route.function).collect();
@@ -117,13 +117,13 @@ impl Template {
         functions
     }
 
-    /// The CORS settings of the API, where it has any.
+    /// Returns the CORS settings of the API. They are empty if the API has none.
     #[must_use]
     pub fn cors(&self) -> Cors {
         let list = |value: &Value| value.as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(",");
         let configuration = self.resources("AWS::Serverless::HttpApi").next().map(|(_, api)| &api["CorsConfiguration"]);
         match configuration {
-            // `!If [condition, settings, settings that allow nobody]`
+            // `!If [condition, settings, settings that allow no origin]`
             Some(Value::Array(choice)) if choice.len() == 3 => Cors {
                 methods: list(&choice[1]["AllowMethods"]),
                 headers: list(&choice[1]["AllowHeaders"]),
@@ -134,7 +134,15 @@ impl Template {
         }
     }
 
-    /// The resources of one type: name and properties.
+    /// Returns the variables of all functions, with their values.
+    fn variables(&self) -> impl Iterator<Item = (&String, &Value)> {
+        let globals = self.0.pointer("/Globals/Function/Environment/Variables");
+        let functions = self.resources("AWS::Serverless::Function");
+        let own = functions.filter_map(|(_, properties)| properties.pointer("/Environment/Variables"));
+        globals.into_iter().chain(own).filter_map(Value::as_object).flatten()
+    }
+
+    /// Returns name and properties of all resources of one type.
     fn resources(&self, kind: &'static str) -> impl Iterator<Item = (&str, &Value)> {
         let resources = self.0["Resources"].as_object().into_iter().flatten();
         let of_kind = resources.filter(move |(_, resource)| resource["Type"] == kind);
@@ -142,7 +150,7 @@ impl Template {
     }
 }
 
-/// `CreateTable` takes over what both worlds call by the same names.
+/// Converts the properties of a table. The template and `CreateTable` use the same names for them.
 fn table(name: &str, properties: &Value) -> Table {
     let shared_names = ["AttributeDefinitions", "KeySchema", "BillingMode", "GlobalSecondaryIndexes"];
     let schema = shared_names.into_iter().filter_map(|key| Some((key.to_owned(), properties.get(key)?.clone())));
@@ -160,8 +168,6 @@ fn text(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     fn root() -> &'static Path {
@@ -173,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_routes_of_the_template_are_those_that_cargo_lambda_serves() {
+    fn cargo_lambda_serves_the_routes_of_the_template() {
         let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
         let manifest: toml::Table = manifest.parse().unwrap();
         let router = manifest["workspace"]["metadata"]["lambda"]["watch"]["router"].as_array().unwrap();
@@ -195,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_of_a_route_is_one_segment() {
+    fn a_path_parameter_matches_one_segment() {
         let route = Route { path: "/sessions/{id}".into(), method: "DELETE".into(), function: "sessions".into() };
         assert!(route.matches("/sessions/abc"));
         for other in ["/sessions", "/sessions/", "/sessions/abc/def", "/session/abc", "//abc", "sessions/abc"] {
@@ -203,14 +209,14 @@ mod tests {
         }
     }
 
-    /// R90: every method is named.
+    /// R90: a route must not accept any method.
     #[test]
-    fn no_route_takes_any_method() {
+    fn every_route_names_its_method() {
         assert!(template().routes().iter().all(|route| !["ANY", "", "*", "$DEFAULT"].contains(&route.method.as_str())));
     }
 
     #[test]
-    fn the_tables_have_the_keys_that_the_stores_use() {
+    fn tables_have_the_keys_that_the_stores_use() {
         let keys = |table: &Table| {
             table.create["KeySchema"]
                 .as_array()
@@ -223,21 +229,21 @@ mod tests {
         let named = |name| tables.iter().find(|table| table.name == name).unwrap();
         assert_eq!(keys(named("UsersTable")), ["pk"]);
         assert_eq!(keys(named("SessionsTable")), ["user_id", "session_id"]);
-        assert_eq!(keys(named("AttemptsTable")), ["lane"]);
+        assert_eq!(keys(named("AttemptsTable")), ["counter_key"]);
         assert_eq!(named("UsersTable").time_to_live, None);
         for table in ["SessionsTable", "AttemptsTable"] {
             let time_to_live = named(table).time_to_live.as_ref().unwrap();
             assert_eq!(time_to_live["TimeToLiveSpecification"]["AttributeName"], "ttl");
         }
-        let variables: BTreeSet<_> = template().table_variables().into_iter().collect();
         let expected =
             [("ATTEMPTS_TABLE", "AttemptsTable"), ("SESSIONS_TABLE", "SessionsTable"), ("USERS_TABLE", "UsersTable")];
-        assert_eq!(variables, expected.map(|(name, table)| (name.to_owned(), table.to_owned())).into());
+        let expected: BTreeMap<_, _> = expected.map(|(name, table)| (name.to_owned(), table.to_owned())).into();
+        assert_eq!(template().table_variables(), expected);
     }
 
     /// R96: each function has exactly the actions that it uses, on exactly the tables on which it uses them.
     #[test]
-    fn a_function_may_do_what_it_does_and_nothing_else() {
+    fn each_function_has_exactly_the_permissions_that_it_uses() {
         let template = template();
         let mut granted = BTreeSet::new();
         for (function, properties) in template.resources("AWS::Serverless::Function") {
@@ -277,7 +283,6 @@ mod tests {
             ["PasswordFunction", "dynamodb:DeleteItem", "AttemptsTable.Arn", "", ""],
             ["PasswordFunction", "dynamodb:GetItem", "UsersTable.Arn", "user#*,login#*", ""],
             ["PasswordFunction", "dynamodb:PutItem", "AttemptsTable.Arn", "", ""],
-            ["PasswordFunction", "dynamodb:UpdateItem", "AttemptsTable.Arn", "", ""],
             ["PasswordFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", "", ""],
             [
                 "PasswordFunction",
@@ -298,9 +303,9 @@ mod tests {
         assert_eq!(granted, expected.map(|row| row.map(str::to_owned)).into());
     }
 
-    /// R33: what is deployed makes tables and puts nothing into them.
+    /// R33: a deployment creates tables without items.
     #[test]
-    fn a_deployed_stack_begins_without_any_user() {
+    fn a_deployed_stack_starts_without_users() {
         let resources = template().0["Resources"].as_object().unwrap().clone();
         let kinds: BTreeSet<_> = resources.values().map(|resource| text(&resource["Type"])).collect();
         let expected = ["AWS::DynamoDB::Table", "AWS::Serverless::Function", "AWS::Serverless::HttpApi"];
@@ -309,16 +314,16 @@ mod tests {
     }
 
     #[test]
-    fn a_preflight_is_told_the_methods_of_the_routes() {
+    fn preflight_allows_the_methods_of_the_routes() {
         let cors = template().cors();
         let allowed: BTreeSet<_> = cors.methods.split(',').map(str::to_owned).collect();
         assert_eq!(allowed, template().routes().into_iter().map(|route| route.method).collect());
         assert!(cors.headers.contains("content-type") && cors.headers.contains("authorization") && cors.max_age > 0);
-        assert_eq!(cors.exposed, "retry-after", "else no page of another origin can read when to come back");
+        assert_eq!(cors.exposed, "retry-after", "otherwise no page of another origin can read Retry-After");
     }
 
     #[test]
-    fn a_template_that_is_none_is_an_error_with_its_name() {
+    fn a_missing_template_is_reported_by_name() {
         let error = Template::read(Path::new("no-such-template.yaml")).unwrap_err();
         assert!(error.to_string().contains("no-such-template.yaml"), "{error}");
     }

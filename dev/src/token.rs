@@ -1,7 +1,7 @@
-//! A token taken apart, for people who want to see what is in one.
+//! Explains a token: its three parts, and every claim.
 //!
-//! Knows no key: it reads whatever has the shape of a signed JWT, ours or not, good or not, and checks nothing. What
-//! checks a token is `shared::tokens`.
+//! Decodes any signed JWT (RFC 7519), also an expired, forged or foreign one. Has no key and verifies nothing; that is
+//! the job of `shared::token`.
 
 use std::fmt;
 use std::io::Read;
@@ -16,45 +16,45 @@ use time::OffsetDateTime;
 
 use crate::event;
 
-/// The longest text that is looked at: far more than fits into a cookie.
-const LONGEST: usize = 64 * 1024;
+/// The maximum length of a token in bytes. A cookie is far shorter.
+const MAX_BYTES: usize = 64 * 1024;
 
-/// The widest member that the remarks are moved aside for.
-const WIDEST: usize = 48;
+/// The maximum width of a member that determines the column of the remarks.
+const MAX_WIDTH: usize = 48;
 
-/// Both tokens of a demonstration user who signs in to the local stack at `url`, taken apart.
+/// Signs in to the local stack at `url` and explains the tokens of this login.
 ///
 /// # Errors
-/// Where the local stack does not run there.
-pub async fn live(url: &str, certificate: &Path) -> Result<String> {
+/// Fails if the local stack does not run at `url`.
+pub async fn of_new_login(url: &str, certificate: &Path) -> Result<String> {
     let cookies = event::cookies(url, certificate).await?;
     let tokens = cookies.iter().filter_map(|cookie| cookie.split_once('='));
     let tokens = tokens.filter(|(name, _)| name.ends_with("_jwt"));
-    let described = tokens.map(|(name, token)| Ok(format!("{name}: {}", Parts::of(token)?)));
-    Ok(described.collect::<Result<Vec<_>>>()?.join("\n"))
+    let explained = tokens.map(|(name, token)| Ok(format!("{name}: {}", Parts::of(token)?)));
+    Ok(explained.collect::<Result<Vec<_>>>()?.join("\n"))
 }
 
-/// The token that `input` holds, taken apart.
+/// Explains the token that `input` contains.
 ///
 /// # Errors
-/// Where it cannot be read or holds no token.
+/// Fails if the input cannot be read or is not a signed JWT.
 pub fn read(input: impl Read) -> Result<String> {
     let mut text = Vec::new();
-    let limit = u64::try_from(LONGEST).unwrap_or(u64::MAX);
-    input.take(limit.saturating_add(1)).read_to_end(&mut text).context("standard input cannot be read")?;
-    let text = str::from_utf8(&text).context("this is no token: it is not even text")?;
-    given(text)
+    let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX);
+    input.take(limit.saturating_add(1)).read_to_end(&mut text).context("cannot read standard input")?;
+    let text = str::from_utf8(&text).context("not a token: the input is not UTF-8 text")?;
+    explain(text)
 }
 
-/// A token that somebody brought, taken apart.
+/// Explains a token.
 ///
 /// # Errors
-/// Where it is none.
-pub fn given(text: &str) -> Result<String> {
-    Ok(format!("A token: {}", Parts::of(text)?))
+/// Fails if the text is not a signed JWT.
+pub fn explain(text: &str) -> Result<String> {
+    Ok(format!("token: {}", Parts::of(text)?))
 }
 
-/// A signed JWT in its three parts (RFC 7515 §7.1).
+/// The three parts of a signed JWT (RFC 7515 §7.1).
 #[derive(Debug)]
 pub struct Parts<'a> {
     header: Part<'a>,
@@ -63,7 +63,7 @@ pub struct Parts<'a> {
     signature_bytes: usize,
 }
 
-/// A part that holds JSON.
+/// A part that contains JSON.
 #[derive(Debug)]
 struct Part<'a> {
     text: &'a str,
@@ -71,21 +71,21 @@ struct Part<'a> {
 }
 
 impl<'a> Parts<'a> {
-    /// The parts of a token. Nothing is checked but the form: that takes a key.
+    /// Splits a token into its parts and decodes them. Does not verify the signature.
     ///
     /// # Errors
-    /// Where the text has not the form of a signed JWT; says in which way, and does not repeat it.
+    /// Fails if the text does not have the form of a signed JWT. The error does not quote the text.
     pub fn of(text: &'a str) -> Result<Self> {
         let text = text.trim();
         if text.is_empty() {
-            bail!("this is no token: it is empty");
+            bail!("not a token: the text is empty");
         }
-        if text.len() > LONGEST {
-            bail!("this is no token of ours: it is longer than {LONGEST} bytes");
+        if text.len() > MAX_BYTES {
+            bail!("not a token of Latchkey: it is longer than {MAX_BYTES} bytes");
         }
         let parts: Vec<_> = text.split('.').collect();
         let &[header, payload, signature] = parts.as_slice() else {
-            bail!("this is no signed token: it has {} of the three parts that stand between dots", parts.len());
+            bail!("not a signed token: expected 3 parts with dots between them, found {}", parts.len());
         };
         Ok(Self {
             header: Part::of("header", header)?,
@@ -95,21 +95,21 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// What the signature is, and what it would take to check it.
-    fn remark_on_signature(&self) -> String {
+    /// Describes the signature, and the key that verifies it.
+    fn signature_remark(&self) -> String {
         let algorithm = self.header.members.text("alg").unwrap_or_default();
         let key = match self.header.members.text("typ") {
-            _ if !algorithm.starts_with("HS") => "the key of whoever issued it",
-            Some("at+jwt") => "the secret (ACCESS_SECRET)",
-            Some("rt+jwt") => "the secret (REFRESH_SECRET)",
-            _ => "the secret",
+            _ if !algorithm.starts_with("HS") => "the key of its issuer",
+            Some("at+jwt") => "the secret ACCESS_SECRET",
+            Some("rt+jwt") => "the secret REFRESH_SECRET",
+            _ => "its secret",
         };
-        let algorithm = if algorithm.is_empty() { "an algorithm that is not named".into() } else { plain(algorithm) };
+        let algorithm = if algorithm.is_empty() { "an unnamed algorithm".into() } else { plain(algorithm) };
         match self.signature_bytes {
-            0 => "nothing: this token is not signed, so nothing that it says means anything".to_owned(),
+            0 => "empty: this token is not signed, so its content proves nothing.".to_owned(),
             bytes => format!(
-                "{bytes} bytes, made with {algorithm} over the first two parts as they travel, the dot between them \
-                 included.\n  It cannot be checked without {key}; so nothing was checked here."
+                "{bytes} bytes, computed with {algorithm} over the encoded header, a dot and the encoded payload.\n  \
+                 Only {key} can verify it. This command has verified nothing."
             ),
         }
     }
@@ -124,10 +124,10 @@ impl fmt::Display for Parts<'_> {
             writeln!(f, "  {name:<10} {part}")?;
         }
         for (name, part) in [("header", header), ("payload", payload)] {
-            writeln!(f, "\n  The {name} says:")?;
+            writeln!(f, "\n  {name}:")?;
             part.members.write(f)?;
         }
-        writeln!(f, "\n  The signature is:\n  {}", self.remark_on_signature())
+        writeln!(f, "\n  signature:\n  {}", self.signature_remark())
     }
 }
 
@@ -135,15 +135,15 @@ impl<'a> Part<'a> {
     fn of(name: &'static str, text: &'a str) -> Result<Self> {
         let json = decode(name, text)?;
         let members = serde_json::from_slice(&json).ok();
-        Ok(Self { text, members: members.with_context(|| format!("this is no token: its {name} is no JSON object"))? })
+        Ok(Self { text, members: members.with_context(|| format!("not a token: its {name} is not a JSON object"))? })
     }
 }
 
 fn decode(name: &'static str, part: &str) -> Result<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(part).with_context(|| format!("this is no token: its {name} is not base64url"))
+    URL_SAFE_NO_PAD.decode(part).with_context(|| format!("not a token: its {name} is not base64url"))
 }
 
-/// The members of a JSON object in the order in which they stand there, those that stand there twice included.
+/// The members of a JSON object in their order, including duplicates.
 #[derive(Debug)]
 struct Members(Vec<(String, Value)>);
 
@@ -152,7 +152,7 @@ impl Members {
         self.0.iter().find(|(other, _)| other == name)?.1.as_str()
     }
 
-    /// One line for each, with a remark beside it.
+    /// Writes one line for each member, with a remark beside it.
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let last = self.0.len().saturating_sub(1);
         let lines: Vec<_> = self
@@ -167,7 +167,7 @@ impl Members {
                 )
             })
             .collect();
-        let width = lines.iter().map(|(line, _)| line.chars().count()).filter(|&width| width <= WIDEST).max();
+        let width = lines.iter().map(|(line, _)| line.chars().count()).filter(|&width| width <= MAX_WIDTH).max();
         writeln!(f, "  {{")?;
         for (line, remark) in lines {
             writeln!(f, "    {line:<width$}  {remark}", width = width.unwrap_or_default())?;
@@ -198,43 +198,43 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-/// What a member of a header or of a payload is, in a few words.
+/// Explains a member of a header or a payload in a few words.
 fn remark(name: &str, value: &Value) -> String {
     let remark = match (name, value.as_str()) {
-        ("alg", Some("HS256")) => "how it is signed: HMAC with SHA-256",
-        ("alg", _) => "how it is signed",
-        ("kid", _) => "which key signed it: a name for the secret, not the secret",
-        ("typ", Some("at+jwt")) => "which kind of token: access",
-        ("typ", Some("rt+jwt")) => "which kind of token: refresh",
-        ("typ", _) => "which kind of token: neither of ours",
-        ("iss", _) => "who issued it",
-        ("aud", _) => "whom it is for",
-        ("sub", _) => "the user",
-        ("id", _) => "the user again, where older services read it",
-        ("email", _) => "the user's address; another one in the store ends the token",
-        ("sid", _) => "the session: this one login",
+        ("alg", Some("HS256")) => "signature algorithm: HMAC with SHA-256",
+        ("alg", _) => "signature algorithm",
+        ("kid", _) => "key id: a name of the secret, not the secret",
+        ("typ", Some("at+jwt")) => "type: access token",
+        ("typ", Some("rt+jwt")) => "type: refresh token",
+        ("typ", _) => "type: not a type of Latchkey",
+        ("iss", _) => "issuer",
+        ("aud", _) => "audience: the services that accept it",
+        ("sub", _) => "subject: the id of the user",
+        ("id", _) => "the id of the user again, for older services",
+        ("email", _) => "e-mail address: the token ends when it changes",
+        ("sid", _) => "session id",
         ("iat", _) => return at("issued at", value),
-        ("exp", _) => return at("good until", value),
-        ("nbf", _) => return at("not good before", value),
-        ("jti", _) => "a name for this one token",
-        ("roles", _) => "what the user may do",
-        ("gen", _) => "its generation: the session's refresh tokens are counted from 1",
+        ("exp", _) => return at("expires at", value),
+        ("nbf", _) => return at("not valid before", value),
+        ("jti", _) => "id of this token",
+        ("roles", _) => "roles of the user",
+        ("gen", _) => "generation: the number of this refresh token in its session",
         _ => UNKNOWN,
     };
     remark.to_owned()
 }
 
-const UNKNOWN: &str = "not one of ours";
+const UNKNOWN: &str = "not a claim of Latchkey";
 
-/// A time in words and as a date.
+/// Describes a time as a date.
 fn at(words: &str, value: &Value) -> String {
     let time = value.as_i64().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    let Some(time) = time else { return format!("{words} a time that is none") };
+    let Some(time) = time else { return format!("{words} an invalid time") };
     let (hour, minute, second) = time.to_hms();
     format!("{words} {} {hour:02}:{minute:02}:{second:02} UTC", time.date())
 }
 
-/// Text that a terminal prints and does not obey: a token may come from anywhere.
+/// Escapes control characters, so that a foreign token cannot control the terminal.
 fn plain(text: &str) -> String {
     let escaped = |char: char| if char.is_control() { format!("\\u{:04x}", u32::from(char)) } else { char.into() };
     text.chars().map(escaped).collect()
@@ -244,12 +244,10 @@ fn plain(text: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use shared::claims::Subject;
     use shared::clock::Timestamp;
-    use shared::config::Config;
+    use shared::config::Environment;
     use shared::id::{SessionId, UserId};
-    use shared::session::Generation;
-    use shared::tokens::Signer;
+    use shared::token::{Generation, Signer, Subject};
 
     use super::*;
 
@@ -257,18 +255,17 @@ mod tests {
         [header.as_bytes(), payload.as_bytes(), signature].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
     }
 
-    /// An access token and a refresh token as the functions sign them.
+    /// Returns an access token and a refresh token as the functions sign them.
     fn ours() -> [String; 2] {
-        let config = Config::from_lookup(|name| {
+        let env = Environment::new(|name| {
             let value = match name {
                 "ACCESS_SECRET" => "access-secret-0123456789-0123456789",
                 "REFRESH_SECRET" => "refresh-secret-0123456789-012345678",
-                "USERS_TABLE" | "SESSIONS_TABLE" | "AWS_REGION" | "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY" => name,
                 _ => return None,
             };
             Some(value.to_owned())
         });
-        let (signer, now) = (Signer::new(&config.unwrap()), Timestamp::from_secs(1_800_000_000));
+        let (signer, now) = (Signer::from_env(&env).unwrap(), Timestamp::from_secs(1_800_000_000));
         let (user_id, session_id) = (UserId::parse("0").unwrap(), SessionId::random().unwrap());
         let (email, roles) = ("kim@example.com", ["admin".to_owned()]);
         let subject = Subject { user_id: &user_id, email, roles: &roles, session_id: &session_id };
@@ -279,84 +276,84 @@ mod tests {
     }
 
     #[test]
-    fn every_claim_that_we_issue_is_explained() {
+    fn every_claim_of_our_tokens_is_explained() {
         for (token, secret) in ours().iter().zip(["ACCESS_SECRET", "REFRESH_SECRET"]) {
-            let said = given(token).unwrap();
-            assert!(!said.contains(UNKNOWN) && !said.contains("neither of ours"), "{said}");
-            assert!(token.split('.').all(|part| said.contains(part)), "{said}");
-            assert!(said.contains("32 bytes, made with HS256") && said.contains(secret), "{said}");
+            let text = explain(token).unwrap();
+            assert!(!text.contains(UNKNOWN) && !text.contains("not a type of Latchkey"), "{text}");
+            assert!(token.split('.').all(|part| text.contains(part)), "{text}");
+            assert!(text.contains("32 bytes, computed with HS256") && text.contains(secret), "{text}");
         }
     }
 
     #[test]
-    fn claims_stand_in_the_order_of_the_token_with_their_remarks() {
-        let said = given(&token("{}", r#"{"sub":"0","exp":1800000000,"aud":["a"]}"#, b"s")).unwrap();
-        let payload = "  The payload says:
+    fn claims_keep_the_order_of_the_token() {
+        let text = explain(&token("{}", r#"{"sub":"0","exp":1800000000,"aud":["a"]}"#, b"s")).unwrap();
+        let payload = "  payload:
   {
-    \"sub\": \"0\",         the user
-    \"exp\": 1800000000,  good until 2027-01-15 08:00:00 UTC
-    \"aud\": [\"a\"]        whom it is for
+    \"sub\": \"0\",         subject: the id of the user
+    \"exp\": 1800000000,  expires at 2027-01-15 08:00:00 UTC
+    \"aud\": [\"a\"]        audience: the services that accept it
   }
 ";
-        assert!(said.contains(payload), "{said}");
+        assert!(text.contains(payload), "{text}");
     }
 
     #[test]
-    fn what_is_not_ours_is_taken_apart_all_the_same() {
-        let said = given(&token(r#"{"alg":"RS256"}"#, r#"{"sub":1,"sub":2,"exp":"soon","x":{}}"#, b"s")).unwrap();
-        for part in ["\"sub\": 1,", "\"sub\": 2,", "a time that is none", UNKNOWN, "the key of whoever issued it"] {
-            assert!(said.contains(part), "{part}: {said}");
+    fn foreign_tokens_are_explained() {
+        let text = explain(&token(r#"{"alg":"RS256"}"#, r#"{"sub":1,"sub":2,"exp":"soon","x":{}}"#, b"s")).unwrap();
+        for part in ["\"sub\": 1,", "\"sub\": 2,", "an invalid time", UNKNOWN, "the key of its issuer"] {
+            assert!(text.contains(part), "{part}: {text}");
         }
-        assert!(given(&token(r#"{"alg":"none"}"#, "{}", b"")).unwrap().contains("not signed"));
+        assert!(explain(&token(r#"{"alg":"none"}"#, "{}", b"")).unwrap().contains("not signed"));
     }
 
     #[test]
-    fn a_time_that_no_calendar_has_is_not_a_crash() {
+    fn an_invalid_time_does_not_panic() {
         for time in ["1e300", "-1e300", "18446744073709551615", "-9223372036854775808", "1.5", "null", "[]"] {
-            let said = given(&token("{}", &format!(r#"{{"exp":{time}}}"#), b"s")).unwrap();
-            assert!(said.contains("a time that is none"), "{said}");
+            let text = explain(&token("{}", &format!(r#"{{"exp":{time}}}"#), b"s")).unwrap();
+            assert!(text.contains("an invalid time"), "{text}");
         }
     }
 
     #[test]
-    fn what_is_no_token_is_refused_in_words_that_do_not_repeat_it() {
-        let too_long = "a".repeat(LONGEST + 1);
+    fn invalid_tokens_are_rejected_without_quoting_them() {
+        let too_long = "a".repeat(MAX_BYTES + 1);
         let deep = token("{}", &format!(r#"{{"a":{}}}"#, "[".repeat(10_000)), b"s");
         let (no_object, no_json) = (token("{}", "\"secret\"", b"s"), token("{", "{}", b"s"));
         for (text, problem) in [
-            ("", "it is empty"),
-            (" \n", "it is empty"),
-            ("kimcoding", "it has 1 of the three parts"),
-            ("secret.secret", "it has 2 of the three parts"),
-            ("a.b.c.d.e", "it has 5 of the three parts"),
-            ("..", "its header is no JSON object"),
+            ("", "the text is empty"),
+            (" \n", "the text is empty"),
+            ("kimcoding", "expected 3 parts with dots between them, found 1"),
+            ("secret.secret", "expected 3 parts with dots between them, found 2"),
+            ("a.b.c.d.e", "expected 3 parts with dots between them, found 5"),
+            ("..", "its header is not a JSON object"),
             ("e30.e30.c=", "its signature is not base64url"),
             ("e30.e30+.c2Vj", "its payload is not base64url"),
             ("e3\u{0}.e30.c2Vj", "its header is not base64url"),
             ("김.코.딩", "its header is not base64url"),
-            (no_json.as_str(), "its header is no JSON object"),
-            (no_object.as_str(), "its payload is no JSON object"),
-            (deep.as_str(), "its payload is no JSON object"),
+            (no_json.as_str(), "its header is not a JSON object"),
+            (no_object.as_str(), "its payload is not a JSON object"),
+            (deep.as_str(), "its payload is not a JSON object"),
             (too_long.as_str(), "it is longer than 65536 bytes"),
         ] {
-            let refused = format!("{:#}", given(text).unwrap_err());
-            assert!(refused.contains(problem), "{problem}: {refused}");
-            assert!(!refused.contains("secret") && !refused.contains("kimcoding"), "{refused}");
+            let error = format!("{:#}", explain(text).unwrap_err());
+            assert!(error.contains(problem), "{problem}: {error}");
+            assert!(!error.contains("secret") && !error.contains("kimcoding"), "{error}");
         }
     }
 
     #[test]
-    fn standard_input_may_end_in_a_new_line_and_hold_anything() {
+    fn standard_input_may_end_with_a_newline_and_contain_any_bytes() {
         let token = token("{}", "{}", b"s");
-        assert_eq!(read(format!("{token}\r\n").as_bytes()).unwrap(), given(&token).unwrap());
-        assert!(read(&b"\xff\xfe"[..]).unwrap_err().to_string().contains("not even text"));
+        assert_eq!(read(format!("{token}\r\n").as_bytes()).unwrap(), explain(&token).unwrap());
+        assert!(read(&b"\xff\xfe"[..]).unwrap_err().to_string().contains("not UTF-8 text"));
         assert!(read(std::io::repeat(b'a')).unwrap_err().to_string().contains("longer than"));
     }
 
     #[test]
-    fn a_terminal_is_given_nothing_to_obey() {
+    fn control_characters_are_escaped() {
         let payload = "{\"\u{9b}31m\":\"\\u001b[2J\u{7f}\"}";
-        let said = given(&token("{\"alg\":\"\\u001b[0m\"}", payload, b"s")).unwrap();
-        assert!(!said.chars().any(|char| char.is_control() && char != '\n'), "{said:?}");
+        let text = explain(&token("{\"alg\":\"\\u001b[0m\"}", payload, b"s")).unwrap();
+        assert!(!text.chars().any(|char| char.is_control() && char != '\n'), "{text:?}");
     }
 }

@@ -1,20 +1,19 @@
-//! What an operator does for somebody who is locked out, on the running stack.
+//! Unlocks an account of the running stack, as an operator does.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use shared::attempts::Attempts;
-use shared::store::{self, Budget};
-use shared::users::Account;
+use shared::budget::Budget;
+use shared::store::{self, Account, Attempts};
 
 use crate::running;
 
-/// Forgets the wrong passwords for a name, whether anybody has it or not.
+/// Deletes the attempt counters of a login name, except those of known devices. The name need not exist.
 ///
 /// # Errors
-/// Where the local stack does not run at `url`, or counts nothing.
-pub async fn forget(root: &Path, url: &str, name: &str) -> Result<()> {
-    let config = running::config(root, url)?;
-    let attempts = Attempts::new(store::connect(&config), &config)?.context("nothing is counted: THROTTLE is off")?;
-    attempts.forget(&Account::named(name), &Budget::new(None)).await.with_context(|| running::not_running(url))
+/// Fails if the local stack does not run at `url`.
+pub async fn unlock(root: &Path, url: &str, name: &str) -> Result<()> {
+    let env = running::environment(root, url)?;
+    let attempts = Attempts::from_env(store::connect(&env)?, &env)?;
+    attempts.unlock(&Account::named(name), &Budget::new(None)).await.with_context(|| running::not_running(url))
 }

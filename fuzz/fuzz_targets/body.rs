@@ -1,9 +1,11 @@
 //! The body of `POST /login` and `PUT /password` (R30, R32), through the real functions.
 //!
-//! The first byte says which function, whether the body travels as text, as base64 or as what calls itself base64, and whether
-//! white space fills it up to the largest that is read, or to one byte more.
+//! The first byte of the input selects the function, and how the event carries the body: as text, as base64, or as text
+//! that the event calls base64. It also selects whether white space fills the body up to the largest accepted
+//! size, or to one byte more.
 //!
-//! The tables cannot be reached: what is a form, by a second reading, is answered 503, and everything else 400 or 413.
+//! DynamoDB cannot be reached. A body that is a valid form, by a second reading, gets 503. Every other body gets 400 or
+//! 413.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -18,20 +20,20 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use fuzz::{NOW, config, expect_panics_of_the_adapter, member, members, status};
+use fuzz::{NOW, env, ignore_panics_of_the_adapter, member, members, status};
 use libfuzzer_sys::fuzz_target;
 use login::Login;
 use password::PasswordChange;
 use serde_json::{Value, json};
-use shared::claims::Subject;
-use shared::http;
+use shared::http::{self, AllowedOrigins};
 use shared::id::{SessionId, UserId};
-use shared::passwords::Password;
+use shared::password::Password;
 use shared::store::{self, Client};
-use shared::tokens::Signer;
+use shared::token::{Signer, Subject};
 use tokio::runtime::{Builder, Runtime};
 
-const LARGEST: usize = 8 * 1024;
+/// The largest accepted body in bytes.
+const MAX_BODY: usize = 8 * 1024;
 
 struct World {
     login: Login,
@@ -42,32 +44,33 @@ struct World {
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let config = config(&[]);
-    let client = store::connect(&config);
+    let env = env(&[]);
+    let client = store::connect(&env).expect("good settings");
     let unreachable = client.config().to_builder().http_client(SharedHttpClient::new(Unreachable));
     let client = Client::from_conf(unreachable.retry_config(RetryConfig::disabled()).build());
 
     let (user_id, session_id) = (UserId::parse("0").expect("an id"), SessionId::random().expect("an id"));
     let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
-    let token = Signer::new(&config).access(&subject, NOW, NOW + Duration::from_hours(1)).expect("a token");
+    let signer = Signer::from_env(&env).expect("good settings");
+    let token = signer.access(&subject, NOW, NOW + Duration::from_hours(1)).expect("a token");
     let mut password_event: Value = serde_json::from_str(include_str!("../../events/password.json")).expect("JSON");
     password_event["cookies"] = json!([format!("access_jwt={}", token.expose())]);
     World {
-        login: Login::new(client.clone(), &config).expect("the settings are good"),
-        password: PasswordChange::new(client, &config).expect("the settings are good"),
+        login: Login::from_env(client.clone(), &env).expect("good settings"),
+        password: PasswordChange::from_env(client, &env).expect("good settings"),
         login_event: serde_json::from_str(include_str!("../../events/login.json")).expect("JSON"),
         password_event,
         runtime: Builder::new_current_thread().enable_time().build().expect("a runtime"),
     }
 });
 
-/// What every call to DynamoDB ends at.
+/// An HTTP client that fails every call to DynamoDB.
 #[derive(Clone, Debug)]
 struct Unreachable;
 
 impl HttpConnector for Unreachable {
     fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-        HttpConnectorFuture::ready(Err(ConnectorError::io("nobody listens".into())))
+        HttpConnectorFuture::ready(Err(ConnectorError::io("no server".into())))
     }
 }
 
@@ -77,17 +80,17 @@ impl HttpClient for Unreachable {
     }
 }
 
-fuzz_target!(init: expect_panics_of_the_adapter(), |input: &[u8]| {
-    let Some((&how, rest)) = input.split_first() else { return };
+fuzz_target!(init: ignore_panics_of_the_adapter(), |input: &[u8]| {
+    let Some((&variant, rest)) = input.split_first() else { return };
     let world = &*WORLD;
-    let is_login = how & 1 == 0;
+    let is_login = variant & 1 == 0;
     let mut body = rest.to_vec();
-    match how >> 3 & 3 {
-        1 => body.resize(body.len().max(LARGEST), b' '),
-        2 => body.resize(body.len().max(LARGEST + 1), b' '),
+    match variant >> 3 & 3 {
+        1 => body.resize(body.len().max(MAX_BODY), b' '),
+        2 => body.resize(body.len().max(MAX_BODY + 1), b' '),
         _ => {}
     }
-    let (sent, is_base64, body) = match how >> 1 & 3 {
+    let (sent, is_base64, body) = match variant >> 1 & 3 {
         0 => (STANDARD.encode(&body), true, Some(body)),
         1 => {
             let text = String::from_utf8_lossy(&body).into_owned();
@@ -99,7 +102,7 @@ fuzz_target!(init: expect_panics_of_the_adapter(), |input: &[u8]| {
         }
     };
     let expected = match body {
-        Some(body) if body.len() > LARGEST => 413,
+        Some(body) if body.len() > MAX_BODY => 413,
         Some(body) if is_form(&body, is_login) => 503,
         None | Some(_) => 400,
     };
@@ -109,24 +112,24 @@ fuzz_target!(init: expect_panics_of_the_adapter(), |input: &[u8]| {
     event["isBase64Encoded"] = json!(is_base64);
     let deadline = SystemTime::now() + Duration::from_mins(1);
     let deadline = deadline.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() * 1000);
-    let answered = world.runtime.block_on(async {
+    let answer = world.runtime.block_on(async {
         if is_login {
-            let mut service = http::service(&[], |request| world.login.handle(request, NOW));
+            let mut service = http::service(AllowedOrigins::default(), |request| world.login.handle(request, NOW));
             status(&mut service, &event, deadline).await
         } else {
-            let mut service = http::service(&[], |request| world.password.handle(request, NOW));
+            let mut service = http::service(AllowedOrigins::default(), |request| world.password.handle(request, NOW));
             status(&mut service, &event, deadline).await
         }
     });
-    assert_eq!(answered, expected);
+    assert_eq!(answer, expected);
 });
 
-/// R5, R30: the names of the contract, each once, and no others.
+/// Returns `true` for a body with exactly the names of the contract, each once (R5, R30).
 fn is_form(body: &[u8], is_login: bool) -> bool {
     let Some(form) = std::str::from_utf8(body).ok().and_then(members) else { return false };
     let has_only = |names: &[&str]| form.iter().all(|(name, _)| names.contains(&name.as_str()));
     let is_password = |value: Option<Value>| {
-        value.as_ref().and_then(Value::as_str).is_some_and(|password| password.len() <= Password::LONGEST)
+        value.as_ref().and_then(Value::as_str).is_some_and(|password| password.len() <= Password::MAX_BYTES)
     };
     if !is_login {
         return has_only(&["currentPassword", "newPassword"])

@@ -1,8 +1,9 @@
-//! Password hashes, as a table holds them or somebody brings them along (R11, R12, R13): a password, a line feed, the hash.
+//! Password hashes as a table stores them or an operator imports them (R11, R12, R13). The input is a password, a line
+//! feed and the hash.
 //!
-//! What is accepted must cost no more than the caps that are documented, by a second reading of its parameters; have one form
-//! only; and be one that a password can be compared with, in the time that its parameters say. What is refused must match
-//! nothing. Only what is cheap is computed: the caps themselves take seconds.
+//! An accepted hash must cost no more than the documented caps, by a second reading of its parameters. It must have
+//! only one notation, and a password must be comparable with it, in the time that its parameters say. No password
+//! matches a rejected hash. Only cheap hashes are computed, because one at the caps takes seconds.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -11,19 +12,19 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use futures_util::FutureExt as _;
-use fuzz::config;
+use fuzz::env;
 use libfuzzer_sys::fuzz_target;
-use shared::passwords::{Hasher, Password, PasswordHash, Verdict};
+use shared::password::{Comparison, Hasher, Password, PasswordHash};
 
-/// A quarter of the 512 MiB that the function has.
-const LARGEST_KIB: u64 = 128 * 1024;
-/// What is computed, in estimated nanoseconds, and how long it may really take on a busy machine with everything counted.
+/// A quarter of the function's memory, which is 512 MiB.
+const MAX_KIB: u64 = 128 * 1024;
+/// The largest estimated cost in nanoseconds of a hash that is computed.
 const CHEAP: u64 = 1_000_000;
-const AT_MOST: Duration = Duration::from_secs(2);
+/// The longest real time of such a hash, on a busy machine.
+const MAX_TIME: Duration = Duration::from_secs(2);
 
-static HASHER: LazyLock<Hasher> = LazyLock::new(|| {
-    Hasher::new(&config(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")])).expect("the settings are good")
-});
+static HASHER: LazyLock<Hasher> =
+    LazyLock::new(|| Hasher::from_env(&env(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")])).expect("good settings"));
 
 fuzz_target!(|input: &[u8]| {
     let hasher = &*HASHER;
@@ -33,30 +34,31 @@ fuzz_target!(|input: &[u8]| {
     let imported = hasher.import(hash);
     let stored: PasswordHash = serde_json::from_value(hash.into()).expect("any text is a stored hash");
     if imported.is_err() {
-        // It costs a hash of ours: not each time.
+        // This costs one hash of ours, so that it is not done for each input.
         if hash.len() % 64 == 63 {
-            assert!(matches!(verify(hasher, &password, &stored), Verdict::Unusable(_)));
+            assert!(matches!(verify(hasher, &password, &stored), Comparison::Unusable(_)));
         }
         return;
     }
-    let nanoseconds = cost(hash).expect("a format with parameters that can be read");
+    let nanoseconds = cost(hash).expect("an accepted hash has readable parameters");
     if nanoseconds <= CHEAP {
         let started = Instant::now();
-        let verdict = verify(hasher, &password, &stored);
-        assert!(matches!(verdict, Verdict::Wrong | Verdict::Outdated), "{verdict:?}");
-        assert!(started.elapsed() < AT_MOST, "{:?}", started.elapsed());
+        let comparison = verify(hasher, &password, &stored);
+        assert!(matches!(comparison, Comparison::Wrong | Comparison::Outdated), "{comparison:?}");
+        assert!(started.elapsed() < MAX_TIME, "{:?}", started.elapsed());
     }
 });
 
-/// Each form of the password is compared, and each costs one hash (R19).
-fn verify(hasher: &Hasher, password: &Password, stored: &PasswordHash) -> Verdict {
+/// Compares a password with a hash. Asserts that each Unicode form of the password costs one hash (R19).
+fn verify(hasher: &Hasher, password: &Password, stored: &PasswordHash) -> Comparison {
     let before = hasher.evaluations();
-    let verdict = hasher.verify(password, Some(stored), Instant::now()).now_or_never().expect("nothing to wait for");
+    let comparison =
+        hasher.verify(password, Some(stored), Instant::now()).now_or_never().expect("PASSWORD_CHECK_MS is 0");
     assert!((1..=2).contains(&(hasher.evaluations() - before)));
-    verdict
+    comparison
 }
 
-/// How long a hash takes, very roughly, once every parameter has been found within its cap.
+/// Asserts that every parameter is within its cap. Returns a rough estimate of the time of the hash in nanoseconds.
 fn cost(hash: &str) -> Option<u64> {
     let fields: Vec<_> = hash.split('$').collect();
     if hash.starts_with("$argon2") || hash.starts_with("argon2$") {
@@ -94,19 +96,19 @@ fn cost(hash: &str) -> Option<u64> {
         _ => return None,
     };
     assert!(n <= 1 << 17 && (1..=8).contains(&r) && (1..=10).contains(&p), "scrypt: {n} {r} {p}");
-    assert!(128 * n * r <= LARGEST_KIB * 1024, "scrypt: {n} {r}");
+    assert!(128 * n * r <= MAX_KIB * 1024, "scrypt: {n} {r}");
     Some(n * r * p * 400)
 }
 
-/// Also that it is written in the one form that there is.
+/// Does the same for Argon2. Asserts also that salt and digest have the only notation.
 fn argon2(fields: &[&str]) -> Option<u64> {
     let at = fields.iter().position(|field| field.starts_with("m="))?;
     let mut parameters = fields[at].split(',');
     let costs: Vec<_> = parameters.by_ref().take(3).collect();
     let [memory, passes, lanes] = numbers(&costs.join(","), ["m", "t", "p"])?;
-    assert!((8..=LARGEST_KIB).contains(&memory), "Argon2: m={memory}");
+    assert!((8..=MAX_KIB).contains(&memory), "Argon2: m={memory}");
     assert!((1..=10).contains(&passes) && (1..=16).contains(&lanes), "Argon2: t={passes},p={lanes}");
-    let [salt, digest] = fields[at + 1..] else { panic!("no salt and hash at the end") };
+    let [salt, digest] = fields[at + 1..] else { panic!("the hash does not end with salt and digest") };
     for (part, shortest) in [(salt, 8), (digest, 16)] {
         let bytes = STANDARD_NO_PAD.decode(part).expect("base64");
         assert!(bytes.len() >= shortest && STANDARD_NO_PAD.encode(&bytes) == part, "{part}");
@@ -114,7 +116,7 @@ fn argon2(fields: &[&str]) -> Option<u64> {
     Some(memory * passes * 400)
 }
 
-/// The values in `ln=14,r=8,p=1`, in this order and no others.
+/// Returns the numbers in a text such as `ln=14,r=8,p=1`, or `None` unless it has exactly these names in this order.
 fn numbers<const N: usize>(text: &str, names: [&str; N]) -> Option<[u64; N]> {
     let pairs: Vec<_> = text.split(',').map(|pair| pair.split_once('=')).collect::<Option<_>>()?;
     let values: Vec<_> = pairs
@@ -125,7 +127,7 @@ fn numbers<const N: usize>(text: &str, names: [&str; N]) -> Option<[u64; N]> {
     values.try_into().ok().filter(|_| pairs.len() == N)
 }
 
-/// A number as it is written: what is read and written again is the same.
+/// Returns a number in its only notation: without a sign and without leading zeros.
 fn plain(text: &str) -> Option<u64> {
     text.parse().ok().filter(|number: &u64| number.to_string() == text)
 }

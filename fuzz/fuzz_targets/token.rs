@@ -1,11 +1,11 @@
 //! Tokens, as they come in a cookie or after `Bearer` (R35 to R49).
 //!
-//! The first byte says which: after `A`, `a`, `R` or `r` follow a header, a line feed and claims, which are signed with the current
-//! or the previous key of access or refresh tokens, so that the fuzzer gets past the signature; after anything else follows a
-//! token as it is.
+//! After a first byte of `A`, `a`, `R` or `r`, the input is a header, a line feed and claims. The target signs them
+//! with the current or the previous key of access or refresh tokens, so that the fuzzer gets past the signature. After
+//! any other first byte, the input is a token.
 //!
-//! What is signed must be accepted exactly where a second reading, written from the requirements, accepts it, and be read as what
-//! it says. What is not signed must be a token that we have made.
+//! A token that the target signs must be accepted exactly if a second reading, written from the requirements, accepts
+//! it, and its claims must be read unchanged. Any other token is accepted only if the service itself issued it.
 #![no_main]
 
 use std::collections::HashSet;
@@ -14,21 +14,18 @@ use std::sync::LazyLock;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use fuzz::{NOW, config, member, members};
+use fuzz::{NOW, env, member, members, setting};
 use libfuzzer_sys::fuzz_target;
-use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use shared::claims::{Kind, Subject};
-use shared::config::Config;
+use shared::config::Environment;
 use shared::id::{SessionId, UserId};
-use shared::session::Generation;
-use shared::tokens::{Signer, Verifier};
+use shared::token::{Generation, Kind, Signer, Subject, Verifier, access_ttl, refresh_ttl};
 
-/// A claim is a whole number of seconds below this (R44).
+/// A time is a whole number of seconds below this limit (R44).
 const LIMIT: u64 = 1 << 53;
 const LEEWAY: u64 = 5;
-const LONGEST: usize = 4096;
+const MAX_TOKEN: usize = 4096;
 
 struct Key {
     letter: u8,
@@ -37,55 +34,69 @@ struct Key {
     secret: hmac::Key,
 }
 
-struct World {
+/// How tokens of one kind are verified.
+struct Verification {
+    kind: Kind,
     verifier: Verifier,
+    max_lifetime: u64,
+}
+
+struct World {
+    verifications: [Verification; 2],
     keys: [Key; 4],
-    /// Every token that was made, of either kind.
-    made: Vec<(Kind, String)>,
-    ttl: [u64; 2],
+    /// Tokens that the service issued.
+    issued: Vec<(Kind, String)>,
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let now = config(&[]);
-    let [access, refresh] =
-        [&now.previous_access_secret, &now.previous_refresh_secret].map(|secret| secret.clone().expect("it is set"));
-    let (ttl, verifier) = ([now.access_ttl.as_secs(), now.refresh_ttl.as_secs()], Verifier::new(&now));
-    let before = Config {
-        access_secret: access,
-        refresh_secret: refresh,
-        previous_access_secret: None,
-        previous_refresh_secret: None,
-        ..config(&[])
-    };
-    let ([current_access, current_refresh], [previous_access, previous_refresh]) = (tokens(&now), tokens(&before));
-    let key = |letter, kind, config: &Config, token: &str| {
-        let secret = if kind == Kind::Access { &config.access_secret } else { &config.refresh_secret };
+    let current = env(&[]);
+    let previous = env(&[
+        ("ACCESS_SECRET", setting("PREVIOUS_ACCESS_SECRET")),
+        ("REFRESH_SECRET", setting("PREVIOUS_REFRESH_SECRET")),
+        ("PREVIOUS_ACCESS_SECRET", ""),
+        ("PREVIOUS_REFRESH_SECRET", ""),
+    ]);
+    let ([current_access, current_refresh], [previous_access, previous_refresh]) =
+        (tokens(&current), tokens(&previous));
+    let key = |letter, kind, secret: &str, token: &str| {
         let header: Value = serde_json::from_slice(&decoded(token.split('.').next().expect("a header"))).expect("JSON");
-        let secret_key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes());
-        Key { letter, kind, id: header["kid"].as_str().expect("a name").to_owned(), secret: secret_key }
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, setting(secret).as_bytes());
+        Key { letter, kind, id: header["kid"].as_str().expect("a kid").to_owned(), secret }
     };
     let keys = [
-        key(b'A', Kind::Access, &now, &current_access),
-        key(b'R', Kind::Refresh, &now, &current_refresh),
-        key(b'a', Kind::Access, &before, &previous_access),
-        key(b'r', Kind::Refresh, &before, &previous_refresh),
+        key(b'A', Kind::Access, "ACCESS_SECRET", &current_access),
+        key(b'R', Kind::Refresh, "REFRESH_SECRET", &current_refresh),
+        key(b'a', Kind::Access, "PREVIOUS_ACCESS_SECRET", &previous_access),
+        key(b'r', Kind::Refresh, "PREVIOUS_REFRESH_SECRET", &previous_refresh),
     ];
-    // An access token is named at random: the one of the seeds is signed here.
+    // An issued access token has a random `jti`. This one has a fixed `jti`, so that it can be a seed.
     let header = format!(r#"{{"alg":"HS256","kid":"{}","typ":"at+jwt"}}"#, keys[0].id);
     let access = signed(header.as_bytes(), ACCESS_CLAIMS.as_bytes(), &keys[0].secret);
-    let made = vec![(Kind::Access, access), (Kind::Refresh, current_refresh), (Kind::Refresh, previous_refresh)];
-    World { verifier, keys, made, ttl }
+    let issued = vec![(Kind::Access, access), (Kind::Refresh, current_refresh), (Kind::Refresh, previous_refresh)];
+    let verifications = [
+        Verification {
+            kind: Kind::Access,
+            verifier: Verifier::for_access_tokens(&current).expect("good settings"),
+            max_lifetime: access_ttl(&current).expect("good settings").as_secs(),
+        },
+        Verification {
+            kind: Kind::Refresh,
+            verifier: Verifier::for_refresh_tokens(&current).expect("good settings"),
+            max_lifetime: refresh_ttl(&current).expect("good settings").as_secs(),
+        },
+    ];
+    World { verifications, keys, issued }
 });
 
 const ACCESS_CLAIMS: &str = r#"{"iss":"latchkey","aud":"latchkey","sub":"0","id":"0","email":"kim@example.com","sid":"AAAAAAAAAAAAAAAAAAAAAA","iat":1800000000,"exp":1800086400,"jti":"a"}"#;
 
-/// One of each kind, as the service makes them.
-fn tokens(config: &Config) -> [String; 2] {
-    let signer = Signer::new(config);
+/// Returns an access token and a refresh token of the service.
+fn tokens(env: &Environment) -> [String; 2] {
+    let signer = Signer::from_env(env).expect("good settings");
     let user_id = UserId::parse("0").expect("an id");
     let session_id = SessionId::parse("AAAAAAAAAAAAAAAAAAAAAA").expect("an id");
     let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
-    let expires_at = NOW + config.refresh_ttl;
+    let expires_at = NOW + refresh_ttl(env).expect("good settings");
     let generation = Generation { number: 1, kid: signer.refresh_kid(), issued_at: NOW, expires_at };
     let access = signer.access(&subject, NOW, expires_at).expect("a token");
     let refresh = signer.refresh(&subject, &generation).expect("a token");
@@ -109,36 +120,37 @@ fuzz_target!(|input: &[u8]| {
         Some(key) => {
             let mut parts = rest.splitn(2, |&byte| byte == b'\n');
             let (header, claims) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-            for kind in [Kind::Access, Kind::Refresh] {
-                check_signed(world, kind, header, claims, key);
+            for verification in &world.verifications {
+                check_signed(verification, header, claims, key);
             }
         }
         None => {
-            for kind in [Kind::Access, Kind::Refresh] {
-                let is_made = world.made.iter().any(|(made, token)| *made == kind && token.as_bytes() == rest);
-                assert_eq!(world.verifier.verify(kind, rest, NOW).is_ok(), is_made, "as {kind:?}");
+            for Verification { kind, verifier, .. } in &world.verifications {
+                let is_issued = world.issued.iter().any(|(issued, token)| issued == kind && token.as_bytes() == rest);
+                assert_eq!(verifier.verify(rest, NOW).is_ok(), is_issued, "as {kind:?}");
             }
         }
     }
 });
 
-fn check_signed(world: &World, kind: Kind, header: &[u8], claims: &[u8], key: &Key) {
+fn check_signed(verification: &Verification, header: &[u8], claims: &[u8], key: &Key) {
+    let Verification { kind, verifier, max_lifetime } = verification;
     let token = signed(header, claims, &key.secret);
-    let verified = world.verifier.verify(kind, token.as_bytes(), NOW);
-    let authentic = world.verifier.authentic(kind, token.as_bytes());
-    // What is passed over is not looked at: bytes that are no text may stand there.
+    let verified = verifier.verify(token.as_bytes(), NOW);
+    let verified_ignoring_time = verifier.verify_ignoring_time(token.as_bytes());
+    // The value of an unknown claim is skipped, so that it may have bytes that are not UTF-8.
     let text = String::from_utf8_lossy(claims);
     let read = members(&text);
-    let is_header = token.len() <= LONGEST && is_header(header, kind, key);
-    let is_authentic = is_header && read.as_deref().is_some_and(|claims| are_ours(claims, kind));
-    let is_good = is_authentic && read.as_deref().is_some_and(|claims| are_good_now(claims, world.ttl[kind as usize]));
+    let is_header = token.len() <= MAX_TOKEN && is_header(header, *kind, key);
+    let is_ours = is_header && read.as_deref().is_some_and(|claims| are_ours(claims, *kind));
+    let is_valid = is_ours && read.as_deref().is_some_and(|claims| are_valid_now(claims, *max_lifetime));
     if text.as_bytes() == claims {
-        assert_eq!((authentic.is_ok(), verified.is_ok()), (is_authentic, is_good), "as {kind:?}");
+        assert_eq!((verified_ignoring_time.is_ok(), verified.is_ok()), (is_ours, is_valid), "as {kind:?}");
     } else {
-        assert!(authentic.is_err() || is_authentic, "as {kind:?}");
-        assert!(verified.is_err() || is_good, "as {kind:?}");
+        assert!(verified_ignoring_time.is_err() || is_ours, "as {kind:?}");
+        assert!(verified.is_err() || is_valid, "as {kind:?}");
     }
-    if let (Ok(accepted), Some(read)) = (authentic, read) {
+    if let (Ok(accepted), Some(read)) = (verified_ignoring_time, read) {
         let accepted = serde_json::to_value(accepted).expect("claims");
         for (name, value) in accepted.as_object().expect("claims") {
             assert_eq!(member(&read, name).as_ref(), Some(value), "{name}");
@@ -146,20 +158,20 @@ fn check_signed(world: &World, kind: Kind, header: &[u8], claims: &[u8], key: &K
     }
 }
 
-/// R35, R39, R40, R41, R42, R47: these three names, once, and no others.
+/// Returns `true` for a header with exactly the three names of the contract, each once (R35, R39, R40, R41, R42, R47).
 fn is_header(header: &[u8], kind: Kind, key: &Key) -> bool {
     let Some(header) = std::str::from_utf8(header).ok().and_then(members) else { return false };
     let text = |name| member(&header, name).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
     let typ = text("typ").to_ascii_lowercase();
-    let short = if kind == Kind::Access { "at+jwt" } else { "rt+jwt" };
+    let expected = if kind == Kind::Access { "at+jwt" } else { "rt+jwt" };
     header.len() == 3
         && text("alg") == "HS256"
         && text("kid") == key.id
         && key.kind == kind
-        && (typ == short || typ == format!("application/{short}"))
+        && (typ == expected || typ == format!("application/{expected}"))
 }
 
-/// R43, R44, R46, R47.
+/// Returns `true` for claims that the service may have issued, at any time (R43, R44, R46, R47).
 fn are_ours(claims: &[(String, Box<RawValue>)], kind: Kind) -> bool {
     let names: HashSet<_> = claims.iter().map(|(name, _)| name).collect();
     let text = |name| member(claims, name).and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default();
@@ -194,11 +206,11 @@ fn are_ours(claims: &[(String, Box<RawValue>)], kind: Kind) -> bool {
         && iat < exp
 }
 
-/// R44, R45.
-fn are_good_now(claims: &[(String, Box<RawValue>)], ttl: u64) -> bool {
+/// Returns `true` for claims of the service that are valid at [`NOW`] (R44, R45).
+fn are_valid_now(claims: &[(String, Box<RawValue>)], max_lifetime: u64) -> bool {
     let (Some(iat), Some(exp)) = (time(claims, "iat"), time(claims, "exp")) else { return false };
-    let begins = iat.max(time(claims, "nbf").unwrap_or_default());
-    exp - iat <= ttl && begins <= NOW.as_secs() + LEEWAY && NOW.as_secs() < exp + LEEWAY
+    let start = iat.max(time(claims, "nbf").unwrap_or_default());
+    exp - iat <= max_lifetime && start <= NOW.as_secs() + LEEWAY && NOW.as_secs() < exp + LEEWAY
 }
 
 fn time(claims: &[(String, Box<RawValue>)], name: &str) -> Option<u64> {

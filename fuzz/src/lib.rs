@@ -1,8 +1,8 @@
-//! What the targets stand on: settings, a way in as Lambda's own, and a second reading of JSON to hold ours against.
+//! What the targets share: settings, a way to send events to a function, and a second JSON reader to compare ours with.
 //!
-//! A target states what must be true of an input and its outcome, from the requirements and not from the code: each has a
-//! naive model of its own. A panic is a find.
-#![expect(clippy::missing_panics_doc, reason = "a panic is a find")]
+//! A target states what must be true of an input and its result. It takes this from the requirements and not from the
+//! code, with a simple model of its own. A panic is a finding.
+#![expect(clippy::missing_panics_doc, reason = "a panic is a finding")]
 
 use std::convert::Infallible;
 use std::fmt;
@@ -16,12 +16,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use shared::clock::Timestamp;
-use shared::config::Config;
+use shared::config::Environment;
 
-/// When everything happens.
+/// The current time in all targets.
 pub const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
-/// Settings that a function starts with.
+/// Settings with which every function starts.
 pub const SETTINGS: [(&str, &str); 13] = [
     ("USERS_TABLE", "users"),
     ("SESSIONS_TABLE", "sessions"),
@@ -38,17 +38,21 @@ pub const SETTINGS: [(&str, &str); 13] = [
     ("AWS_SECRET_ACCESS_KEY", "fuzz"),
 ];
 
-/// The configuration of these settings, but for `changes`.
+/// Returns a setting of [`SETTINGS`].
 #[must_use]
-pub fn config(changes: &[(&str, &str)]) -> Config {
-    let lookup = |name: &str| {
-        let found = changes.iter().chain(&SETTINGS).find(|(key, _)| *key == name);
-        found.map(|(_, value)| (*value).to_owned())
-    };
-    Config::from_lookup(lookup).expect("the settings are good")
+pub fn setting(name: &str) -> &'static str {
+    SETTINGS.iter().find(|(key, _)| *key == name).expect("a setting").1
 }
 
-/// The status that a function answers an event with, which goes in as bytes as Lambda would send them.
+/// Returns an environment with `changes` to [`SETTINGS`].
+#[must_use]
+pub fn env(changes: &[(&str, &str)]) -> Environment {
+    let settings = changes.iter().chain(&SETTINGS);
+    let settings: Vec<_> = settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Environment::new(move |name| settings.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()))
+}
+
+/// Sends an event to a function, as bytes and as Lambda does, and returns the status of the response.
 pub async fn status<S>(service: &mut S, event: &Value, deadline: u64) -> u16
 where
     S: Service<LambdaEvent<LambdaRequest>, Response: Serialize, Error = Infallible>,
@@ -57,22 +61,22 @@ where
     let payload: LambdaRequest = serde_json::from_str(&event).expect("an event of payload version 2.0");
     let mut context = Context::default();
     context.deadline = deadline;
-    let Ok(answer) = service.call(LambdaEvent::new(payload, context)).await;
-    let answer = serde_json::to_value(&answer).expect("a response");
-    answer["statusCode"].as_u64().and_then(|status| status.try_into().ok()).expect("a status")
+    let Ok(response) = service.call(LambdaEvent::new(payload, context)).await;
+    let response = serde_json::to_value(&response).expect("a response");
+    response["statusCode"].as_u64().and_then(|status| status.try_into().ok()).expect("a status")
 }
 
-/// The same, for a handler that waits for nothing.
+/// Does the same for a handler that never waits.
 pub fn status_now<S>(service: &mut S, event: &Value) -> u16
 where
     S: Service<LambdaEvent<LambdaRequest>, Response: Serialize, Error = Infallible>,
 {
-    status(service, event, 0).now_or_never().expect("nothing to wait for")
+    status(service, event, 0).now_or_never().expect("the handler must not wait")
 }
 
-/// Lets a panic in the adapter of `lambda_http` pass, which our guard is there for; every other one ends the run, also where the
-/// guard would turn it into a 500.
-pub fn expect_panics_of_the_adapter() {
+/// Ignores panics in the adapter of `lambda_http`, because our guard catches them. Every other panic ends the run, even
+/// if the guard would turn it into a 500.
+pub fn ignore_panics_of_the_adapter() {
     let fatal = panic::take_hook();
     panic::set_hook(Box::new(move |panicked| {
         let file = panicked.location().map(panic::Location::file).unwrap_or_default();
@@ -82,7 +86,8 @@ pub fn expect_panics_of_the_adapter() {
     }));
 }
 
-/// The members of a JSON object in their order, those said twice twice; nothing for anything else. Their values are not looked at.
+/// Returns the members of a JSON object in their order, repeated ones included, or `None` for any other text. Does not
+/// read the values.
 #[must_use]
 pub fn members(json: &str) -> Option<Vec<(String, Box<RawValue>)>> {
     serde_json::from_str(json).ok().map(|Members(members)| members)
@@ -114,7 +119,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 }
 
-/// The value of the member of that name, where it is there once.
+/// Returns the value of a member, or `None` if the name is missing or repeated.
 #[must_use]
 pub fn member(members: &[(String, Box<RawValue>)], name: &str) -> Option<Value> {
     let mut found = members.iter().filter(|(key, _)| key == name);

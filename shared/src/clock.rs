@@ -1,7 +1,7 @@
-//! Time as the protocol counts it.
+//! Time in whole seconds.
 //!
-//! Owns `Timestamp`, whole seconds since the epoch. Nothing here but [`Timestamp::now`] reads a clock, and only a
-//! `main.rs` calls it: everything else is told what time it is.
+//! Owns [`Timestamp`]. Only [`Timestamp::now`] reads the system clock, and only a `main.rs` calls it. All other code
+//! gets the current time as an argument.
 
 use std::ops::Add;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use time::{OffsetDateTime, PrimitiveDateTime};
 
 /// Whole seconds since the Unix epoch, below 2^53: the `NumericDate` of RFC 7519 §2, without fractions.
 ///
-/// The bound keeps a hostile `exp` from overflowing arithmetic, here or in a reader that has only doubles.
+/// The bound keeps a hostile `exp` from overflowing arithmetic, also in languages whose numbers are doubles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Timestamp(u64);
@@ -20,26 +20,26 @@ pub struct Timestamp(u64);
 impl Timestamp {
     const LIMIT: u64 = 1 << 53;
 
-    /// What the system clock says.
+    /// Reads the system clock.
     #[must_use]
     pub fn now() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self::from_secs(since_epoch.as_secs())
     }
 
-    /// The moment that many seconds after the epoch, or the last one that there is.
+    /// Returns the time that many seconds after the epoch. Larger values become the largest timestamp.
     #[must_use]
     pub const fn from_secs(secs: u64) -> Self {
         if secs < Self::LIMIT { Self(secs) } else { Self(Self::LIMIT - 1) }
     }
 
-    /// Seconds since the epoch.
+    /// Returns the seconds since the epoch.
     #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0
     }
 
-    /// The moment in the form of RFC 3339, in UTC; the last day of the year 9999 for all that follow it.
+    /// Formats the time as RFC 3339 in UTC. Times after the year 9999 become its last second.
     #[must_use]
     pub fn rfc3339(self) -> String {
         let secs = i64::try_from(self.0).unwrap_or(i64::MAX);
@@ -47,7 +47,7 @@ impl Timestamp {
         moment.format(&Rfc3339).unwrap_or_default()
     }
 
-    /// How long ago `earlier` was; zero if it was not.
+    /// Returns the time since `earlier`, or zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.0.saturating_sub(earlier.0))
@@ -66,7 +66,7 @@ impl TryFrom<u64> for Timestamp {
     type Error = &'static str;
 
     fn try_from(secs: u64) -> Result<Self, Self::Error> {
-        if secs < Self::LIMIT { Ok(Self(secs)) } else { Err("a time beyond 2^53 seconds") }
+        if secs < Self::LIMIT { Ok(Self(secs)) } else { Err("a time of 2^53 seconds or more") }
     }
 }
 
@@ -87,25 +87,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_told_as_rfc_3339_tells_it() {
+    fn a_timestamp_is_formatted_as_rfc_3339() {
         assert_eq!(Timestamp::from_secs(1_800_000_000).rfc3339(), "2027-01-15T08:00:00Z");
         assert!(Timestamp::from_secs(u64::MAX).rfc3339().starts_with("9999-12-31T23:59:59"));
     }
 
     #[test]
-    fn arithmetic_ends_at_the_last_moment_instead_of_wrapping() {
+    fn arithmetic_saturates_at_the_largest_timestamp() {
         let last = Timestamp::from_secs(u64::MAX);
         assert_eq!(last + Duration::MAX, last);
         assert_eq!(Timestamp::from_secs(5).since(Timestamp::from_secs(9)), Duration::ZERO);
     }
 
-    /// R44: a claim that is not a whole number of seconds in `[0, 2^53)` is no time.
+    /// R44: a time claim is a whole number of seconds in `[0, 2^53)`.
     #[test]
-    fn only_whole_seconds_below_two_to_the_53_are_read_as_a_time() {
+    fn only_whole_seconds_below_two_to_the_53_are_valid() {
         let read = |json: &str| serde_json::from_str::<Timestamp>(json);
         assert_eq!(read("1700000000").unwrap().as_secs(), 1_700_000_000);
         assert!(read("9007199254740991").is_ok());
-        for not_a_time in [
+        for invalid in [
             "9007199254740992",
             "18446744073709551615",
             "-1",
@@ -119,7 +119,7 @@ mod tests {
             "[]",
             "{}",
         ] {
-            assert!(read(not_a_time).is_err(), "{not_a_time}");
+            assert!(read(invalid).is_err(), "{invalid}");
         }
     }
 }

@@ -1,84 +1,63 @@
-//! Everything that can go wrong, without a word about HTTP.
+//! The errors of the service, without HTTP.
 //!
-//! Owns the one `Error` of the service. Its `Display` is safe to show a stranger; what really happened rides in the
-//! source, is logged once by `http`, and is never rendered with the source's own `Debug`, which in an SDK holds whole
-//! responses.
+//! Owns [`Error`]. Its `Display` text is safe to show to a stranger. The cause is in the source, and `http` logs it
+//! once. The `Debug` text of a cause is never printed, because the SDK prints whole responses there.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-/// A `Result` whose error is ours.
+/// A `Result` with the [`Error`] of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A cause, kept for the log.
+/// The cause of an error, for the log.
 pub type Cause = Box<dyn StdError + Send + Sync>;
 
-/// Why a request, or the start of a function, did not succeed.
+/// Why a request, or the start of a function, failed.
 #[derive(thiserror::Error)]
 pub enum Error {
-    /// The request cannot be understood. The text says what to change.
+    /// The request is invalid. The text says what to change.
     #[error("{0}")]
-    Malformed(Cow<'static, str>),
+    InvalidRequest(Cow<'static, str>),
 
-    /// Who is asking could not be established. Wrong password, unknown user, bad signature, expiry: all look the same.
+    /// Authentication failed. Wrong password, unknown user, bad signature and expired token all look like this.
     #[error("Not Authorized")]
     NotAuthorized,
 
-    /// There have been too many wrong passwords: for this name, on this device or from this address, known or not.
+    /// Authentication failed, and the browser must delete its cookies: one cookie name came twice with different values
+    /// (R81), or the session was ended because a refresh token was reused (R66). Holds the `Set-Cookie` lines.
+    #[error("Not Authorized")]
+    NotAuthorizedClearCookies(Vec<String>),
+
+    /// There were too many wrong passwords for this login name, on this device or from this address.
     #[error("There have been too many wrong passwords. Try again in {} s.", wait.as_secs())]
     TooManyAttempts {
-        /// When another attempt may be made.
+        /// How long to wait before the next attempt.
         wait: Duration,
     },
 
-    /// A browser sent the request on behalf of a site that is not ours.
-    #[error("A request that changes something must come from this site or from an allowed origin.")]
-    ForeignOrigin,
-
-    /// What was named is not there, or not for whoever asks.
+    /// The named thing does not exist, or it belongs to another user.
     #[error("There is no such {0}.")]
     NotFound(&'static str),
 
-    /// The function does not answer this method.
-    #[error("This address answers {allowed}.")]
-    MethodNotAllowed {
-        /// The methods it does answer, as a list for people and for the `Allow` header.
-        allowed: &'static str,
-    },
-
-    /// The body is larger than anything we read.
-    #[error("The body is larger than {limit} bytes.")]
-    TooLarge {
-        /// The largest body that is read.
-        limit: usize,
-    },
-
-    /// The body is of a kind that the function does not read.
-    #[error("The body must be {expected}.")]
-    UnsupportedMediaType {
-        /// The media type that the function reads.
-        expected: &'static str,
-    },
-
-    /// Somebody else already has this login name or e-mail address.
+    /// Another user already has this login name, e-mail address or id.
     #[error("This {0} is taken.")]
     Taken(&'static str),
 
-    /// A store did not answer in time. Nothing is known, so nothing was decided.
+    /// A store did not answer in time. The service does not know the answer, so it decides nothing.
     #[error("The service cannot answer right now. Try again in a moment.")]
     Unavailable(#[source] Cause),
 
-    /// Somebody else was at the same thing at the same time, or with newer knowledge. Nothing is broken, and nothing was done.
+    /// Another request changed the same records at the same time. Nothing was written.
     #[error("The service cannot answer right now. Try again in a moment.")]
-    Overtaken(#[source] Cause),
+    ConcurrentUpdate(#[source] Cause),
 
-    /// A stored record is not as this version writes it. The text names the kind of record.
+    /// This version cannot read a stored record. The cause names the kind of record.
     #[error("A stored record cannot be read.")]
     Corrupt(#[source] Cause),
 
-    /// A setting is missing or unsafe. Stops the cold start, by name.
+    /// A setting is missing or unsafe. It stops the cold start.
     #[error("{name} {problem}")]
     Setting {
         /// The environment variable.
@@ -87,21 +66,26 @@ pub enum Error {
         problem: Cow<'static, str>,
     },
 
-    /// The service may not do what it must: a permission, a table or a region is wrong.
+    /// AWS refuses a call: a permission, a table name or a region is wrong.
     #[error("The service is not set up correctly.")]
     Misconfigured(#[source] Cause),
 
-    /// What cannot happen, did.
+    /// A bug, or a fault of the system such as a failing random number generator.
     #[error("Something went wrong on our side.")]
     Unexpected(#[source] Cause),
 }
 
 impl Error {
-    /// The causes below this error, outermost first, as one line for the log.
+    /// Returns the causes below this error, outermost first, as one line for the log.
     #[must_use]
     pub fn causes(&self) -> String {
         let causes = std::iter::successors(self.source(), |&cause| cause.source());
         causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+
+    /// Wraps an error that should not happen.
+    pub fn unexpected(cause: impl Into<Cause>) -> Self {
+        Self::Unexpected(cause.into())
     }
 }
 
@@ -126,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_outermost_first_and_only_to_the_log() {
+    fn causes_are_listed_outermost_first_in_the_log_only() {
         let error = Error::Unavailable(Box::new(Timeout { after: std::io::Error::other("no reply") }));
         assert_eq!(error.causes(), "the request timed out: no reply");
         assert_eq!(error.to_string(), "The service cannot answer right now. Try again in a moment.");
@@ -134,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_never_prints_the_debug_of_a_cause() {
+    fn debug_output_omits_the_debug_output_of_a_cause() {
         let error = Error::Unexpected(Box::new(Timeout { after: std::io::Error::other("no reply") }));
         assert!(!format!("{error:?}").contains("Timeout"));
     }

@@ -1,6 +1,6 @@
-//! The two identifiers that tokens and tables share.
+//! The identifiers that tokens and tables share, and random numbers.
 //!
-//! Owns what a well-formed `UserId` and `SessionId` are and how a new one is drawn. Knows nothing of what they name.
+//! Owns the format of [`UserId`] and [`SessionId`] and how a new one is generated.
 
 use std::fmt;
 
@@ -11,76 +11,76 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// Names a user for ever: opaque, stable, never given to somebody else.
+/// The identifier of a user: opaque, stable and never reused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct UserId(String);
 
 impl UserId {
-    /// Draws an identifier that nobody has had before.
+    /// Generates a new identifier from 128 random bits.
     ///
     /// # Errors
-    /// [`Error::Unexpected`] where the system has no randomness to give.
+    /// [`Error::Unexpected`] if the random number generator fails.
     pub fn random() -> Result<Self> {
         random_128_bits().map(Self)
     }
 
-    /// Reads an identifier: 1 to 64 of `A-Z a-z 0-9 _ -`.
+    /// Parses an identifier: 1 to 64 characters of `A-Z a-z 0-9 _ -`.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for anything else.
+    /// [`Error::InvalidRequest`] for any other text.
     pub fn parse(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
         let well_formed = (1..=64).contains(&text.len()) && text.bytes().all(is_base64url);
         if well_formed {
             Ok(Self(text))
         } else {
-            Err(Error::Malformed("a user id is 1 to 64 of A-Z a-z 0-9 _ -".into()))
+            Err(Error::InvalidRequest("A user id has 1 to 64 characters of A-Z a-z 0-9 _ -.".into()))
         }
     }
 
-    /// The identifier as text.
+    /// Returns the identifier as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Names one login of one user: 128 random bits (R60), as 22 characters of base64url.
+/// The identifier of a session: 128 random bits (R60) as 22 characters of base64url.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SessionId(String);
 
 impl SessionId {
-    /// Draws an identifier that nobody can guess.
+    /// Generates a new identifier from 128 random bits.
     ///
     /// # Errors
-    /// [`Error::Unexpected`] where the system has no randomness to give.
+    /// [`Error::Unexpected`] if the random number generator fails.
     pub fn random() -> Result<Self> {
         random_128_bits().map(Self)
     }
 
-    /// Reads an identifier: the base64url form of exactly 16 bytes.
+    /// Parses an identifier: the base64url form of exactly 16 bytes.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for anything else.
+    /// [`Error::InvalidRequest`] for any other text.
     pub fn parse(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
         let well_formed = URL_SAFE_NO_PAD.decode(&text).is_ok_and(|bytes| bytes.len() == 16);
         if well_formed {
             Ok(Self(text))
         } else {
-            Err(Error::Malformed("a session id is 22 characters of base64url".into()))
+            Err(Error::InvalidRequest("A session id has 22 characters of base64url.".into()))
         }
     }
 
-    /// The identifier as text.
+    /// Returns the identifier as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What a log may say of it: the same for the same session, and nothing that names the session in a token (R97).
+    /// Returns a hash of the identifier for the log. The identifier cannot be recovered from it (R97).
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let mut context = digest::Context::new(&digest::SHA256);
@@ -90,12 +90,12 @@ impl SessionId {
     }
 }
 
-/// Draws 128 bits from the operating system's generator and writes them as base64url (R60).
+/// Returns 128 random bits as base64url (R60).
 pub(crate) fn random_128_bits() -> Result<String> {
     random::<16>().map(|bytes| URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// Draws bytes from the operating system's generator.
+/// Returns random bytes from the cryptographic random number generator.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).map_err(|_| Error::Unexpected("the random number generator failed".into()))?;
@@ -135,7 +135,7 @@ impl From<SessionId> for String {
 }
 
 impl fmt::Debug for SessionId {
-    /// What a log may say of it (R97).
+    /// Prints the fingerprint only (R97).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SessionId").field(&self.fingerprint()).finish()
     }
@@ -161,14 +161,14 @@ mod tests {
 
     /// R60.
     #[test]
-    fn session_ids_are_sixteen_random_bytes_and_never_repeat() {
+    fn session_ids_are_16_random_bytes_and_never_repeat() {
         let ids: HashSet<_> = (0..100_000).map(|_| SessionId::random().unwrap().0).collect();
         assert_eq!(ids.len(), 100_000);
         assert!(ids.iter().all(|id| URL_SAFE_NO_PAD.decode(id).unwrap().len() == 16));
     }
 
     #[test]
-    fn a_session_id_reads_back_and_nothing_else_does() {
+    fn only_22_characters_of_base64url_are_a_session_id() {
         let id = SessionId::random().unwrap();
         assert_eq!(SessionId::parse(id.as_str()).unwrap(), id);
         for bad in [
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_id_is_a_short_url_safe_word() {
+    fn a_user_id_is_short_and_url_safe() {
         assert_eq!(UserId::parse("0").unwrap().as_str(), "0");
         assert_eq!(UserId::parse("a-b_c").unwrap().as_str(), "a-b_c");
         for bad in ["", "a b", "a#b", "é", &"x".repeat(65)] {

@@ -1,8 +1,8 @@
-//! JSON as strictly as we read it.
+//! Strict JSON objects.
 //!
-//! Owns two rules that `serde` does not have. What is described as an object must come as an object: a derived struct is
-//! also read from an array, field by field, so that `["kim","1234"]` would pass for a login (R30). And no name of such an
-//! object is said twice, not even one that is passed over (R47). Unknown names are refused by the types themselves.
+//! Owns two rules that `serde` does not have. A struct must be a JSON object: `serde` also reads a derived struct from
+//! an array, so that `["kim","1234"]` would pass as a login (R30). No name may occur twice in an object, not even an
+//! ignored one (R47). The types themselves reject unknown names, with `deny_unknown_fields`.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -12,15 +12,15 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, DeserializeSeed, Error as _, IntoDeserializer as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// Reads one object, and nothing before or after it.
+/// Parses one JSON object. Nothing but white space may stand before or after it.
 ///
 /// # Errors
-/// Whatever makes it not the JSON of a `T`.
+/// If the text is not the JSON of a `T`.
 pub fn object<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
     serde_json::from_slice::<Object<T>>(bytes).map(|Object(value)| value)
 }
 
-/// A `T` that is read from an object only.
+/// A `T` that is deserialized from a JSON object only.
 pub struct Object<T>(pub T);
 
 impl<T> Deref for Object<T> {
@@ -47,26 +47,26 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(Once { map, said: Vec::new() })).map(Object)
+        T::deserialize(MapAccessDeserializer::new(UniqueNames { map, seen: Vec::new() })).map(Object)
     }
 }
 
-/// The names of an object, each of which may be said once.
-struct Once<A> {
+/// Rejects a name that occurs twice.
+struct UniqueNames<A> {
     map: A,
-    said: Vec<String>,
+    seen: Vec<String>,
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Once<A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for UniqueNames<A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
         let Some(name) = self.map.next_key::<String>()? else { return Ok(None) };
-        if self.said.contains(&name) {
-            return Err(A::Error::custom("a name is said twice"));
+        if self.seen.contains(&name) {
+            return Err(A::Error::custom("a name occurs twice"));
         }
         let key = seed.deserialize(name.as_str().into_deserializer())?;
-        self.said.push(name);
+        self.seen.push(name);
         Ok(Some(key))
     }
 
@@ -93,15 +93,15 @@ mod tests {
 
     /// R30, R47.
     #[test]
-    fn an_object_is_read_from_an_object_only() {
-        let pair: Pair = object(br#" {"left":1,"right":{"word":"a","passed over":1}} "#).unwrap();
+    fn a_struct_is_read_only_from_an_object_with_unique_names() {
+        let pair: Pair = object(br#" {"left":1,"right":{"word":"a","ignored":1}} "#).unwrap();
         assert_eq!((pair.left, pair.right.word.as_str()), (1, "a"));
         for other in [
             r#"[1,{"word":"a"}]"#,
             r#"{"left":1,"right":["a"]}"#,
             r#"{"left":1,"left":1,"right":{"word":"a"}}"#,
             r#"{"left":1,"right":{"word":"a"},"more":1}"#,
-            r#"{"left":1,"right":{"word":"a","passed over":1,"passed over":1}}"#,
+            r#"{"left":1,"right":{"word":"a","ignored":1,"ignored":1}}"#,
             r#"{"left":1,"right":{"word":"a"}} {}"#,
             r#"{"left":1}"#,
             "null",

@@ -1,55 +1,58 @@
-//! What the functions of Latchkey have in common.
+//! What the functions of Latchkey share: the session protocol, the stores and the HTTP layer.
 //!
-//! A function is four beats: **read** (request to typed input), **decide** (domain), **record** (store), **reply**
-//! (response). The handler of each function is in `functions/*/src/lib.rs`; what it is made of is here.
+//! A function has four beats: **read** (request to typed input), **decide** (domain), **record** (store) and **reply**
+//! (response). The handler of each function is in `functions/*/src/lib.rs`. The parts that it is made of are here.
 //!
 //! # The map
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`config`], [`secrets`] | the settings: names, defaults, bounds; which secrets are none |
-//! | [`error`] | everything that can go wrong, without HTTP |
-//! | [`clock`], [`id`], [`json`] | seconds since the epoch; `UserId` and `SessionId`; strict JSON |
-//! | [`claims`], [`tokens`], [`cookies`] | what a token asserts, how it is signed, how it travels |
-//! | [`passwords`] | hash and verify, formats of others, and which new ones are refused |
-//! | [`throttle`], [`attempts`], [`device`] | how fast passwords may be guessed: the rules, the table, the owner's own lane |
-//! | [`store`] | the DynamoDB client and the time that a request may spend on it |
-//! | [`session`] | the record of one login, and the rules of its life |
-//! | [`users`], [`sessions`], [`identity`] | the two tables, and the one read over both |
-//! | [`http`] | the only HTTP: request, replies, the guard in front of a handler |
-//! | [`access`], [`authentication`] | who is asking: by an access token alone, by a name and a password |
-//! | [`telemetry`] | what is logged, and what never is |
+//! | [`config`] | reading the environment; each module reads its own settings with it |
+//! | [`token`] | claims, keys, signing and verifying, cookies |
+//! | [`session`] | the record of one login, and the renewal protocol |
+//! | [`password`] | hashing, imported hash formats, the policy for new passwords |
+//! | [`throttle`] | exponential backoff, the leaky bucket, the device cookie |
+//! | [`auth`] | who is calling: by a token, or by a login name and a password |
+//! | [`store`] | DynamoDB: the client, users, sessions, attempt counters, and writes that span tables |
+//! | [`http`] | requests, responses, the origin check, the guard in front of a handler, the authorizer |
+//! | [`telemetry`] | log lines, metrics, and every event as one documented function |
+//! | [`budget`], [`clock`], [`id`], [`error`], [`json`] | the time budget of a request, timestamps, identifiers, errors, strict JSON |
 //!
 //! # The arrows
 //!
-//! `functions → access → http → error`; `functions → authentication → passwords, users, attempts → store → error`; `attempts → throttle, device`; `functions → identity → users, sessions → store → error`; `sessions → session → claims`;
-//! `functions → cookies → tokens → session → claims → id, clock, error`. Nothing below `http` names a status code; nothing but
-//! `store`, `users`, `sessions`, `attempts` and `identity` touches AWS.
+//! Imports point one way:
+//!
+//! ```text
+//! functions → auth → store → session → token ─┐
+//!      │               └──→ password, throttle ┼→ telemetry → config → id, clock, json, budget → error
+//!      └────→ http ────────────────────────────┘
+//! ```
+//!
+//! Only `store` names the AWS SDK. Only `http` names a status code, a header or a Lambda event. Only `token` names a
+//! JWT crate. `session`, `token`, `password` and `throttle` do no I/O, and they get the current time as an argument.
+//!
+//! # Two words in the comments
+//!
+//! "The contract" is the HTTP behaviour that clients rely on: routes, status codes, cookies and tokens. `openapi.yaml`
+//! describes it. R and F numbers, such as R62 and F07, are the rows of `docs/security.md`: R is a requirement against a
+//! threat, F is a fault that is injected. Each row names its tests.
 //!
 //! # What is trusted
 //!
-//! Nothing that a request brings, until a signature of ours has been verified over it; and then only what the stores
-//! still say of that user and that session. The source address is the gateway's, never a header's.
+//! A request is not trusted. A token is trusted after its signature has been verified, and only together with the
+//! stored records of its user and its session. The source address comes from API Gateway and never from a header.
 
-pub mod access;
-pub mod attempts;
-pub mod authentication;
-pub mod claims;
+pub mod auth;
+pub mod budget;
 pub mod clock;
 pub mod config;
-pub mod cookies;
-pub mod device;
 pub mod error;
 pub mod http;
 pub mod id;
-pub mod identity;
 pub mod json;
-pub mod passwords;
-pub mod secrets;
+pub mod password;
 pub mod session;
-pub mod sessions;
 pub mod store;
 pub mod telemetry;
 pub mod throttle;
-pub mod tokens;
-pub mod users;
+pub mod token;

@@ -1,7 +1,7 @@
-//! Our cookies: as a jar that is not ours keeps them, and as hostile requests bring them.
+//! Our cookies: how a browser stores them, and how hostile requests are read.
 //!
-//! What is set is given to `cookie_store`, and what that keeps is looked at. What is read comes as the bytes of an
-//! event through `http::service`: some of what hides a cookie does so on that way.
+//! The jar of `cookie_store` gets the lines that we set, and the tests look at what it stores. Requests are events that
+//! go through `http::service`, because the adapter of `lambda_http` can hide a cookie, too.
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
 use std::future::ready;
@@ -10,26 +10,26 @@ use std::time::Duration;
 use cookie_store::{CookieDomain, CookieExpiration, CookieStore, RawCookie};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shared::claims::{Kind, Subject};
+use shared::auth::Identity;
 use shared::clock::Timestamp;
-use shared::config::Config;
-use shared::cookies::Cookies;
-use shared::device::Devices;
+use shared::config::Environment;
 use shared::error::{Error, Result};
-use shared::http::{self, Reply, Request, reply};
+use shared::http::{self, AllowedOrigins, Reply, Request, reply};
 use shared::id::UserId;
-use shared::session::{Opening, Rules, Session};
-use shared::tokens::Signer;
+use shared::session::{Lifetimes, NewSession, Session};
+use shared::store::{Profile, User};
+use shared::throttle::Devices;
+use shared::token::{Cookies, Kind, Signer, Verifier};
 use testbed::Event;
 use url::Url;
 
 const DAY: Duration = Duration::from_hours(24);
 
-fn config() -> Config {
-    Config::from_lookup(testbed::settings(&[("DEVICE_COOKIE", "on")])).unwrap()
+fn env() -> Environment {
+    Environment::new(testbed::settings(&[("DEVICE_COOKIE", "on")]))
 }
 
-/// With a `Domain`, and host-only.
+/// Returns both modes: with a `Domain`, and host-only.
 fn modes() -> [Cookies; 2] {
     [Cookies::new(Some("localhost".into())), Cookies::new(None)]
 }
@@ -38,51 +38,60 @@ fn url(text: &str) -> Url {
     Url::parse(text).unwrap()
 }
 
-fn here() -> Url {
+fn login_url() -> Url {
     url("https://localhost:4000/login")
 }
 
-/// A session that begins now, of somebody with the longest id there is.
-fn session(keep: bool, now: Timestamp) -> Session {
-    let (config, id) = (config(), UserId::parse("x".repeat(64)).unwrap());
-    let kid = Signer::new(&config).refresh_kid().to_owned();
-    let opening = Opening { user_id: &id, epoch: 1, keep, kid: &kid, user_agent: None, source_ip: None };
-    Rules::new(&config).begin(opening, now).unwrap()
+/// Returns a new session of a user with the longest possible id.
+fn session(persistent: bool, now: Timestamp) -> Session {
+    let (env, user_id) = (env(), UserId::parse("x".repeat(64)).unwrap());
+    let kid = Signer::from_env(&env).unwrap().refresh_kid().to_owned();
+    let new = NewSession { user_id: &user_id, epoch: 1, persistent, kid: &kid, user_agent: None, source_ip: None };
+    Lifetimes::from_env(&env).unwrap().open(new, now).unwrap()
 }
 
-/// What is set for a session.
+/// Returns the `Set-Cookie` lines of a session.
 fn set(cookies: &Cookies, session: &Session, roles: &[String], now: Timestamp) -> Result<Vec<String>> {
-    let email = format!("{}@example.com", "e".repeat(242));
-    let subject = Subject { user_id: &session.user_id, email: &email, roles, session_id: &session.id };
-    cookies.of_session(session, &subject, &Signer::new(&config()), now)
+    let profile = Profile {
+        id: session.user_id.clone(),
+        user_id: String::new(),
+        email: format!("{}@example.com", "e".repeat(242)),
+        name: String::new(),
+        position: String::new(),
+        location: String::new(),
+        bio: String::new(),
+        roles: roles.to_vec(),
+    };
+    let identity = Identity { user: User::new(profile), session: session.clone() };
+    identity.session_cookies(cookies, &Signer::from_env(&env()).unwrap(), now)
 }
 
-/// What a browser has after these lines: `cookie_store`, and the rules for names that begin with `__Host-`, which it
-/// does not know (RFC 6265bis §4.1.3).
+/// Returns the jar of a browser that got these lines. `cookie_store` does not know the rules for names with the prefix
+/// `__Host-` (RFC 6265bis §4.1.3), so that [`store`] checks them.
 fn jar<'a>(lines: impl IntoIterator<Item = &'a String>, from: &Url) -> CookieStore {
     let mut jar = CookieStore::default();
-    keep(&mut jar, lines, from);
+    store(&mut jar, lines, from);
     jar
 }
 
-fn keep<'a>(jar: &mut CookieStore, lines: impl IntoIterator<Item = &'a String>, from: &Url) {
+fn store<'a>(jar: &mut CookieStore, lines: impl IntoIterator<Item = &'a String>, from: &Url) {
     for line in lines {
         let cookie = RawCookie::parse(line.as_str()).unwrap();
         let is_bound = cookie.secure() == Some(true) && cookie.path() == Some("/") && cookie.domain().is_none();
         if is_bound || !cookie.name().to_ascii_lowercase().starts_with("__host-") {
-            jar.parse(line, from).ok(); // An error is a cookie that is not kept.
+            jar.parse(line, from).ok(); // A browser ignores a cookie that is not valid.
         }
     }
 }
 
-/// The names of the cookies that go to an address.
+/// Returns the names of the cookies that the browser sends to a URL.
 fn sent(jar: &CookieStore, to: &str) -> Vec<String> {
     let mut names: Vec<_> = jar.get_request_values(&url(to)).map(|(name, _)| name.to_owned()).collect();
     names.sort_unstable();
     names
 }
 
-/// The names of the attributes of a line.
+/// Returns the names of the attributes of a line.
 fn attributes(line: &str) -> Vec<&str> {
     let mut names: Vec<_> = line.split("; ").skip(1).map(|part| part.split('=').next().unwrap()).collect();
     names.sort_unstable();
@@ -96,72 +105,70 @@ fn a_cookie_has_exactly_the_attributes_of_the_contract() {
     for cookies in modes() {
         let session = session(true, now);
         let lines = set(&cookies, &session, &[], now).unwrap();
-        let jar = jar(&lines, &here());
+        let jar = jar(&lines, &login_url());
         let is_bound = cookies.name(Kind::Access).starts_with("__Host-");
         for (kind, line, lifetime) in [(Kind::Access, &lines[0], DAY), (Kind::Refresh, &lines[1], 7 * DAY)] {
-            let kept = jar.iter_any().find(|cookie| cookie.name() == cookies.name(kind)).unwrap();
-            assert_eq!((kept.secure(), kept.http_only(), kept.partitioned()), (Some(true), Some(true), None));
-            assert_eq!(kept.same_site().unwrap().to_string(), "Strict");
-            assert_eq!(kept.path.as_ref(), "/");
-            assert_eq!(kept.max_age().unwrap().whole_seconds().unsigned_abs(), lifetime.as_secs());
-            let expires = kept.expires_datetime().unwrap().unix_timestamp().unsigned_abs();
+            let stored = jar.iter_any().find(|cookie| cookie.name() == cookies.name(kind)).unwrap();
+            assert_eq!((stored.secure(), stored.http_only(), stored.partitioned()), (Some(true), Some(true), None));
+            assert_eq!(stored.same_site().unwrap().to_string(), "Strict");
+            assert_eq!(stored.path.as_ref(), "/");
+            assert_eq!(stored.max_age().unwrap().whole_seconds().unsigned_abs(), lifetime.as_secs());
+            let expires = stored.expires_datetime().unwrap().unix_timestamp().unsigned_abs();
             assert_eq!(expires, (now + lifetime).as_secs());
             let domain = "localhost".to_owned();
             let mut names = vec!["Expires", "HttpOnly", "Max-Age", "Path", "SameSite", "Secure"];
             if is_bound {
-                assert_eq!(kept.domain, CookieDomain::HostOnly(domain));
+                assert_eq!(stored.domain, CookieDomain::HostOnly(domain));
             } else {
-                assert_eq!(kept.domain, CookieDomain::Suffix(domain));
+                assert_eq!(stored.domain, CookieDomain::Suffix(domain));
                 names.insert(0, "Domain");
             }
-            assert_eq!(attributes(line), names, "and no other");
-            assert!(kept.value().split('.').count() == 3 && line.contains(kept.value()), "{line}");
+            assert_eq!(attributes(line), names);
+            assert!(stored.value().split('.').count() == 3 && line.contains(stored.value()), "{line}");
         }
     }
 }
 
-/// R79: what a cookie would outlive is the token in it, and what no browser keeps is more than 400 days.
+/// R79. A device cookie lives for 180 days. Browsers store no cookie for more than 400 days.
 #[test]
-fn a_cookie_lives_no_longer_than_what_is_in_it() {
-    let began = Timestamp::now();
+fn a_cookie_expires_with_its_content() {
+    let started = Timestamp::now();
     let seconds = |line: &str| RawCookie::parse(line.to_owned()).unwrap().max_age().unwrap().whole_seconds();
+    let devices = Devices::from_env(&env()).unwrap().unwrap();
+    let device = devices.issue(None, "kimcoding", 1, started).unwrap();
     for cookies in modes() {
-        let session = session(true, began);
+        let session = session(true, started);
         for (left, access, refresh) in [(7 * 86_400, 86_400, 7 * 86_400), (3600, 3600, 3600), (1, 1, 1)] {
             let now = Timestamp::from_secs(session.ends_at().as_secs() - left);
             let lines = set(&cookies, &session, &[], now).unwrap();
             assert_eq!((seconds(&lines[0]), seconds(&lines[1])), (access, refresh), "{left} seconds before the end");
         }
-        let longest = (400 * 86_400).to_string();
-        let config =
-            Config::from_lookup(testbed::settings(&[("DEVICE_COOKIE", "on"), ("DEVICE_TTL", &longest)])).unwrap();
-        let devices = Devices::configured(&config).unwrap();
-        let device = devices.issue(None, "kimcoding", 1, began).unwrap();
-        assert_eq!(seconds(&cookies.set_device(&device, began)), 400 * 86_400);
+        for age in [0, 1, 180 * 86_400 - 1] {
+            let line = cookies.set_device(&device.value, device.expires_at, started + Duration::from_secs(age));
+            assert_eq!(seconds(&line), i64::try_from(180 * 86_400 - age).unwrap(), "{age} seconds after the login");
+        }
     }
-    let one_more = (400 * 86_400 + 1).to_string();
-    assert!(Config::from_lookup(testbed::settings(&[("DEVICE_TTL", &one_more)])).is_err());
 }
 
-/// R79: a session that is not kept is gone with the browser.
+/// R79: a browser deletes such a cookie when it is closed.
 #[test]
-fn a_cookie_that_ends_with_the_browser_says_nothing_of_time() {
+fn a_cookie_of_a_session_that_is_not_persistent_has_no_expiry() {
     let now = Timestamp::now();
     for cookies in modes() {
         let lines = set(&cookies, &session(false, now), &[], now).unwrap();
-        let jar = jar(&lines, &here());
-        let kept: Vec<_> = jar.iter_any().map(|cookie| (cookie.name(), &cookie.expires)).collect();
-        assert_eq!(kept, [(cookies.name(Kind::Access), &CookieExpiration::SessionEnd)]);
+        let jar = jar(&lines, &login_url());
+        let stored: Vec<_> = jar.iter_any().map(|cookie| (cookie.name(), &cookie.expires)).collect();
+        assert_eq!(stored, [(cookies.name(Kind::Access), &CookieExpiration::SessionEnd)]);
         assert!(!attributes(&lines[0]).iter().any(|name| ["Max-Age", "Expires"].contains(name)), "{}", lines[0]);
     }
 }
 
-/// R79: to where they are meant for, and only over TLS.
+/// R79.
 #[test]
-fn a_cookie_goes_where_its_mode_says_and_nowhere_else() {
+fn a_cookie_is_sent_only_to_its_own_hosts_and_only_over_tls() {
     let now = Timestamp::now();
     let names = |cookies: &Cookies| [cookies.name(Kind::Access), cookies.name(Kind::Refresh)].map(str::to_owned);
-    let nothing: [String; 0] = [];
+    let no_names: [String; 0] = [];
     let [domain, host_only] = modes();
     for (cookies, host) in [(&domain, "localhost"), (&host_only, "localhost"), (&host_only, "127.0.0.1")] {
         let lines = set(cookies, &session(true, now), &[], now).unwrap();
@@ -169,55 +176,57 @@ fn a_cookie_goes_where_its_mode_says_and_nowhere_else() {
         for path in ["/", "/userinfo", "/a/b?c"] {
             assert_eq!(sent(&jar, &format!("https://{host}:3000{path}")), names(cookies), "{host}{path}");
         }
-        assert_eq!(sent(&jar, "https://evil.example/"), nothing);
+        assert_eq!(sent(&jar, "https://evil.example/"), no_names);
     }
-    let on_an_address = set(&domain, &session(true, now), &[], now).unwrap();
-    let on_an_address = jar(&on_an_address, &url("https://127.0.0.1:4000/login"));
-    assert_eq!(sent(&on_an_address, "https://127.0.0.1:4000/"), nothing, "`Domain=localhost` is not for 127.0.0.1");
+    let at_address = set(&domain, &session(true, now), &[], now).unwrap();
+    let at_address = jar(&at_address, &url("https://127.0.0.1:4000/login"));
+    assert_eq!(sent(&at_address, "https://127.0.0.1:4000/"), no_names, "`Domain=localhost` does not match 127.0.0.1");
 
-    let (host, below) = ("https://app.example/login", "https://api.app.example/");
-    for (cookies, goes_below) in [(Cookies::new(Some("app.example".into())), true), (host_only, false)] {
+    let (host, subdomain) = ("https://app.example/login", "https://api.app.example/");
+    for (cookies, includes_subdomains) in [(Cookies::new(Some("app.example".into())), true), (host_only, false)] {
         let jar = jar(&set(&cookies, &session(true, now), &[], now).unwrap(), &url(host));
         assert_eq!(sent(&jar, host), names(&cookies));
-        assert_eq!(sent(&jar, below) == names(&cookies), goes_below);
-        assert_eq!(sent(&jar, &host.replace("https", "http")), nothing);
+        assert_eq!(sent(&jar, subdomain) == names(&cookies), includes_subdomains);
+        assert_eq!(sent(&jar, &host.replace("https", "http")), no_names);
     }
 }
 
-/// R80.
+/// R80: a logout clears each cookie with the attributes that it was set with. With other attributes a browser may
+/// ignore it.
 #[test]
-fn a_jar_is_empty_after_a_logout() {
+fn a_logout_empties_the_cookie_jar() {
     let now = Timestamp::now();
     for cookies in modes() {
         let lines = set(&cookies, &session(true, now), &[], now).unwrap();
         let cleared = cookies.clear_both();
         for (set, clear) in lines.iter().zip(&cleared) {
-            assert_eq!(attributes(set), attributes(clear), "every attribute again");
+            assert_eq!(attributes(set), attributes(clear), "cleared with other attributes");
         }
-        let mut full = jar(&lines, &here());
+        let mut full = jar(&lines, &login_url());
         assert_eq!(full.iter_unexpired().count(), 2);
-        keep(&mut full, [&cleared[0]], &here());
-        assert_eq!(sent(&full, here().as_str()), [cookies.name(Kind::Refresh)], "one at a time");
-        keep(&mut full, &cleared, &here());
-        assert_eq!((full.iter_unexpired().count(), sent(&full, here().as_str()).len()), (0, 0));
+        store(&mut full, [&cleared[0]], &login_url());
+        assert_eq!(sent(&full, login_url().as_str()), [cookies.name(Kind::Refresh)], "the other cookie stays");
+        store(&mut full, &cleared, &login_url());
+        assert_eq!((full.iter_unexpired().count(), sent(&full, login_url().as_str()).len()), (0, 0));
         let is_bound = cookies.name(Kind::Access).starts_with("__Host-");
-        for (written, careless, is_ignored) in
+        for (attribute, replacement, is_ignored) in
             [("; Path=/", "", true), ("; Secure", "", is_bound), ("; Path=/", "; Path=/; Domain=localhost", is_bound)]
         {
-            let mut full = jar(&lines, &here());
-            keep(
-                &mut full,
-                &cleared.clone().map(|line| line.replace(written, careless)),
-                &url("https://localhost/a/b"),
+            let mut full = jar(&lines, &login_url());
+            let cleared: Vec<_> = cleared.iter().map(|line| line.replace(attribute, replacement)).collect();
+            store(&mut full, &cleared, &url("https://localhost/a/b"));
+            assert_eq!(
+                full.iter_unexpired().count() == 2,
+                is_ignored,
+                "{replacement:?} for {attribute:?} in {cookies:?}"
             );
-            assert_eq!(full.iter_unexpired().count() == 2, is_ignored, "{careless:?} for {written:?} in {cookies:?}");
         }
     }
 }
 
-/// R83: as many roles as there can be fit, and with one byte more there is no cookie at all.
+/// R83: a browser ignores a larger cookie. One more byte in the roles is an error.
 #[test]
-fn a_cookie_that_a_browser_would_throw_away_is_not_set() {
+fn a_cookie_over_4096_bytes_is_not_set() {
     let now = Timestamp::now();
     let size = |line: &str| line.split(';').next().unwrap().len() - 1;
     let mut largest = Vec::new();
@@ -230,19 +239,20 @@ fn a_cookie_that_a_browser_would_throw_away_is_not_set() {
         assert!((4095..=4096).contains(&sizes[0]) && sizes[1] <= 4096, "{sizes:?}");
         largest.push(sizes[0]);
         assert!(sizes.iter().sum::<usize>() <= 6 * 1024, "{sizes:?}");
-        assert_eq!(jar(&lines, &here()).iter_unexpired().count(), 2);
+        assert_eq!(jar(&lines, &login_url()).iter_unexpired().count(), 2);
         for length in [most + 1, 3500, 10_000] {
             let error = with_roles(length).unwrap_err();
             assert!(matches!(error, Error::Unexpected(_)) && error.causes().contains("too many roles"), "{error:?}");
         }
     }
-    // Base64 leaves out one length of four, and the names of the modes are not a multiple of four apart.
+    // Base64 has no text of a length of 4 n + 1, so that a mode may miss 4096 bytes by one. The lengths of the two
+    // names do not differ by a multiple of four, so that the other mode reaches them.
     assert!(largest.contains(&4096), "{largest:?}");
 }
 
-/// R83: the longest refresh token there can be, beside the largest access cookie.
+/// R83: the longest refresh token and the largest access cookie.
 #[test]
-fn both_cookies_together_fit_into_a_request() {
+fn both_token_cookies_fit_into_one_request() {
     let now = Timestamp::now();
     for cookies in modes() {
         let renewed = Session { generation: u64::MAX, ..session(true, now) };
@@ -252,33 +262,36 @@ fn both_cookies_together_fit_into_a_request() {
     }
 }
 
-/// R84: two entries of the response, and not a header, where the comma of a date would make three of them.
+/// R84: as one joined header, the lines would be split at the commas of their dates.
 #[tokio::test]
-async fn two_cookies_are_two_entries_and_no_header() {
+async fn each_cookie_is_an_entry_of_its_own_in_the_response() {
     let now = Timestamp::now();
     for cookies in modes() {
         let lines = set(&cookies, &session(true, now), &[], now).unwrap();
-        for lines in [lines, cookies.clear_both().into()] {
+        for lines in [lines, cookies.clear_both()] {
             let answer = |_| async { reply::with_cookies(reply::reset_content(), lines.clone()) };
-            let reply = Event::recorded("userinfo").send(&mut http::service(&[], answer)).await;
+            let reply = Event::recorded("userinfo").send(&mut http::service(AllowedOrigins::default(), answer)).await;
             assert_eq!((&reply.cookies, reply.header("set-cookie")), (&lines, None));
-            assert!(lines.iter().all(|line| line.contains(", ")), "a date has a comma");
+            assert!(lines.iter().all(|line| line.contains(", ")), "each line has a comma in its date");
         }
     }
 }
 
-/// What is found in the cookies of a request.
-fn found(cookies: &Cookies, request: &Request) -> Result<Reply> {
+/// Returns what is found in the cookies of a request.
+fn found(cookies: &Cookies, request: &Request) -> http::Result<Reply> {
     let presented = cookies.read(request.cookie_lines());
-    let texts = |values: &[&[u8]]| values.iter().map(|value| String::from_utf8_lossy(value).into_owned()).collect();
-    let [access, refresh, device]: [Vec<String>; 3] =
-        [texts(presented.all(Kind::Access)), texts(presented.all(Kind::Refresh)), texts(presented.devices())];
-    let is_ambiguous = presented.is_ambiguous();
-    reply::json(&json!({ "access": access, "refresh": refresh, "device": device, "is_ambiguous": is_ambiguous }))
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    reply::json(&json!({
+        "access": presented.access_token().map(text),
+        "refresh": presented.refresh_token().map(text),
+        "devices": presented.devices().iter().map(|value| text(value)).collect::<Vec<_>>(),
+        "is_ambiguous": presented.is_ambiguous(),
+    }))
 }
 
 async fn read(cookies: &Cookies, event: Event) -> Value {
-    let reply = event.send(&mut http::service(&[], |request| ready(found(cookies, &request)))).await;
+    let mut service = http::service(AllowedOrigins::default(), |request| ready(found(cookies, &request)));
+    let reply = event.send(&mut service).await;
     assert_eq!(reply.status, 200, "{event:?}");
     reply.json()
 }
@@ -287,22 +300,22 @@ fn with(cookies: &[String]) -> Event {
     Event::recorded("userinfo").cookies(cookies)
 }
 
-fn nothing() -> Value {
-    json!({ "access": [], "refresh": [], "device": [], "is_ambiguous": false })
+fn none_found() -> Value {
+    json!({ "access": null, "refresh": null, "devices": [], "is_ambiguous": false })
 }
 
-/// Our three, each with a value of its own.
+/// Returns our three cookies, each with its own value, and what is found in them.
 fn ours(cookies: &Cookies) -> ([String; 3], Value) {
     let [access, refresh] = [Kind::Access, Kind::Refresh].map(|kind| cookies.name(kind));
     let lines = [format!("{access}=A"), format!("{refresh}=R"), format!("{}=D", cookies.device_name())];
-    (lines, json!({ "access": ["A"], "refresh": ["R"], "device": ["D"], "is_ambiguous": false }))
+    (lines, json!({ "access": "A", "refresh": "R", "devices": ["D"], "is_ambiguous": false }))
 }
 
-/// A foreign cookie is never read as ours, and ours are found before, between and after it.
+/// Asserts that a foreign cookie is not read as ours, and that ours are found before, between and after it.
 async fn assert_foreign(cookies: &Cookies, foreign: &str) {
     let ([access, refresh, device], all) = ours(cookies);
     let [one, two, three, four] = [foreign; 4].map(str::to_owned);
-    assert_eq!(read(cookies, with(std::slice::from_ref(&one))).await, nothing(), "{foreign:?} alone");
+    assert_eq!(read(cookies, with(std::slice::from_ref(&one))).await, none_found(), "{foreign:?} alone");
     let list = [one, access, two, refresh, three, device, four];
     assert_eq!(read(cookies, with(&list)).await, all, "{foreign:?}");
     if !foreign.chars().any(|char| char.is_ascii_control() && char != '\t') {
@@ -312,9 +325,10 @@ async fn assert_foreign(cookies: &Cookies, foreign: &str) {
     }
 }
 
-/// R81: byte for byte. What general parsers trim, fold, decode, split or unquote into our names is not ours.
+/// R81: names are compared byte by byte. A general parser trims, decodes, splits or unquotes some of these into our
+/// names.
 #[tokio::test]
-async fn a_name_that_only_resembles_ours_is_not_ours() {
+async fn a_similar_cookie_name_is_ignored() {
     for cookies in modes() {
         for name in [cookies.name(Kind::Access), cookies.name(Kind::Refresh), cookies.device_name()] {
             let encoded = name.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
@@ -361,9 +375,10 @@ async fn a_name_that_only_resembles_ours_is_not_ours() {
     }
 }
 
-/// R81: it is no white space to a browser, so whoever trims it lets anybody set a `__Host-` cookie from anywhere.
+/// R81: browsers do not treat it as white space. A server that trims it accepts a `__Host-` cookie that another host
+/// has set.
 #[tokio::test]
-async fn white_space_of_unicode_is_part_of_a_name() {
+async fn unicode_white_space_is_part_of_a_cookie_name() {
     let spaces = (0..=0x3000).filter_map(char::from_u32).filter(|char| char.is_whitespace() && !" \t".contains(*char));
     let invisible = ['\u{180e}', '\u{200b}', '\u{200d}', '\u{2060}', '\u{feff}', '\u{ad}', '\0', '\u{1c}', '\u{1f}'];
     let spaces: Vec<_> = spaces.chain(invisible).collect();
@@ -386,9 +401,9 @@ async fn white_space_of_unicode_is_part_of_a_name() {
     }
 }
 
-/// R82: whatever a foreign cookie is made of. Where one has a control byte, `lambda_http` alone drops them all.
+/// R82: if one cookie has a control byte, `lambda_http` alone drops all cookies.
 #[tokio::test]
-async fn a_foreign_cookie_of_any_bytes_cannot_hide_ours() {
+async fn a_foreign_cookie_with_any_character_does_not_hide_ours() {
     for cookies in modes() {
         let ascii = ('\0'..='\u{7f}').filter(|char| *char != ';');
         for char in ascii.chain("\u{80}\u{85}\u{a0}\u{e9}\u{ff}\u{2000}\u{10ffff}".chars()) {
@@ -405,16 +420,16 @@ async fn a_foreign_cookie_of_any_bytes_cannot_hide_ours() {
         let name = cookies.name(Kind::Access);
         let ([access, ..], _) = ours(&cookies);
         let broken = read(&cookies, with(&[format!("{name}=evil\u{1}"), access])).await;
-        assert_eq!((&broken["access"], &broken["is_ambiguous"]), (&json!(["A"]), &json!(false)), "of our name");
+        assert_eq!((&broken["access"], &broken["is_ambiguous"]), (&json!("A"), &json!(false)), "a cookie of our name");
     }
 }
 
-/// R82: before, after and around ours.
+/// R82.
 #[tokio::test]
-async fn a_thousand_foreign_cookies_cannot_hide_ours() {
+async fn a_thousand_foreign_cookies_do_not_hide_ours() {
     for cookies in modes() {
         let name = cookies.name(Kind::Access);
-        let crowd = |of: usize| {
+        let crowd = |count: usize| {
             let kinds = [
                 "a=b".to_owned(),
                 "x=\u{1}".into(),
@@ -423,7 +438,7 @@ async fn a_thousand_foreign_cookies_cannot_hide_ours() {
                 format!("={name}=evil"),
                 String::new(),
             ];
-            (0..of).map(move |index| kinds[index % kinds.len()].clone())
+            (0..count).map(move |index| kinds[index % kinds.len()].clone())
         };
         let (three, all) = ours(&cookies);
         for (before, after) in [(1000, 0), (0, 1000), (500, 500)] {
@@ -431,11 +446,11 @@ async fn a_thousand_foreign_cookies_cannot_hide_ours() {
             assert_eq!(read(&cookies, with(&list)).await, all, "{before} before, {after} after");
         }
         let list: Vec<_> = crowd(1000).collect();
-        assert_eq!(read(&cookies, with(&list)).await, nothing(), "alone");
+        assert_eq!(read(&cookies, with(&list)).await, none_found(), "alone");
     }
 }
 
-/// What foreign cookies are put together from, besides anything: pieces of ours, and what parsers trip over.
+/// Pieces of random foreign cookies: parts of our names, and characters that confuse parsers.
 const PIECES: [&str; 20] = [
     "__Host-",
     "access_jwt",
@@ -466,9 +481,9 @@ fn foreign_cookie() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// R81, R82, R101: whatever somebody else may have set.
+    /// R81, R82, R101.
     #[test]
-    fn no_foreign_cookies_at_all_hide_or_forge_ours(
+    fn random_foreign_cookies_neither_hide_nor_forge_ours(
         foreign in prop::collection::vec(foreign_cookie(), 0..8),
         position in 0..8_usize,
     ) {
@@ -480,7 +495,7 @@ proptest! {
                 names.contains(&name)
             };
             let mut list: Vec<_> = foreign.iter().filter(|pair| !is_ours(pair)).cloned().collect();
-            prop_assert_eq!(runtime.block_on(read(&cookies, with(&list))), nothing());
+            prop_assert_eq!(runtime.block_on(read(&cookies, with(&list))), none_found());
             let (three, all) = ours(&cookies);
             let at = position.min(list.len());
             list.splice(at..at, three);
@@ -489,13 +504,13 @@ proptest! {
     }
 }
 
-/// R81, the contract: a cookie that was tossed from below the domain is never one of a host-only installation.
+/// R81, the contract: a subdomain can set cookies for its parent domain. A host-only installation never reads them.
 #[tokio::test]
-async fn one_mode_never_reads_the_names_of_the_other() {
+async fn cookies_of_the_other_mode_are_ignored() {
     let [domain, host_only] = modes();
     let ((of_domain, found_in_domain), (of_host, found_in_host)) = (ours(&domain), ours(&host_only));
-    assert_eq!(read(&domain, with(&of_host)).await, nothing());
-    assert_eq!(read(&host_only, with(&of_domain)).await, nothing());
+    assert_eq!(read(&domain, with(&of_host)).await, none_found());
+    assert_eq!(read(&host_only, with(&of_domain)).await, none_found());
     let evil = |names: &[String; 3]| names.clone().map(|line| line.replace('=', "=evil"));
     let (in_domain, in_host) =
         ([of_domain.clone(), evil(&of_host)].concat(), [evil(&of_domain), of_host.clone()].concat());
@@ -508,9 +523,9 @@ async fn one_mode_never_reads_the_names_of_the_other() {
     }
 }
 
-/// R81: from the first equals sign to the semicolon, without the spaces and tabs around the pair.
+/// R81: a value reaches from the first equals sign to the semicolon. Only spaces and tabs around the pair are trimmed.
 #[tokio::test]
-async fn a_value_is_read_as_it_stands() {
+async fn a_cookie_value_is_read_unchanged() {
     for cookies in modes() {
         let name = cookies.name(Kind::Access);
         for (pair, value) in [
@@ -527,63 +542,84 @@ async fn a_value_is_read_as_it_stands() {
         ] {
             let cookie = format!(" \t{name}{pair}");
             let read = read(&cookies, with(&[cookie])).await;
-            assert_eq!((&read["access"], &read["is_ambiguous"]), (&json!([value]), &json!(false)), "{pair:?}");
+            assert_eq!((&read["access"], &read["is_ambiguous"]), (&json!(value), &json!(false)), "{pair:?}");
         }
     }
 }
 
-/// R81: which of two is meant is not ours to guess. That they are refused and cleared is for the functions to show.
+/// R81: a token cookie with two values counts as none. The functions have tests that such a request is rejected and
+/// that the cookies are cleared.
 #[tokio::test]
-async fn the_same_pair_twice_is_one_and_two_values_are_ambiguous() {
+async fn a_repeated_value_counts_once_and_two_values_are_ambiguous() {
     for cookies in modes() {
         let names = [cookies.name(Kind::Access), cookies.name(Kind::Refresh)];
         for name in names {
-            for (values, different, is_ambiguous) in [
-                (&["A", "A"][..], 1, false),
-                (&["A", "A", "A"], 1, false),
-                (&["A", ""], 1, false),
-                (&["", ""], 0, false),
-                (&["A", "B"], 2, true),
-                (&["A", "\"A\""], 2, true),
-                (&["A", "a"], 2, true),
-                (&["A", "B", "A"], 2, true),
+            for (values, value, is_ambiguous) in [
+                (&["A", "A"][..], Some("A"), false),
+                (&["A", "A", "A"], Some("A"), false),
+                (&["A", ""], Some("A"), false),
+                (&["", ""], None, false),
+                (&["A", "B"], None, true),
+                (&["A", "\"A\""], None, true),
+                (&["A", "a"], None, true),
+                (&["A", "B", "A"], None, true),
             ] {
                 let list: Vec<_> = values.iter().map(|value| format!("{name}={value}")).collect();
                 let in_header = Event::recorded("userinfo-without").header("cookie", &list.join("; "));
                 for event in [with(&list), in_header] {
                     let read = read(&cookies, event).await;
-                    let of_name = if name == names[0] { &read["access"] } else { &read["refresh"] };
-                    assert_eq!(of_name.as_array().unwrap().len(), different, "{list:?}");
-                    assert_eq!(read["is_ambiguous"], is_ambiguous, "{list:?}");
+                    let found = if name == names[0] { &read["access"] } else { &read["refresh"] };
+                    assert_eq!((found, &read["is_ambiguous"]), (&json!(value), &json!(is_ambiguous)), "{list:?}");
                 }
             }
         }
-        assert_eq!(
-            read(&cookies, with(&[format!("{}=A", names[0]), format!("{}=B", names[1])])).await["is_ambiguous"],
-            false
-        );
+        let one_of_each = read(&cookies, with(&[format!("{}=A", names[0]), format!("{}=B", names[1])])).await;
+        assert_eq!(one_of_each["is_ambiguous"], false);
     }
 }
 
-/// The list is what the gateway made of the header, and so the header only counts where there is no list.
+/// R81: a login and a logout end the sessions of all tokens that the browser sent.
+#[test]
+fn the_claims_of_all_tokens_are_read_from_ambiguous_cookies() {
+    let now = Timestamp::now();
+    let access = Verifier::for_access_tokens(&env()).unwrap();
+    let refresh = Verifier::for_refresh_tokens(&env()).unwrap();
+    for cookies in modes() {
+        let sessions = [(); 3].map(|()| session(true, now));
+        let pairs = sessions.each_ref().map(|session| {
+            let lines = set(&cookies, session, &[], now).unwrap();
+            lines.iter().map(|line| line.split(';').next().unwrap().to_owned()).collect::<Vec<_>>()
+        });
+        let line = [pairs.concat(), pairs.concat()].concat().join("; ");
+        let presented = cookies.read([line.as_bytes()]);
+        assert_eq!((presented.access_token(), presented.refresh_token()), (None, None));
+        let ids = sessions.each_ref().map(|session| session.id.clone());
+        let found = presented.access_claims(&access).into_iter().map(|claims| claims.sid);
+        assert_eq!(found.collect::<Vec<_>>(), ids, "each access token once");
+        let found = presented.claims_by_session(&access, &refresh).into_iter().map(|claims| claims.sid);
+        assert_eq!(found.collect::<Vec<_>>(), ids, "each session once");
+    }
+}
+
+/// API Gateway makes the list in an event from the header, so that the header counts only in an event without a list.
 #[tokio::test]
-async fn where_there_is_a_list_of_cookies_the_header_is_not_read() {
+async fn the_cookie_header_is_ignored_if_the_event_has_a_list() {
     for cookies in modes() {
         let ([access, refresh, _], _) = ours(&cookies);
         let both = with(&[access]).header("cookie", &refresh);
-        assert_eq!(read(&cookies, both).await["refresh"], json!([]));
+        assert_eq!(read(&cookies, both).await["refresh"], Value::Null);
         let header = Event::recorded("userinfo-without").header("cookie", &refresh);
-        assert_eq!(read(&cookies, header).await["refresh"], json!(["R"]));
+        assert_eq!(read(&cookies, header).await["refresh"], json!("R"));
     }
 }
 
-/// The contract: a client that sends back what it was sent, to the last attribute.
+/// The contract: some clients send whole `Set-Cookie` lines back, with all attributes.
 #[tokio::test]
-async fn whole_set_cookie_lines_sent_back_are_understood() {
+async fn set_cookie_lines_that_are_sent_back_are_understood() {
     let now = Timestamp::now();
     for cookies in modes() {
         let lines = set(&cookies, &session(true, now), &[], now).unwrap();
-        let [cleared, _] = cookies.clear_both();
+        let cleared = cookies.clear(Kind::Access);
         let values = lines.clone().into_iter().map(|line| RawCookie::parse(line).unwrap().value().to_owned());
         let values: Vec<_> = values.collect();
         let header = [&lines[..], &[cleared]].concat().join("; ");
@@ -591,7 +627,7 @@ async fn whole_set_cookie_lines_sent_back_are_understood() {
             [with(std::slice::from_ref(&header)), Event::recorded("userinfo-without").header("cookie", &header)]
         {
             let read = read(&cookies, event).await;
-            assert_eq!((&read["access"], &read["refresh"]), (&json!([values[0]]), &json!([values[1]])));
+            assert_eq!((&read["access"], &read["refresh"]), (&json!(values[0]), &json!(values[1])));
         }
     }
 }

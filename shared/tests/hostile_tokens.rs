@@ -1,9 +1,9 @@
-//! Tokens that are good but for one thing, and that thing is why they are refused.
+//! Hostile tokens. Each one is valid except for one change, and the verifier must reject it for that change.
 //!
-//! A forge with the right secret signs whatever it is told to, so that no check hides behind the signature; where the
-//! signature is what is wrong, all else is right. Each table holds the shapes of one requirement, and one that gets
-//! through is printed by its name. What Wycheproof's JWS vectors try with HS256 is among them, over a header of ours:
-//! over theirs, all would be refused for the header alone.
+//! Most of these tokens are signed with the right secret, so that no check hides behind the signature. If the signature
+//! is wrong, everything else is valid. Each test has a table of cases for one requirement, and prints the name of every
+//! case that is accepted. The tables include the attacks of Wycheproof's JWS vectors on HS256, with our header. Their
+//! own header would be rejected first and would hide the attack.
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
 use std::time::{Duration, Instant};
@@ -11,17 +11,16 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::{Value, json};
-use shared::access::Access;
-use shared::claims::{Kind, Subject};
+use shared::auth::{Access, Credentials};
 use shared::clock::Timestamp;
-use shared::config::Config;
+use shared::config::Environment;
 use shared::error::{Error, Result};
-use shared::http::{self, Reply, Request, reply};
+use shared::http::{self, AllowedOrigins, Reply, Request, reply};
 use shared::id::{SessionId, UserId};
-use shared::session::Generation;
 use shared::store;
-use shared::tokens::{Signer, Token, Verifier};
+use shared::token::{Claims, Generation, Kind, Signer, Subject, Token, Verifier};
 use testbed::{Calls, Event, Log};
 use wycheproof::{ecdsa, eddsa};
 
@@ -33,40 +32,47 @@ const DAY: Duration = Duration::from_hours(24);
 const SID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 const BASE64URL: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-fn config() -> Config {
+fn env(changes: &[(&str, &str)]) -> Environment {
     let secrets = [
         ("ACCESS_SECRET", ACCESS_SECRET),
         ("PREVIOUS_ACCESS_SECRET", PREVIOUS_SECRET),
         ("REFRESH_SECRET", REFRESH_SECRET),
     ];
-    Config::from_lookup(testbed::settings(&secrets)).unwrap()
+    Environment::new(testbed::settings(&[changes, &secrets].concat()))
 }
 
-fn verifier() -> Verifier {
-    Verifier::new(&config())
+fn verifier(kind: Kind) -> Verifier {
+    match kind {
+        Kind::Access => Verifier::for_access_tokens(&env(&[])),
+        Kind::Refresh => Verifier::for_refresh_tokens(&env(&[])),
+    }
+    .unwrap()
 }
 
-/// A good token, taken apart, to be put together again with something wrong in it.
+/// A valid token as JSON, to be changed and signed again.
 #[derive(Clone)]
-struct Forge {
+struct Draft {
     header: Value,
     claims: Value,
     secret: &'static str,
 }
 
-impl Forge {
+impl Draft {
+    /// An access token.
     fn access() -> Self {
-        Self::of_key(ACCESS_SECRET)
+        Self::access_signed_with(ACCESS_SECRET)
     }
 
-    fn of_key(secret: &'static str) -> Self {
-        let settings = [("ACCESS_SECRET", secret), ("REFRESH_SECRET", REFRESH_SECRET)];
-        let signer = Signer::new(&Config::from_lookup(testbed::settings(&settings)).unwrap());
+    /// An access token with the `kid` and the signature of this secret.
+    fn access_signed_with(secret: &'static str) -> Self {
+        let env = env(&[("ACCESS_SECRET", secret), ("PREVIOUS_ACCESS_SECRET", "")]);
+        let signer = Signer::from_env(&env).unwrap();
         Self::of(|subject| signer.access(subject, NOW, NOW + DAY), secret)
     }
 
+    /// A refresh token.
     fn refresh() -> Self {
-        let signer = Signer::new(&config());
+        let signer = Signer::from_env(&env(&[])).unwrap();
         let (kid, expires_at) = (signer.refresh_kid(), NOW + 7 * DAY);
         let generation = Generation { number: 1, kid, issued_at: NOW, expires_at };
         Self::of(|subject| signer.refresh(subject, &generation), REFRESH_SECRET)
@@ -101,42 +107,42 @@ impl Forge {
         self
     }
 
-    /// Header and claims as text, for what `Value` cannot say.
+    /// Returns the JSON text of header and claims, for changes that a `Value` cannot express.
     fn texts(&self) -> (String, String) {
         (self.header.to_string(), self.claims.to_string())
     }
 
-    /// The token, with the right signature.
+    /// Signs the token.
     fn signed(&self) -> String {
         let (header, claims) = self.texts();
-        self.saying(&header, &claims)
+        self.sign_bytes(&header, &claims)
     }
 
-    /// A token that says exactly this, with the right signature.
-    fn saying(&self, header: impl AsRef<[u8]>, claims: impl AsRef<[u8]>) -> String {
-        self.sealing(&URL_SAFE_NO_PAD.encode(header), &URL_SAFE_NO_PAD.encode(claims))
+    /// Signs exactly these bytes as header and claims.
+    fn sign_bytes(&self, header: impl AsRef<[u8]>, claims: impl AsRef<[u8]>) -> String {
+        self.sign_parts(&URL_SAFE_NO_PAD.encode(header), &URL_SAFE_NO_PAD.encode(claims))
     }
 
-    /// A token of these two parts, with the right signature.
-    fn sealing(&self, header: &str, payload: &str) -> String {
-        sealed(&format!("{header}.{payload}"), self.secret)
+    /// Signs exactly these two parts, which are base64url in a valid token.
+    fn sign_parts(&self, header: &str, payload: &str) -> String {
+        sign(&format!("{header}.{payload}"), self.secret)
     }
 
-    /// The token, signed with something else.
+    /// Signs the token with another secret. The `kid` stays.
     fn signed_with(&self, secret: impl AsRef<[u8]>) -> String {
         let (header, claims) = self.texts();
-        sealed(&format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims)), secret)
+        sign(&format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims)), secret)
     }
 
-    /// The token with this claim as this JSON, for what `Value` cannot say.
+    /// Signs the token with this JSON as the value of a claim, for JSON that a `Value` cannot express.
     fn raw_claim(&self, name: &str, json: &str) -> String {
         let (header, claims) = self.clone().claim(name, json!("@")).texts();
-        self.saying(header, claims.replacen(r#""@""#, json, 1))
+        self.sign_bytes(header, claims.replacen(r#""@""#, json, 1))
     }
 }
 
-/// A message and its HMAC-SHA-256.
-fn sealed(message: &str, secret: impl AsRef<[u8]>) -> String {
+/// Returns the message with its HMAC-SHA-256 as the last part.
+fn sign(message: &str, secret: impl AsRef<[u8]>) -> String {
     format!("{message}.{}", mac(hmac::HMAC_SHA256, message, secret))
 }
 
@@ -145,94 +151,103 @@ fn mac(algorithm: hmac::Algorithm, message: &str, secret: impl AsRef<[u8]>) -> S
     URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes()))
 }
 
-/// Whether it is a good token of that kind now.
-fn passes(kind: Kind, token: &str) -> bool {
-    verifier().verify(kind, token.as_bytes(), NOW).is_ok()
+/// Returns `true` for a valid token of that kind.
+fn is_accepted(kind: Kind, token: &str) -> bool {
+    verifier(kind).verify(token.as_bytes(), NOW).is_ok()
 }
 
-type Shapes<N> = Vec<(N, String)>;
+/// Tokens and their names.
+type Cases<N> = Vec<(N, String)>;
 
-fn assert_refused<N: AsRef<str>>(shapes: &Shapes<N>) {
-    assert!(!shapes.is_empty());
-    let verifier = verifier();
-    let refused = |kind, token: &str| {
-        matches!(verifier.verify(kind, token.as_bytes(), NOW), Err(Error::NotAuthorized))
-            && matches!(verifier.authentic(kind, token.as_bytes()), Err(Error::NotAuthorized))
+/// Asserts that no token is accepted as either kind, even if its time is ignored.
+fn assert_rejected<N: AsRef<str>>(cases: &Cases<N>) {
+    assert!(!cases.is_empty());
+    let verifiers = [Kind::Access, Kind::Refresh].map(verifier);
+    let is_rejected = |token: &str| {
+        verifiers.iter().all(|verifier| {
+            matches!(verifier.verify(token.as_bytes(), NOW), Err(Error::NotAuthorized))
+                && matches!(verifier.verify_ignoring_time(token.as_bytes()), Err(Error::NotAuthorized))
+        })
     };
-    let accepted = shapes.iter().filter(|(_, token)| !refused(Kind::Access, token) || !refused(Kind::Refresh, token));
+    let accepted = cases.iter().filter(|(_, token)| !is_rejected(token));
     let accepted: Vec<_> = accepted.map(|(name, _)| name.as_ref()).collect();
     assert!(accepted.is_empty(), "accepted: {accepted:#?}");
 }
 
-fn assert_good<N: AsRef<str>>(kind: Kind, shapes: &Shapes<N>) {
-    let refused = shapes.iter().filter(|(_, token)| !passes(kind, token));
-    let refused: Vec<_> = refused.map(|(name, _)| name.as_ref()).collect();
-    assert!(refused.is_empty(), "refused: {refused:#?}");
+fn assert_accepted<N: AsRef<str>>(kind: Kind, cases: &Cases<N>) {
+    let rejected = cases.iter().filter(|(_, token)| !is_accepted(kind, token));
+    let rejected: Vec<_> = rejected.map(|(name, _)| name.as_ref()).collect();
+    assert!(rejected.is_empty(), "rejected: {rejected:#?}");
 }
 
-/// Not good now, but ours, so that its session can be ended.
-fn assert_only_ill_timed<N: AsRef<str>>(kind: Kind, shapes: &Shapes<N>) {
-    for (name, token) in shapes {
-        assert!(!passes(kind, token), "accepted: {}", name.as_ref());
-        assert_eq!(verifier().authentic(kind, token.as_bytes()).unwrap().sid.as_str(), SID, "{}", name.as_ref());
+/// Asserts that the time of each token is the only reason to reject it. Such a token can still end its session.
+fn assert_rejected_only_for_time<N: AsRef<str>>(kind: Kind, cases: &Cases<N>) {
+    for (name, token) in cases {
+        assert!(!is_accepted(kind, token), "accepted: {}", name.as_ref());
+        let claims = verifier(kind).verify_ignoring_time(token.as_bytes()).unwrap();
+        assert_eq!(claims.sid.as_str(), SID, "{}", name.as_ref());
     }
 }
 
-/// What every table here rests on: whatever is refused, is refused for what was changed.
+/// The other tests depend on this one: what they change is the only reason to reject a token.
 #[test]
-fn the_forge_forges_well() {
-    let (header, claims) = Forge::access().texts();
+fn valid_tokens_in_any_json_notation_are_accepted() {
+    let (header, claims) = Draft::access().texts();
     let escaped = |text: &str| text.replace("\"sub\"", r#""\u0073\u0075\u0062""#).replace("\"alg\"", r#""\u0061lg""#);
-    assert_good(
+    assert_accepted(
         Kind::Access,
         &vec![
-            ("as it was", Forge::access().signed()),
-            ("with space around", Forge::access().saying(format!(" {header}\n"), format!("\t{claims} "))),
-            ("with names that are written as escapes", Forge::access().saying(escaped(&header), escaped(&claims))),
-            ("with roles", Forge::access().claim("roles", json!(["admin"])).signed()),
-            ("signed with the key before (R56)", Forge::of_key(PREVIOUS_SECRET).signed()),
+            ("unchanged", Draft::access().signed()),
+            (
+                "with white space around the objects",
+                Draft::access().sign_bytes(format!(" {header}\n"), format!("\t{claims} ")),
+            ),
+            ("with escapes in names", Draft::access().sign_bytes(escaped(&header), escaped(&claims))),
+            ("with roles", Draft::access().claim("roles", json!(["admin"])).signed()),
+            ("signed with the previous key (R56)", Draft::access_signed_with(PREVIOUS_SECRET).signed()),
         ],
     );
-    assert_good(Kind::Refresh, &vec![("as it was", Forge::refresh().signed())]);
+    assert_accepted(Kind::Refresh, &vec![("unchanged", Draft::refresh().signed())]);
 }
 
-/// R35: one algorithm, in one spelling, whatever else comes with it: the right signature, that of another token, or
-/// none.
+/// R35: only `HS256` is accepted, in exactly this spelling. Each other value comes with the right signature, with the
+/// signature of another token, and without a signature.
 #[test]
-fn any_other_algorithm_is_refused() {
-    let good = Forge::access().signed();
-    let (_, old) = good.rsplit_once('.').unwrap();
-    let mut shapes = Vec::new();
+fn any_other_algorithm_is_rejected() {
+    let good = Draft::access().signed();
+    let (_, other_signature) = good.rsplit_once('.').unwrap();
+    let mut cases = Vec::new();
     let others = [
         "none", "None", "NONE", "nOnE", "noNE", "hs256", "Hs256", "HS256 ", "HS256\0", "HS384", "HS512", "RS256",
         "PS256", "ES256", "EdDSA", "Ed25519", "dir", "A128KW", "",
     ];
     let typed = [json!(null), json!(true), json!(0), json!([]), json!(["HS256"]), json!({ "alg": "HS256" })];
     for alg in others.map(|alg| json!(alg)).into_iter().chain(typed) {
-        let right = Forge::access().header("alg", alg.clone()).signed();
+        let right = Draft::access().header("alg", alg.clone()).signed();
         let (message, _) = right.rsplit_once('.').unwrap();
-        shapes.push((format!("{alg}, no signature"), format!("{message}.")));
-        shapes.push((format!("{alg}, no third part"), message.to_owned()));
-        shapes.push((format!("{alg}, the signature of before"), format!("{message}.{old}")));
-        shapes.push((format!("{alg}, the right signature"), right));
+        cases.push((format!("{alg}, empty signature"), format!("{message}.")));
+        cases.push((format!("{alg}, no third part"), message.to_owned()));
+        cases.push((format!("{alg}, signature of another token"), format!("{message}.{other_signature}")));
+        cases.push((format!("{alg}, right signature"), right));
     }
-    shapes.push(("without one".into(), Forge::access().without_header("alg").signed()));
+    cases.push(("no alg".into(), Draft::access().without_header("alg").signed()));
     for (alg, algorithm) in [("HS384", hmac::HMAC_SHA384), ("HS512", hmac::HMAC_SHA512)] {
-        for said in [alg, "HS256"] {
-            let token = Forge::access().header("alg", json!(said)).signed();
+        for named in [alg, "HS256"] {
+            let token = Draft::access().header("alg", json!(named)).signed();
             let (message, _) = token.rsplit_once('.').unwrap();
             let whole = mac(algorithm, message, ACCESS_SECRET);
-            shapes.push((format!("says {said} and is {alg}"), format!("{message}.{whole}")));
-            shapes.push((format!("says {said} and is {alg}, cut off"), format!("{message}.{}", &whole[..43])));
+            cases.push((format!("alg {named}, signed with {alg}"), format!("{message}.{whole}")));
+            cases.push((format!("alg {named}, signed with {alg}, truncated"), format!("{message}.{}", &whole[..43])));
         }
     }
-    assert_refused(&shapes);
+    assert_rejected(&cases);
 }
 
-/// R36: the public keys of Wycheproof, in every form that a verifier has ever mistaken for an HMAC secret.
+/// R36: tokens that are signed with a public key of Wycheproof as HMAC secret. The key has every form in which a
+/// verifier could take it as a secret by mistake (algorithm confusion).
 #[test]
-fn a_public_key_is_not_a_secret() {
-    let mut shapes = Vec::new();
+fn a_public_key_is_not_accepted_as_a_secret() {
+    let mut cases = Vec::new();
     let sets = [
         ("ES256", ecdsa::TestName::EcdsaSecp256r1Sha256P1363.json_data(), "uncompressed"),
         ("EdDSA", eddsa::TestName::Ed25519.json_data(), "pk"),
@@ -248,7 +263,7 @@ fn a_public_key_is_not_a_secret() {
             ("PEM after a space", format!(" {pem}").into()),
             ("PEM without its last line break", pem.trim_end().into()),
             ("PEM in one line", pem.replace('\n', "").into()),
-            ("PEM of Windows", pem.replace('\n', "\r\n").into()),
+            ("PEM with Windows line breaks", pem.replace('\n', "\r\n").into()),
             ("DER", der),
             ("JWK", jwk.into()),
             ("raw bytes", bytes(&group["publicKey"][raw])),
@@ -257,25 +272,25 @@ fn a_public_key_is_not_a_secret() {
         ];
         for (form, key) in forms {
             for alg in ["HS256", family] {
-                let token = Forge::access().header("alg", json!(alg)).signed_with(&key);
-                shapes.push((format!("{family} key as {form}, alg {alg}"), token));
+                let token = Draft::access().header("alg", json!(alg)).signed_with(&key);
+                cases.push((format!("{family} key as {form}, alg {alg}"), token));
             }
         }
     }
-    assert_eq!(shapes.len(), 40);
-    assert_refused(&shapes);
+    assert_eq!(cases.len(), 40);
+    assert_rejected(&cases);
 }
 
-/// The bytes that Wycheproof writes in hexadecimal.
+/// Decodes the hexadecimal text of Wycheproof.
 fn bytes(hex: &Value) -> Vec<u8> {
     let digit = |char: u8| u8::try_from(char::from(char).to_digit(16).unwrap()).unwrap();
     hex.as_str().unwrap().as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
-/// R37: empty and short keys, our other keys, and signatures that are not the whole of the right one.
+/// R37: signatures with empty keys, short keys and our other keys, and parts of the right signature.
 #[test]
-fn any_other_signature_is_refused() {
-    let good = Forge::access();
+fn any_other_signature_is_rejected() {
+    let good = Draft::access();
     let token = good.signed();
     let (message, signature) = token.rsplit_once('.').unwrap();
     let (header, payload) = message.split_once('.').unwrap();
@@ -284,50 +299,50 @@ fn any_other_signature_is_refused() {
     let (other_header, other_claims) = good.clone().claim("sub", json!("1")).claim("id", json!("1")).texts();
     let other_payload = URL_SAFE_NO_PAD.encode(&other_claims);
     let spaced_header = URL_SAFE_NO_PAD.encode(format!("{other_header} "));
-    assert_refused(&vec![
+    assert_rejected(&vec![
         ("the empty key", good.signed_with("")),
-        ("31 bytes of the key", good.signed_with(&ACCESS_SECRET[..31])),
-        ("32 zeros", good.signed_with([0; 32])),
+        ("the first 31 bytes of the key", good.signed_with(&ACCESS_SECRET[..31])),
+        ("a key of 32 zeros", good.signed_with([0; 32])),
         ("the key and a line break", good.signed_with(format!("{ACCESS_SECRET}\n"))),
-        ("the key's own name", good.signed_with(good.header["kid"].as_str().unwrap())),
+        ("the kid as key", good.signed_with(good.header["kid"].as_str().unwrap())),
         ("the key of refresh tokens", good.signed_with(REFRESH_SECRET)),
-        ("the key before, under the name of the current one", good.signed_with(PREVIOUS_SECRET)),
+        ("the previous key with the kid of the current key", good.signed_with(PREVIOUS_SECRET)),
         ("the first character of the signature", format!("{message}.{}", &signature[..1])),
-        ("half of the signature", with(&whole[..15])),
-        ("all but its last character", format!("{message}.{}", &signature[..42])),
-        ("all but its last byte", with(&whole[..31])),
-        ("one byte more", with(&[&whole[..], &[0]].concat())),
+        ("the first 15 bytes of the signature", with(&whole[..15])),
+        ("the signature without its last character", format!("{message}.{}", &signature[..42])),
+        ("the signature without its last byte", with(&whole[..31])),
+        ("the signature and one more byte", with(&[&whole[..], &[0]].concat())),
         ("the signature twice", with(&[&whole[..], &whole].concat())),
-        ("32 zeros as the signature", with(&[0; 32])),
-        ("no byte", format!("{message}.")),
-        ("another user's claims under this signature", format!("{header}.{other_payload}.{signature}")),
-        ("another header over this signature", format!("{spaced_header}.{payload}.{signature}")),
-        ("the signature in front", format!("{signature}.{header}.{payload}")),
+        ("a signature of 32 zeros", with(&[0; 32])),
+        ("an empty signature", format!("{message}.")),
+        ("the claims of another user with this signature", format!("{header}.{other_payload}.{signature}")),
+        ("another header with this signature", format!("{spaced_header}.{payload}.{signature}")),
+        ("the signature as first part", format!("{signature}.{header}.{payload}")),
     ]);
 }
 
-/// R37, R101: no single byte of a token can be another.
+/// R37, R101.
 #[test]
-fn a_token_with_any_byte_changed_is_refused() {
-    let (verifier, good) = (verifier(), Forge::access().signed());
+fn a_token_with_one_changed_bit_is_rejected() {
+    let (verifier, good) = (verifier(Kind::Access), Draft::access().signed());
     for index in 0..good.len() {
         for bit in 0..8 {
             let mut changed = good.clone().into_bytes();
             changed[index] ^= 1 << bit;
-            assert!(verifier.authentic(Kind::Access, &changed).is_err(), "bit {bit} of byte {index}");
+            assert!(verifier.verify_ignoring_time(&changed).is_err(), "bit {bit} of byte {index}");
         }
     }
-    assert!(verifier.authentic(Kind::Access, good.as_bytes()).is_ok());
+    assert!(verifier.verify_ignoring_time(good.as_bytes()).is_ok());
 }
 
-/// R39: no header but ours is read, least of all one that brings a key. Nothing is fetched: a verifier has nothing to
-/// fetch with.
+/// R39: a header with any other name than ours is rejected, above all one that brings a key or names one. Nothing is
+/// fetched, because a verifier has no HTTP client.
 #[test]
-fn a_key_that_the_token_brings_along_is_not_used() {
+fn a_key_in_the_header_is_never_used() {
     let attacker = "the-key-of-an-attacker-0123456789";
-    let (kid, k) = (&Forge::access().header["kid"], URL_SAFE_NO_PAD.encode(attacker));
+    let (kid, k) = (&Draft::access().header["kid"], URL_SAFE_NO_PAD.encode(attacker));
     let jwk = json!({ "kty": "oct", "alg": "HS256", "kid": kid, "k": k });
-    let mut shapes = Vec::new();
+    let mut cases = Vec::new();
     for (name, value) in [
         ("jwk", jwk.clone()),
         ("jwk", json!(null)),
@@ -350,18 +365,18 @@ fn a_key_that_the_token_brings_along_is_not_used() {
         ("Alg", json!("HS256")),
         ("", json!("")),
     ] {
-        let forge = Forge::access().header(name, value.clone());
-        shapes.push((format!("{name} = {value}, signed with the right key"), forge.signed()));
-        shapes.push((format!("{name} = {value}, signed with the attacker's"), forge.signed_with(attacker)));
+        let draft = Draft::access().header(name, value.clone());
+        cases.push((format!("{name} = {value}, signed with the right key"), draft.signed()));
+        cases.push((format!("{name} = {value}, signed with the attacker's key"), draft.signed_with(attacker)));
     }
-    shapes.push(("no header that brings it, but signed with it".into(), Forge::access().signed_with(attacker)));
-    assert_refused(&shapes);
+    cases.push(("no such header, signed with the attacker's key".into(), Draft::access().signed_with(attacker)));
+    assert_rejected(&cases);
 }
 
-/// R40, R37: a name is compared with those of our keys and goes nowhere else; one that is unknown falls back on no key.
+/// R40, R37: a `kid` is only compared with the ids of our keys. There is no fallback key for an unknown `kid`.
 #[test]
-fn a_key_id_is_compared_and_never_looked_up() {
-    let kid = Forge::access().header["kid"].as_str().unwrap().to_owned();
+fn an_unknown_kid_is_rejected() {
+    let kid = Draft::access().header["kid"].as_str().unwrap().to_owned();
     let texts = [
         "../../dev/null".to_owned(),
         "/dev/null".into(),
@@ -381,20 +396,21 @@ fn a_key_id_is_compared_and_never_looked_up() {
         format!("{kid}="),
         kid[..10].to_owned(),
         kid.to_ascii_lowercase(),
-        Forge::refresh().header["kid"].as_str().unwrap().to_owned(),
+        Draft::refresh().header["kid"].as_str().unwrap().to_owned(),
     ];
     let typed = [json!(null), json!(0), json!(true), json!([]), json!([kid]), json!({ "kid": kid })];
     let kids = texts.into_iter().map(Value::from).chain(typed);
-    let mut shapes: Shapes<String> =
-        kids.map(|kid| (format!("{kid:.40}"), Forge::access().header("kid", kid).signed())).collect();
-    shapes.push(("none".into(), Forge::access().without_header("kid").signed()));
-    assert_refused(&shapes);
+    let mut cases: Cases<String> =
+        kids.map(|kid| (format!("{kid:.40}"), Draft::access().header("kid", kid).signed())).collect();
+    cases.push(("no kid".into(), Draft::access().without_header("kid").signed()));
+    assert_rejected(&cases);
 }
 
-/// R41: no extension is understood, least of all one that must be; and the payload of RFC 7797 is no base64url.
+/// R41: `crit` names extensions that the verifier must support. Ours supports none, so that it rejects every `crit`,
+/// and also the unencoded payload of RFC 7797.
 #[test]
-fn a_critical_header_is_refused() {
-    let mut shapes = Vec::new();
+fn a_critical_header_is_rejected() {
+    let mut cases = Vec::new();
     for crit in [
         json!(["x"]),
         json!(["b64"]),
@@ -408,25 +424,25 @@ fn a_critical_header_is_refused() {
         json!(false),
         json!({}),
     ] {
-        shapes.push((format!("crit = {crit}"), Forge::access().header("crit", crit).signed()));
+        cases.push((format!("crit = {crit}"), Draft::access().header("crit", crit).signed()));
     }
     for b64 in [json!(false), json!(true)] {
-        shapes.push((format!("b64 = {b64} alone"), Forge::access().header("b64", b64.clone()).signed()));
-        let critical = Forge::access().header("crit", json!(["b64"])).header("b64", b64.clone());
-        shapes.push((format!("b64 = {b64}"), critical.signed()));
+        cases.push((format!("b64 = {b64} without crit"), Draft::access().header("b64", b64.clone()).signed()));
+        let critical = Draft::access().header("crit", json!(["b64"])).header("b64", b64.clone());
+        cases.push((format!("b64 = {b64} with crit"), critical.signed()));
         let (header, claims) = critical.texts();
-        let bare = critical.sealing(&URL_SAFE_NO_PAD.encode(header), &claims);
-        shapes.push((format!("b64 = {b64}, the payload as it is"), bare));
+        let unencoded = critical.sign_parts(&URL_SAFE_NO_PAD.encode(header), &claims);
+        cases.push((format!("b64 = {b64} with crit, unencoded payload"), unencoded));
     }
-    assert_refused(&shapes);
+    assert_rejected(&cases);
 }
 
 /// R42.
 #[test]
-fn only_the_type_of_an_access_token_is_accepted() {
-    let of_type = |typ: &Value| (typ.to_string(), Forge::access().header("typ", typ.clone()).signed());
+fn only_the_typ_of_an_access_token_is_accepted() {
+    let with_typ = |typ: &Value| (typ.to_string(), Draft::access().header("typ", typ.clone()).signed());
     let good = ["at+jwt", "AT+JWT", "At+Jwt", "application/at+jwt", "Application/AT+JWT"];
-    assert_good(Kind::Access, &good.map(|typ| of_type(&json!(typ))).into());
+    assert_accepted(Kind::Access, &good.map(|typ| with_typ(&json!(typ))).into());
     let others = [
         "",
         "JWT",
@@ -447,40 +463,40 @@ fn only_the_type_of_an_access_token_is_accepted() {
         "JOSE",
     ];
     let typed = [json!(null), json!(true), json!(0), json!([]), json!(["at+jwt"]), json!({})];
-    let mut shapes: Shapes<_> = others.map(|typ| json!(typ)).iter().chain(&typed).map(of_type).collect();
-    shapes.push(("none".into(), Forge::access().without_header("typ").signed()));
-    assert_refused(&shapes);
+    let mut cases: Cases<_> = others.map(|typ| json!(typ)).iter().chain(&typed).map(with_typ).collect();
+    cases.push(("no typ".into(), Draft::access().without_header("typ").signed()));
+    assert_rejected(&cases);
 }
 
-/// R42: the key, the type and the claims each tell the two kinds apart, also where the other two are wrong.
+/// R42: the key, the `typ` and the claims distinguish the two kinds. Each of them alone is enough to reject a token.
 #[test]
-fn one_kind_of_token_never_verifies_as_the_other() {
+fn a_token_of_one_kind_never_verifies_as_the_other() {
     for (kind, own, other) in
-        [(Kind::Access, Forge::access(), Forge::refresh()), (Kind::Refresh, Forge::refresh(), Forge::access())]
+        [(Kind::Access, Draft::access(), Draft::refresh()), (Kind::Refresh, Draft::refresh(), Draft::access())]
     {
-        assert!(passes(kind, &own.signed()) && !passes(kind, &other.signed()), "{kind:?}: as it is");
+        assert!(is_accepted(kind, &own.signed()) && !is_accepted(kind, &other.signed()), "{kind:?}, unchanged");
     }
-    let (access, refresh) = (Forge::access(), Forge::refresh());
-    let mixed = |header: &Forge, claims: &Forge, secret: &str| {
-        let mixed = Forge { header: header.header.clone(), claims: claims.claims.clone(), secret: ACCESS_SECRET };
+    let (access, refresh) = (Draft::access(), Draft::refresh());
+    let mixed = |header: &Draft, claims: &Draft, secret: &str| {
+        let mixed = Draft { header: header.header.clone(), claims: claims.claims.clone(), secret: ACCESS_SECRET };
         mixed.signed_with(secret)
     };
-    assert_refused(&vec![
-        ("the claims of the one under the header of the other", mixed(&access, &refresh, ACCESS_SECRET)),
-        ("the same the other way round", mixed(&refresh, &access, REFRESH_SECRET)),
-        ("the header of the one, signed with the other's key", mixed(&access, &access, REFRESH_SECRET)),
-        ("the same the other way round", mixed(&refresh, &refresh, ACCESS_SECRET)),
-        ("the type of the one under the key of the other", refresh.clone().header("typ", json!("at+jwt")).signed()),
-        ("the same the other way round", access.clone().header("typ", json!("rt+jwt")).signed()),
-        ("an access token with a generation", access.clone().claim("gen", json!(1)).signed()),
-        ("an access token with a generation that is null", access.claim("gen", json!(null)).signed()),
-        ("a refresh token without its generation", refresh.clone().without_claim("gen").signed()),
-        ("a refresh token of another generation than its name", refresh.clone().claim("gen", json!(2)).signed()),
-        ("a refresh token with a name of its own", refresh.clone().claim("jti", json!("a")).signed()),
+    assert_rejected(&vec![
+        ("access header, refresh claims, access key", mixed(&access, &refresh, ACCESS_SECRET)),
+        ("refresh header, access claims, refresh key", mixed(&refresh, &access, REFRESH_SECRET)),
+        ("access header, access claims, refresh key", mixed(&access, &access, REFRESH_SECRET)),
+        ("refresh header, refresh claims, access key", mixed(&refresh, &refresh, ACCESS_SECRET)),
+        ("a refresh token with the typ of an access token", refresh.clone().header("typ", json!("at+jwt")).signed()),
+        ("an access token with the typ of a refresh token", access.clone().header("typ", json!("rt+jwt")).signed()),
+        ("an access token with gen", access.clone().claim("gen", json!(1)).signed()),
+        ("an access token with gen = null", access.claim("gen", json!(null)).signed()),
+        ("a refresh token without gen", refresh.clone().without_claim("gen").signed()),
+        ("a refresh token whose gen differs from its jti", refresh.clone().claim("gen", json!(2)).signed()),
+        ("a refresh token with another jti", refresh.clone().claim("jti", json!("a")).signed()),
         ("a refresh token with roles", refresh.clone().claim("roles", json!(["admin"])).signed()),
-        ("a generation in quotes", refresh.clone().claim("gen", json!("1")).signed()),
-        ("a generation with a fraction", refresh.raw_claim("gen", "1.0")),
-        ("a generation below zero", refresh.clone().claim("gen", json!(-1)).signed()),
+        ("gen as a string", refresh.clone().claim("gen", json!("1")).signed()),
+        ("gen with a fraction", refresh.raw_claim("gen", "1.0")),
+        ("a negative gen", refresh.clone().claim("gen", json!(-1)).signed()),
     ]);
 }
 
@@ -488,23 +504,23 @@ const REQUIRED: [&str; 9] = ["iss", "sub", "id", "aud", "email", "exp", "iat", "
 
 /// R43.
 #[test]
-fn a_claim_that_is_missing_empty_or_of_another_type_is_refused() {
-    let mut shapes = Vec::new();
+fn a_missing_empty_or_mistyped_claim_is_rejected() {
+    let mut cases = Vec::new();
     for name in REQUIRED {
-        shapes.push((format!("no {name}"), Forge::access().without_claim(name).signed()));
-        shapes.push((format!("no {name} in a refresh token"), Forge::refresh().without_claim(name).signed()));
+        cases.push((format!("no {name}"), Draft::access().without_claim(name).signed()));
+        cases.push((format!("no {name} in a refresh token"), Draft::refresh().without_claim(name).signed()));
         for value in [json!(null), json!(""), json!(0), json!(true), json!([]), json!({})] {
             if name == "iat" && value == json!(0) {
-                continue; // A time, if a long time ago: refused for the life that it would make (R44).
+                continue; // A valid time. The lifetime is then too long, which another test covers (R44).
             }
-            shapes.push((format!("{name} = {value}"), Forge::access().claim(name, value).signed()));
+            cases.push((format!("{name} = {value}"), Draft::access().claim(name, value).signed()));
         }
-        let own = Forge::access().claims[name].clone();
-        shapes.push((format!("{name} in a list"), Forge::access().claim(name, json!([own])).signed()));
-        shapes.push((format!("{name} in an object"), Forge::access().claim(name, json!({ name: own })).signed()));
-        shapes.push((
+        let own = Draft::access().claims[name].clone();
+        cases.push((format!("{name} in a list"), Draft::access().claim(name, json!([own])).signed()));
+        cases.push((format!("{name} in an object"), Draft::access().claim(name, json!({ name: own })).signed()));
+        cases.push((
             format!("{name} in upper case"),
-            Forge::access().without_claim(name).claim(&name.to_uppercase(), own).signed(),
+            Draft::access().without_claim(name).claim(&name.to_uppercase(), own).signed(),
         ));
     }
     for (name, value) in [
@@ -516,54 +532,54 @@ fn a_claim_that_is_missing_empty_or_of_another_type_is_refused() {
         ("roles", json!([1])),
         ("roles", json!(null)),
     ] {
-        shapes.push((format!("{name} = {value}"), Forge::access().claim(name, value).signed()));
+        cases.push((format!("{name} = {value}"), Draft::access().claim(name, value).signed()));
     }
     for word in ["a b", "a#b", "../1", "\u{e9}", "0\0", &"x".repeat(65)] {
-        let forge = Forge::access().claim("sub", json!(word)).claim("id", json!(word));
-        shapes.push((format!("sub and id = {word:?}"), forge.signed()));
+        let draft = Draft::access().claim("sub", json!(word)).claim("id", json!(word));
+        cases.push((format!("sub and id = {word:?}"), draft.signed()));
     }
-    assert_refused(&shapes);
+    assert_rejected(&cases);
 }
 
-/// R43, R48: the payload is one JSON object, and nothing else.
+/// R43, R48.
 #[test]
-fn a_payload_that_is_not_one_object_is_refused() {
-    let forge = Forge::access();
-    let (header, claims) = forge.texts();
-    let list = Value::from(REQUIRED.map(|name| forge.claims[name].clone()).to_vec()).to_string();
-    let header_as_list = json!(["HS256", forge.header["kid"], "at+jwt"]).to_string();
+fn a_payload_that_is_not_one_json_object_is_rejected() {
+    let draft = Draft::access();
+    let (header, claims) = draft.texts();
+    let list = Value::from(REQUIRED.map(|name| draft.claims[name].clone()).to_vec()).to_string();
+    let header_as_list = json!(["HS256", draft.header["kid"], "at+jwt"]).to_string();
     let bad_utf8 = claims.replace("kim@", "\u{1}@").into_bytes();
     let bad_utf8: Vec<_> = bad_utf8.into_iter().map(|byte| if byte == 1 { 0xff } else { byte }).collect();
-    assert_refused(&vec![
-        ("a list of the values", forge.saying(&header, list)),
-        ("a list of the values for a header", forge.saying(header_as_list, &claims)),
-        ("null", forge.saying(&header, "null")),
-        ("a string", forge.saying(&header, "\"a\"")),
-        ("a number", forge.saying(&header, "1")),
-        ("no JSON", forge.saying(&header, "foo")),
-        ("two objects", forge.saying(&header, format!("{claims}{claims}"))),
-        ("an object and a word", forge.saying(&header, format!("{claims}x"))),
-        ("an object and a NUL", forge.saying(&header, format!("{claims}\0"))),
-        ("an object that does not end", forge.saying(&header, &claims[..claims.len() - 1])),
-        ("a comma too many", forge.saying(&header, claims.replace('}', ",}"))),
-        ("a comment", forge.saying(&header, format!("{claims}//"))),
-        ("single quotes", forge.saying(&header, claims.replace('"', "'"))),
-        ("a byte order mark", forge.saying(&header, format!("\u{feff}{claims}"))),
-        ("a byte order mark before the header", forge.saying(format!("\u{feff}{header}"), &claims)),
-        ("a header and a word", forge.saying(format!("{header}x"), &claims)),
-        ("bytes that are not UTF-8", forge.saying(&header, bad_utf8)),
-        ("half of a surrogate pair", forge.raw_claim("email", r#""\ud800""#)),
-        ("UTF-16", forge.saying(&header, claims.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>())),
-        ("a token in a token", forge.saying(&header, forge.signed())),
-        ("brackets 1,400 deep", forge.raw_claim("deep", &"[".repeat(1400))),
-        ("an address 700 brackets deep", forge.raw_claim("email", &("[".repeat(700) + &"]".repeat(700)))),
+    assert_rejected(&vec![
+        ("a list of the claims", draft.sign_bytes(&header, list)),
+        ("a header as a list", draft.sign_bytes(header_as_list, &claims)),
+        ("null", draft.sign_bytes(&header, "null")),
+        ("a string", draft.sign_bytes(&header, "\"a\"")),
+        ("a number", draft.sign_bytes(&header, "1")),
+        ("not JSON", draft.sign_bytes(&header, "foo")),
+        ("two objects", draft.sign_bytes(&header, format!("{claims}{claims}"))),
+        ("an object and a word", draft.sign_bytes(&header, format!("{claims}x"))),
+        ("an object and a NUL", draft.sign_bytes(&header, format!("{claims}\0"))),
+        ("an object without its closing brace", draft.sign_bytes(&header, &claims[..claims.len() - 1])),
+        ("a trailing comma", draft.sign_bytes(&header, claims.replace('}', ",}"))),
+        ("a comment", draft.sign_bytes(&header, format!("{claims}//"))),
+        ("single quotes", draft.sign_bytes(&header, claims.replace('"', "'"))),
+        ("a byte order mark", draft.sign_bytes(&header, format!("\u{feff}{claims}"))),
+        ("a byte order mark before the header", draft.sign_bytes(format!("\u{feff}{header}"), &claims)),
+        ("a header and a word", draft.sign_bytes(format!("{header}x"), &claims)),
+        ("bytes that are not UTF-8", draft.sign_bytes(&header, bad_utf8)),
+        ("half of a surrogate pair", draft.raw_claim("email", r#""\ud800""#)),
+        ("UTF-16", draft.sign_bytes(&header, claims.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>())),
+        ("a token in a token", draft.sign_bytes(&header, draft.signed())),
+        ("brackets 1,400 deep", draft.raw_claim("deep", &"[".repeat(1400))),
+        ("an email of nested lists, 700 deep", draft.raw_claim("email", &("[".repeat(700) + &"]".repeat(700)))),
     ]);
 }
 
 /// R44: a time is a whole number of seconds in `[0, 2^53)`.
 #[test]
-fn a_time_that_is_no_whole_number_of_seconds_is_refused() {
-    let mut shapes = Vec::new();
+fn a_time_that_is_not_whole_seconds_is_rejected() {
+    let mut cases = Vec::new();
     for name in ["exp", "iat", "nbf"] {
         for json in [
             "\"never\"",
@@ -591,71 +607,71 @@ fn a_time_that_is_no_whole_number_of_seconds_is_refused() {
             "[1800000000]",
             "{}",
         ] {
-            shapes.push((format!("{name} = {json}"), Forge::access().raw_claim(name, json)));
+            cases.push((format!("{name} = {json}"), Draft::access().raw_claim(name, json)));
         }
     }
-    shapes.push(("exp = iat".into(), Forge::access().claim("exp", json!(NOW)).signed()));
-    shapes.push(("exp before iat".into(), Forge::access().claim("iat", json!(NOW + 2 * DAY)).signed()));
-    assert_refused(&shapes);
+    cases.push(("exp = iat".into(), Draft::access().claim("exp", json!(NOW)).signed()));
+    cases.push(("exp before iat".into(), Draft::access().claim("iat", json!(NOW + 2 * DAY)).signed()));
+    assert_rejected(&cases);
 }
 
-/// R44: none lives longer than we let it, however it came to be signed; but its session can be ended.
+/// R44: a lifetime above the configured one is rejected, even with the right signature. The session can still be ended.
 #[test]
-fn a_token_that_would_live_longer_than_any_we_issue_is_refused_but_still_names_its_session() {
+fn a_token_with_too_long_a_lifetime_is_rejected_but_names_its_session() {
     let last = json!((1_u64 << 53) - 1);
     let longer = |ttl: Duration| json!(NOW + ttl + Duration::from_secs(1));
-    assert_only_ill_timed(
+    assert_rejected_only_for_time(
         Kind::Access,
         &vec![
-            ("a second longer", Forge::access().claim("exp", longer(DAY)).signed()),
-            ("as long as a refresh token", Forge::access().claim("exp", json!(NOW + 7 * DAY)).signed()),
-            ("for ever", Forge::access().claim("exp", last.clone()).signed()),
-            ("since 1970", Forge::access().claim("iat", json!(0)).signed()),
+            ("one second too long", Draft::access().claim("exp", longer(DAY)).signed()),
+            ("the lifetime of a refresh token", Draft::access().claim("exp", json!(NOW + 7 * DAY)).signed()),
+            ("the latest exp", Draft::access().claim("exp", last.clone()).signed()),
+            ("issued in 1970", Draft::access().claim("iat", json!(0)).signed()),
         ],
     );
-    let refresh = |exp| Forge::refresh().claim("exp", exp).signed();
-    assert_only_ill_timed(
+    let refresh = |exp| Draft::refresh().claim("exp", exp).signed();
+    assert_rejected_only_for_time(
         Kind::Refresh,
-        &vec![("a second longer", refresh(longer(7 * DAY))), ("for ever", refresh(last))],
+        &vec![("one second too long", refresh(longer(7 * DAY))), ("the latest exp", refresh(last))],
     );
-    let shorter = Verifier::new(&Config { access_ttl: Duration::from_hours(1), ..config() });
-    let token = Forge::access().signed();
-    assert!(matches!(shorter.verify(Kind::Access, token.as_bytes(), NOW), Err(Error::NotAuthorized)));
-    assert_eq!(shorter.authentic(Kind::Access, token.as_bytes()).unwrap().sid.as_str(), SID);
+    let shorter = Verifier::for_access_tokens(&env(&[("ACCESS_TTL", "3600")])).unwrap();
+    let token = Draft::access().signed();
+    assert!(matches!(shorter.verify(token.as_bytes(), NOW), Err(Error::NotAuthorized)));
+    assert_eq!(shorter.verify_ignoring_time(token.as_bytes()).unwrap().sid.as_str(), SID);
 }
 
-/// R45: from `iat` and `nbf` on, and before `exp`, give or take five seconds.
+/// R45: a token is valid from `iat` and `nbf` on and before `exp`, with a leeway of five seconds.
 #[test]
-fn a_token_outside_its_time_is_refused_but_still_names_its_session() {
+fn an_expired_or_future_token_is_rejected_but_names_its_session() {
     let now = NOW.as_secs();
-    let (began, ends) = (now - 1000, now + 1000);
-    let from_to = |iat: u64, exp: u64| Forge::access().claim("iat", json!(iat)).claim("exp", json!(exp));
-    assert_good(
+    let (start, end) = (now - 1000, now + 1000);
+    let from_to = |iat: u64, exp: u64| Draft::access().claim("iat", json!(iat)).claim("exp", json!(exp));
+    assert_accepted(
         Kind::Access,
         &vec![
-            ("ended 4 seconds ago", from_to(began, now - 4).signed()),
-            ("begins in 5 seconds", from_to(now + 5, ends).signed()),
-            ("may be used in 5 seconds", from_to(began, ends).claim("nbf", json!(now + 5)).signed()),
+            ("exp 4 seconds ago", from_to(start, now - 4).signed()),
+            ("iat in 5 seconds", from_to(now + 5, end).signed()),
+            ("nbf in 5 seconds", from_to(start, end).claim("nbf", json!(now + 5)).signed()),
         ],
     );
-    assert_only_ill_timed(
+    assert_rejected_only_for_time(
         Kind::Access,
         &vec![
-            ("ended 5 seconds ago", from_to(began, now - 5).signed()),
-            ("ended 6 seconds ago", from_to(began, now - 6).signed()),
-            ("ended in 1970", from_to(0, 1).signed()),
-            ("begins in 6 seconds", from_to(now + 6, ends).signed()),
-            ("begins tomorrow", from_to(now + 86_400, now + 86_401).signed()),
-            ("may be used in 6 seconds", from_to(began, ends).claim("nbf", json!(now + 6)).signed()),
-            ("may be used at the end of time", from_to(began, ends).claim("nbf", json!((1_u64 << 53) - 1)).signed()),
+            ("exp 5 seconds ago", from_to(start, now - 5).signed()),
+            ("exp 6 seconds ago", from_to(start, now - 6).signed()),
+            ("exp in 1970", from_to(0, 1).signed()),
+            ("iat in 6 seconds", from_to(now + 6, end).signed()),
+            ("iat tomorrow", from_to(now + 86_400, now + 86_401).signed()),
+            ("nbf in 6 seconds", from_to(start, end).claim("nbf", json!(now + 6)).signed()),
+            ("the latest nbf", from_to(start, end).claim("nbf", json!((1_u64 << 53) - 1)).signed()),
         ],
     );
 }
 
-/// R46: exactly ours, and never one of several.
+/// R46: `iss` and `aud` are exactly one string, and never a list.
 #[test]
-fn another_issuer_or_audience_is_refused() {
-    let mut shapes = Vec::new();
+fn another_issuer_or_audience_is_rejected() {
+    let mut cases = Vec::new();
     for name in ["iss", "aud"] {
         for value in [
             json!("apple"),
@@ -673,56 +689,58 @@ fn another_issuer_or_audience_is_refused() {
             json!(["app", "evil"]),
             json!({ "latchkey": true }),
         ] {
-            shapes.push((format!("{name} = {value}"), Forge::access().claim(name, value).signed()));
+            cases.push((format!("{name} = {value}"), Draft::access().claim(name, value).signed()));
         }
     }
-    assert_refused(&shapes);
+    assert_rejected(&cases);
 }
 
-/// R47: whichever of the two a reader would take, and however the second is written.
+/// R47: the repeated name comes first or last, so that a parser that takes the first value and one that takes the last
+/// value are both covered. It is also written with an escape.
 #[test]
-fn a_name_said_twice_is_refused() {
-    let forge = Forge::access();
-    let (header, claims) = forge.texts();
+fn a_repeated_name_is_rejected() {
+    let draft = Draft::access();
+    let (header, claims) = draft.texts();
     let escaped = |name: &str| format!("\\u{:04x}{}", u32::from(name.as_bytes()[0]), &name[1..]);
     let first = |text: &str, pair: &str| text.replacen('{', &format!("{{{pair},"), 1);
     let last = |text: &str, pair: &str| format!("{},{pair}}}", text.strip_suffix('}').unwrap());
-    let mut shapes = Vec::new();
+    let mut cases = Vec::new();
     for name in ["alg", "kid", "typ"] {
-        for value in [forge.header[name].clone(), json!("none"), json!(null)] {
-            for said in [name.to_owned(), escaped(name)] {
-                let pair = format!("\"{said}\":{value}");
-                shapes.push((format!("header {pair} first"), forge.saying(first(&header, &pair), &claims)));
-                shapes.push((format!("header {pair} last"), forge.saying(last(&header, &pair), &claims)));
+        for value in [draft.header[name].clone(), json!("none"), json!(null)] {
+            for written in [name.to_owned(), escaped(name)] {
+                let pair = format!("\"{written}\":{value}");
+                cases.push((format!("header {pair} first"), draft.sign_bytes(first(&header, &pair), &claims)));
+                cases.push((format!("header {pair} last"), draft.sign_bytes(last(&header, &pair), &claims)));
             }
         }
     }
     for name in REQUIRED {
-        for value in [forge.claims[name].clone(), json!("1"), json!(null)] {
-            for said in [name.to_owned(), escaped(name)] {
-                let pair = format!("\"{said}\":{value}");
-                shapes.push((format!("{pair} first"), forge.saying(&header, first(&claims, &pair))));
-                shapes.push((format!("{pair} last"), forge.saying(&header, last(&claims, &pair))));
+        for value in [draft.claims[name].clone(), json!("1"), json!(null)] {
+            for written in [name.to_owned(), escaped(name)] {
+                let pair = format!("\"{written}\":{value}");
+                cases.push((format!("{pair} first"), draft.sign_bytes(&header, first(&claims, &pair))));
+                cases.push((format!("{pair} last"), draft.sign_bytes(&header, last(&claims, &pair))));
             }
         }
     }
     for pair in [r#""nbf":0"#, r#""roles":[]"#, r#""amr":1"#, r#""":1"#] {
-        shapes.push((format!("{pair} twice"), forge.saying(&header, last(&last(&claims, pair), pair))));
+        cases.push((format!("{pair} twice"), draft.sign_bytes(&header, last(&last(&claims, pair), pair))));
     }
-    assert_refused(&shapes);
+    assert_rejected(&cases);
 }
 
-/// R48: three parts with two dots between them, and nothing around. Signed as it stands, wherever something can be.
+/// R48: a compact JWS has three parts with two dots between them, and nothing around them. Where it is possible, the
+/// changed text has the right signature.
 #[test]
-fn a_token_in_any_other_form_is_refused() {
-    let (access, good) = (Forge::access(), Forge::access().signed());
+fn a_token_that_is_not_a_compact_jws_is_rejected() {
+    let (access, good) = (Draft::access(), Draft::access().signed());
     let (message, mac) = good.rsplit_once('.').unwrap();
     let (header, payload) = message.split_once('.').unwrap();
-    let signed = |message: &str| sealed(message, ACCESS_SECRET);
+    let signed = |message: &str| sign(message, ACCESS_SECRET);
     let flattened = json!({ "protected": header, "payload": payload, "signature": mac }).to_string();
     let general = json!({ "payload": payload, "signatures": [{ "protected": header, "signature": mac }] }).to_string();
-    let mut shapes: Shapes<String> = [
-        ("nothing", String::new()),
+    let mut cases: Cases<String> = [
+        ("empty", String::new()),
         ("a word", "foo".into()),
         ("a dot", ".".into()),
         ("two dots", "..".into()),
@@ -730,193 +748,263 @@ fn a_token_in_any_other_form_is_refused() {
         ("two parts", message.to_owned()),
         ("two parts, the header signed", signed(header)),
         ("two parts, the payload signed", signed(payload)),
-        ("no signature", format!("{message}.")),
-        ("no header", signed(&format!(".{payload}"))),
-        ("no header and no signature", format!(".{payload}.")),
-        ("no payload", signed(&format!("{header}."))),
-        ("a dot at the end", format!("{good}.")),
-        ("a dot in front", format!(".{good}")),
-        ("a dot in front, signed", signed(&format!(".{message}"))),
+        ("empty signature", format!("{message}.")),
+        ("empty header", signed(&format!(".{payload}"))),
+        ("empty header and empty signature", format!(".{payload}.")),
+        ("empty payload", signed(&format!("{header}."))),
+        ("a trailing dot", format!("{good}.")),
+        ("a leading dot", format!(".{good}")),
+        ("a leading dot, signed", signed(&format!(".{message}"))),
         ("four parts", format!("{good}.{mac}")),
         ("four parts, three signed", signed(&format!("{message}.e30"))),
-        ("four parts, three signed, another header in front", signed(&format!("e30.{message}"))),
-        ("five parts, as of JWE", format!("{header}.{payload}.{mac}.{payload}.{mac}")),
+        ("four parts, three signed, with another header first", signed(&format!("e30.{message}"))),
+        ("five parts, as in JWE", format!("{header}.{payload}.{mac}.{payload}.{mac}")),
         ("five parts, four signed", signed(&format!("{message}.e30.e30"))),
-        ("two dots for one", good.replace('.', "..")),
-        ("flattened JSON", flattened),
-        ("general JSON", general),
+        ("doubled dots", good.replace('.', "..")),
+        ("flattened JSON serialization", flattened),
+        ("general JSON serialization", general),
         ("in quotes", format!("\"{good}\"")),
-        ("behind Bearer", format!("Bearer {good}")),
-        ("twice", format!("{good},{good}")),
+        ("after Bearer", format!("Bearer {good}")),
+        ("two tokens", format!("{good},{good}")),
         ("dots as %2E", good.replace('.', "%2E")),
     ]
     .map(|(name, token)| (name.to_owned(), token))
     .into();
     for space in [" ", "\n", "\r\n", "\t", "\0", "\u{a0}", "\u{2000}", "\u{feff}", "=", "%20", "+", "/"] {
-        shapes.push((format!("{space:?} in front"), format!("{space}{good}")));
-        shapes.push((format!("{space:?} in front, signed"), signed(&format!("{space}{message}"))));
-        shapes.push((format!("{space:?} at the end"), format!("{good}{space}")));
-        shapes.push((format!("{space:?} after the header"), access.sealing(&format!("{header}{space}"), payload)));
-        shapes.push((format!("{space:?} before the payload"), access.sealing(header, &format!("{space}{payload}"))));
-        shapes.push((
+        cases.push((format!("{space:?} before the token"), format!("{space}{good}")));
+        cases.push((format!("{space:?} before the token, signed"), signed(&format!("{space}{message}"))));
+        cases.push((format!("{space:?} after the token"), format!("{good}{space}")));
+        cases.push((format!("{space:?} after the header"), access.sign_parts(&format!("{header}{space}"), payload)));
+        cases.push((format!("{space:?} before the payload"), access.sign_parts(header, &format!("{space}{payload}"))));
+        cases.push((
             format!("{space:?} in the payload"),
-            access.sealing(header, &payload.replacen('c', &format!("c{space}"), 1)),
+            access.sign_parts(header, &payload.replacen('c', &format!("c{space}"), 1)),
         ));
-        shapes.push((format!("{space:?} after the payload"), access.sealing(header, &format!("{payload}{space}"))));
-        shapes.push((format!("{space:?} before the signature"), format!("{message}.{space}{mac}")));
+        cases.push((format!("{space:?} after the payload"), access.sign_parts(header, &format!("{payload}{space}"))));
+        cases.push((format!("{space:?} before the signature"), format!("{message}.{space}{mac}")));
     }
-    assert_refused(&shapes);
+    assert_rejected(&cases);
     for bytes in [b"\xff.\xff.\xff".to_vec(), [good.as_bytes(), b"\xff"].concat(), [b"\xff", good.as_bytes()].concat()]
     {
-        assert!(verifier().authentic(Kind::Access, &bytes).is_err(), "{bytes:?}");
+        assert!(verifier(Kind::Access).verify_ignoring_time(&bytes).is_err(), "{bytes:?}");
     }
 }
 
-/// R48: base64url without padding, and not the alphabet of plain base64.
+/// R48: padding and the alphabet of plain base64 are rejected.
 #[test]
-fn a_part_in_any_other_base64_is_refused() {
-    let forge = Forge::access().claim("x", json!("?????????>>>>>>>>>"));
-    let mut shapes = Vec::new();
+fn a_part_that_is_not_unpadded_base64url_is_rejected() {
+    let draft = Draft::access().claim("x", json!("?????????>>>>>>>>>"));
+    let mut cases = Vec::new();
     for spaces in 0..3 {
-        let (header, claims) = forge.texts();
+        let (header, claims) = draft.texts();
         let (header, claims) = (header + &" ".repeat(spaces), claims + &" ".repeat(spaces));
         let (own_header, own_payload) = (URL_SAFE_NO_PAD.encode(&header), URL_SAFE_NO_PAD.encode(&claims));
-        assert!(passes(Kind::Access, &forge.sealing(&own_header, &own_payload)), "{spaces}");
+        assert!(is_accepted(Kind::Access, &draft.sign_parts(&own_header, &own_payload)), "{spaces}");
         let plain = STANDARD_NO_PAD.encode(&claims);
         assert!(plain.contains(['+', '/']));
-        shapes.push((format!("{spaces}: plain base64"), forge.sealing(&own_header, &plain)));
+        cases.push((format!("{spaces}: plain base64"), draft.sign_parts(&own_header, &plain)));
         let padded = [URL_SAFE.encode(&header), URL_SAFE.encode(&claims)];
         if padded[0] != own_header {
-            shapes.push((format!("{spaces}: the header padded"), forge.sealing(&padded[0], &own_payload)));
+            cases.push((format!("{spaces}: header padded"), draft.sign_parts(&padded[0], &own_payload)));
         }
         if padded[1] != own_payload {
-            shapes.push((format!("{spaces}: the payload padded"), forge.sealing(&own_header, &padded[1])));
+            cases.push((format!("{spaces}: payload padded"), draft.sign_parts(&own_header, &padded[1])));
         }
         for extra in ["A", "AA", "AAA", "AAAA", "A=", "=A"] {
-            shapes.push((
+            cases.push((
                 format!("{spaces}: header and {extra}"),
-                forge.sealing(&format!("{own_header}{extra}"), &own_payload),
+                draft.sign_parts(&format!("{own_header}{extra}"), &own_payload),
             ));
-            shapes.push((
+            cases.push((
                 format!("{spaces}: payload and {extra}"),
-                forge.sealing(&own_header, &format!("{own_payload}{extra}")),
+                draft.sign_parts(&own_header, &format!("{own_payload}{extra}")),
             ));
-            let signed = forge.sealing(&own_header, &own_payload);
-            shapes.push((format!("{spaces}: signature and {extra}"), format!("{signed}{extra}")));
+            let signed = draft.sign_parts(&own_header, &own_payload);
+            cases.push((format!("{spaces}: signature and {extra}"), format!("{signed}{extra}")));
         }
     }
-    assert!(shapes.iter().filter(|(name, _)| name.ends_with("padded")).count() >= 4);
-    assert_refused(&shapes);
+    assert!(cases.iter().filter(|(name, _)| name.ends_with("padded")).count() >= 4);
+    assert_rejected(&cases);
 }
 
-/// R48: the last character of a part may carry bits that belong to no byte. They must be zero: a token has one form.
+/// R48: the last character of a part may have trailing bits that belong to no byte. They must be zero, so that a token
+/// has only one form.
 #[test]
-fn a_part_with_stray_bits_is_refused() {
-    let accepted = |good: &str, of: &dyn Fn(&str) -> String| {
-        let (rest, last) = good.split_at(good.len() - 1);
-        let ends: String = BASE64URL.chars().filter(|end| passes(Kind::Access, &of(&format!("{rest}{end}")))).collect();
-        (ends, last.to_owned())
+fn a_part_with_nonzero_trailing_bits_is_rejected() {
+    // Returns every last character with which the part is accepted, and the one that it has.
+    let accepted = |part: &str, token_with: &dyn Fn(&str) -> String| {
+        let (rest, last) = part.split_at(part.len() - 1);
+        let is_accepted = |end: &char| is_accepted(Kind::Access, &token_with(&format!("{rest}{end}")));
+        (BASE64URL.chars().filter(is_accepted).collect::<String>(), last.to_owned())
     };
-    let forge = Forge::access();
-    let (header, claims) = forge.texts();
-    let mut strays = Vec::new();
+    let draft = Draft::access();
+    let (header, claims) = draft.texts();
+    let mut tried = Vec::new();
     for spaces in 0..3 {
         let header = URL_SAFE_NO_PAD.encode(header.clone() + &" ".repeat(spaces));
         let payload = URL_SAFE_NO_PAD.encode(claims.clone() + &" ".repeat(spaces));
-        let in_header: &dyn Fn(&str) -> String = &|header| forge.sealing(header, &payload);
-        let in_payload: &dyn Fn(&str) -> String = &|payload| forge.sealing(&header, payload);
-        for (name, part, of) in [("header", &header, in_header), ("payload", &payload, in_payload)] {
-            let stray_bits = part.len() * 6 % 8;
-            if stray_bits > 0 {
-                let (ends, last) = accepted(part, of);
-                assert_eq!(ends, last, "of a {name} with {stray_bits} stray bits");
-                strays.push((name, stray_bits));
+        let in_header: &dyn Fn(&str) -> String = &|header| draft.sign_parts(header, &payload);
+        let in_payload: &dyn Fn(&str) -> String = &|payload| draft.sign_parts(&header, payload);
+        for (name, part, token_with) in [("header", &header, in_header), ("payload", &payload, in_payload)] {
+            let trailing_bits = part.len() * 6 % 8;
+            if trailing_bits > 0 {
+                let (ends, last) = accepted(part, token_with);
+                assert_eq!(ends, last, "{name} with {trailing_bits} trailing bits");
+                tried.push((name, trailing_bits));
             }
         }
     }
-    strays.sort_unstable();
-    assert_eq!(strays, [("header", 2), ("header", 4), ("payload", 2), ("payload", 4)]);
-    let good = forge.signed();
+    tried.sort_unstable();
+    assert_eq!(tried, [("header", 2), ("header", 4), ("payload", 2), ("payload", 4)]);
+    let good = draft.signed();
     let (ends, last) = accepted(&good, &str::to_owned);
-    assert_eq!(ends, last, "of the signature");
+    assert_eq!(ends, last, "signature");
 }
 
-/// R49: up to what a browser keeps in a cookie, and not a byte more.
+/// R49: a browser stores at most 4096 bytes in a cookie.
 #[test]
-fn a_token_longer_than_a_cookie_is_refused() {
+fn a_token_over_4096_bytes_is_rejected() {
     let (mut longest, mut shortest) = (0, usize::MAX);
     for length in 2600..2900 {
-        let token = Forge::access().claim("roles", json!(["r".repeat(length)])).signed();
-        assert_eq!(passes(Kind::Access, &token), token.len() <= 4096, "{}", token.len());
+        let token = Draft::access().claim("roles", json!(["r".repeat(length)])).signed();
+        assert_eq!(is_accepted(Kind::Access, &token), token.len() <= 4096, "{}", token.len());
         if token.len() <= 4096 { longest = longest.max(token.len()) } else { shortest = shortest.min(token.len()) }
     }
     assert!(longest >= 4095 && shortest <= 4098, "{longest} {shortest}");
 }
 
-/// R49: what is too long costs nothing, because nothing is done with it: less than a millisecond, however much it is.
+/// R49: the verifier does not read a token that is too long. It takes less than a millisecond to reject one of any
+/// length.
 #[test]
-fn a_token_that_is_too_long_is_refused_without_a_look_at_it() {
-    let (mib, verifier) = (1024 * 1024, verifier());
-    let shapes = [
-        ("5 MiB of claims", Forge::access().claim("roles", json!(["r".repeat(5 * mib)])).signed()),
-        ("5 MiB of header", Forge::access().header("kid", json!("k".repeat(5 * mib))).signed()),
-        ("5 MiB of signature", Forge::access().signed() + &"A".repeat(5 * mib)),
+fn a_token_over_4096_bytes_is_rejected_at_once() {
+    let (mib, verifier) = (1024 * 1024, verifier(Kind::Access));
+    let cases = [
+        ("5 MiB of claims", Draft::access().claim("roles", json!(["r".repeat(5 * mib)])).signed()),
+        ("5 MiB of header", Draft::access().header("kid", json!("k".repeat(5 * mib))).signed()),
+        ("5 MiB of signature", Draft::access().signed() + &"A".repeat(5 * mib)),
         ("5 MiB of one letter", "a".repeat(5 * mib)),
         ("100,000 dots", ".".repeat(100_000)),
-        ("100,000 brackets", Forge::access().raw_claim("x", &"[".repeat(100_000))),
+        ("100,000 brackets", Draft::access().raw_claim("x", &"[".repeat(100_000))),
     ];
-    for (name, token) in &shapes {
+    for (name, token) in &cases {
         let started = Instant::now();
         for _ in 0..1000 {
-            assert!(matches!(verifier.authentic(Kind::Access, token.as_bytes()), Err(Error::NotAuthorized)), "{name}");
-            assert!(started.elapsed() < Duration::from_secs(1), "{name}: less than a millisecond each");
+            assert!(matches!(verifier.verify_ignoring_time(token.as_bytes()), Err(Error::NotAuthorized)), "{name}");
+            assert!(started.elapsed() < Duration::from_secs(1), "{name}: more than a millisecond each");
         }
     }
 }
 
-async fn whoami(access: &Access, request: Request) -> Result<Reply> {
-    reply::json(&access.identity(&request, NOW).await?.user.profile)
+async fn profile(access: &Access, request: Request) -> http::Result<Reply> {
+    let credentials = Credentials::read(&access.cookies, request.bearer(), request.cookie_lines());
+    let identity = access.identity(&credentials, NOW, &request.budget).await?;
+    reply::json(&identity.user.profile)
 }
 
-/// R52: until its signature is found to be right, a token is bytes: nothing that it says is used, answered or logged.
-/// With the right signature the same claims are used at once.
+/// R52: before its signature has been verified, no content of a token is used, returned or logged. With the right
+/// signature the same claims are used at once.
 #[tokio::test]
-async fn nothing_that_a_token_says_is_used_or_told_before_its_signature_is_right() {
-    let config = config();
-    let (client, calls) = Calls::of(&store::connect(&config));
-    let access = Access::new(client, &config);
-    let mut service = http::service(&[], |request| whoami(&access, request));
+async fn no_claim_is_used_or_logged_before_the_signature_is_verified() {
+    let env = env(&[]);
+    let (client, calls) = Calls::of(&store::connect(&env).unwrap());
+    let access = Access::from_env(client, &env).unwrap();
+    let mut service = http::service(AllowedOrigins::default(), |request| profile(&access, request));
     let claiming =
-        |sub: &str| Forge::access().claim("sub", json!(sub)).claim("id", json!(sub)).claim("email", json!("x@x"));
-    let forge = claiming("canary-x");
+        |sub: &str| Draft::access().claim("sub", json!(sub)).claim("id", json!(sub)).claim("email", json!("x@x"));
+    let draft = claiming("canary-x");
     let log = Log::start();
     let event = |token: &str| Event::recorded("userinfo").cookies([format!("access_jwt={token}")]);
-    let genuine = event(&forge.signed()).send(&mut service).await;
-    assert_eq!(genuine.status, 503, "nobody listens where DynamoDB should be");
+    let valid = event(&draft.signed()).send(&mut service).await;
+    assert_eq!(valid.status, 503, "no DynamoDB listens at the endpoint");
     assert!(calls.take().iter().any(|call| call == "BatchGetItem"));
     assert!(log.take().contains("\"status\":503"));
     for (name, token) in [
-        ("another key", forge.signed_with("another-secret-0123456789-012345678")),
-        (
-            "another key, and one that the header brings",
-            forge.clone().header("jwk", json!("canary-x")).signed_with("x"),
-        ),
-        ("an unknown key", forge.clone().header("kid", json!("canary-x")).signed()),
-        ("no algorithm", forge.clone().header("alg", json!("none")).signed()),
-        ("no signature", format!("{}.", forge.signed().rsplit_once('.').unwrap().0)),
-        ("claims that are wrong as well", claiming("canary-x y").claim("exp", json!("canary-x")).signed_with("x")),
+        ("another key", draft.signed_with("another-secret-0123456789-012345678")),
+        ("another key, and a key in the header", draft.clone().header("jwk", json!("canary-x")).signed_with("x")),
+        ("an unknown kid", draft.clone().header("kid", json!("canary-x")).signed()),
+        ("alg none", draft.clone().header("alg", json!("none")).signed()),
+        ("empty signature", format!("{}.", draft.signed().rsplit_once('.').unwrap().0)),
+        ("another key, and invalid claims", claiming("canary-x y").claim("exp", json!("canary-x")).signed_with("x")),
     ] {
         let bearer = Event::recorded("userinfo-without").header("authorization", &format!("Bearer {token}"));
         for event in [event(&token), bearer] {
             let reply = event.send(&mut service).await;
             assert_eq!((reply.status, reply.body(), reply.cookies.len()), (401, "Not Authorized", 0), "{name}");
             assert!(calls.take().is_empty(), "{name}");
-            let said = log.take();
-            assert!(said.contains("\"status\":401"), "{name}: {said}");
+            let logged = log.take();
+            assert!(logged.contains("\"status\":401"), "{name}: {logged}");
             let parts = token.split('.').filter(|part| !part.is_empty());
             for secret in parts.chain(["canary", "x@x"]) {
-                assert!(!said.contains(secret), "{name}: {said}");
+                assert!(!logged.contains(secret), "{name}: {logged}");
             }
         }
     }
+}
+
+/// Shows why `jsonwebtoken` only computes the HMAC. Its decoder accepts tokens that our [`Verifier`] rejects, even with
+/// every check of `Validation` that fits our tokens. It accepts those in the first table even if it decodes the claims
+/// into our strict [`Claims`].
+///
+/// If this test fails after an update of the crate, its decoder has become stricter. Our own check of that case may
+/// then go.
+#[test]
+fn jsonwebtoken_alone_accepts_tokens_that_the_verifier_rejects() {
+    // The crate reads the system clock, so that these tokens have real times.
+    let now = Timestamp::now();
+    let draft = Draft::access().claim("iat", json!(now)).claim("exp", json!(now + DAY));
+    let (header, claims) = draft.texts();
+    let with_member = |object: &str, member: &str| object.replacen('{', &format!("{{{member},"), 1);
+
+    let mut validation = Validation::new(Algorithm::HS256);
+    validation.leeway = 5;
+    validation.validate_nbf = true;
+    validation.set_issuer(&["latchkey"]);
+    validation.set_audience(&["latchkey"]);
+    validation.set_required_spec_claims(&["aud", "exp", "iat", "iss", "jti", "sub"]);
+    let key = DecodingKey::from_secret(ACCESS_SECRET.as_bytes());
+    let verifier = verifier(Kind::Access);
+    // Returns the verdicts of the crate, of the crate with our claims, and of our verifier.
+    let verdicts = |token: &str| {
+        let (any, ours) = (decode::<Value>(token, &key, &validation), decode::<Claims>(token, &key, &validation));
+        (any.is_ok(), ours.is_ok(), verifier.verify(token.as_bytes(), now).is_ok())
+    };
+
+    assert_eq!(verdicts(&draft.signed()), (true, true, true), "a valid token");
+    let expired = draft.clone().claim("iat", json!(0)).claim("exp", json!(1)).signed();
+    assert_eq!(verdicts(&expired), (false, false, false), "an expired token");
+
+    let twice = r#""x":1,"x":2"#;
+    for (name, token) in [
+        ("an unknown typ", draft.clone().header("typ", json!("JWT")).signed()),
+        ("the typ of a refresh token", draft.clone().header("typ", json!("rt+jwt")).signed()),
+        ("no typ", draft.clone().without_header("typ").signed()),
+        ("an unknown kid", draft.clone().header("kid", json!("x")).signed()),
+        ("no kid", draft.clone().without_header("kid").signed()),
+        ("crit", draft.clone().header("crit", json!(["x"])).signed()),
+        ("jku", draft.clone().header("jku", json!("https://evil.example/keys")).signed()),
+        ("jwk", draft.clone().header("jwk", json!({ "kty": "oct", "alg": "HS256", "k": "AA" })).signed()),
+        ("an unknown header", draft.clone().header("x", json!(1)).signed()),
+        ("a repeated unknown header", draft.sign_bytes(with_member(&header, twice), &claims)),
+        ("a repeated unknown claim", draft.sign_bytes(&header, with_member(&claims, twice))),
+        ("iat in an hour", draft.clone().claim("iat", json!(now + Duration::from_hours(1))).signed()),
+        ("a lifetime of a year", draft.clone().claim("exp", json!(now + 365 * DAY)).signed()),
+        ("5000 bytes", draft.clone().claim("x", json!("x".repeat(5000))).signed()),
+    ] {
+        assert_eq!(verdicts(&token), (true, true, false), "{name}");
+    }
+    for (name, token) in [
+        ("a list as iss", draft.clone().claim("iss", json!(["latchkey", "evil"])).signed()),
+        ("a list as aud", draft.clone().claim("aud", json!(["latchkey", "evil"])).signed()),
+        ("exp = 2^64 - 1", draft.clone().claim("exp", json!(u64::MAX)).signed()),
+        ("a fractional exp", draft.raw_claim("exp", &format!("{}.5", (now + DAY).as_secs()))),
+        ("no iat", draft.clone().without_claim("iat").signed()),
+        ("no jti", draft.clone().without_claim("jti").signed()),
+        ("a repeated jti", draft.sign_bytes(&header, with_member(&claims, r#""jti":"b""#))),
+    ] {
+        assert_eq!(verdicts(&token), (true, false, false), "{name}");
+    }
+
+    let empty_key = DecodingKey::from_secret(b"");
+    assert!(decode::<Claims>(draft.signed_with(""), &empty_key, &validation).is_ok(), "an empty key");
+    assert!(matches!(Verifier::for_access_tokens(&env(&[("ACCESS_SECRET", "")])), Err(Error::Setting { .. })));
 }

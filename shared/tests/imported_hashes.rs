@@ -1,4 +1,4 @@
-//! The hashes of others: those of their makers' own test suites, and every way to get one wrong.
+//! Imported password hashes: correct ones from the test suites of other projects, and malformed ones.
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::Deserialize;
-use shared::config::Config;
-use shared::passwords::{Hasher, Password, Verdict};
+use shared::config::Environment;
+use shared::password::{Comparison, Hasher, Password};
 
-/// `imported_hashes.json`, which says where each comes from.
+/// `imported_hashes.json`. The file names the source of each entry.
 #[derive(Deserialize)]
 struct Corpus {
     correct: Vec<Entry>,
@@ -29,14 +29,15 @@ fn corpus() -> Corpus {
 }
 
 fn hasher(changes: &[(&str, &str)]) -> Hasher {
-    Hasher::new(&Config::from_lookup(testbed::settings(changes)).unwrap()).unwrap()
+    Hasher::from_env(&Environment::new(testbed::settings(changes))).unwrap()
 }
 
 fn password(text: &str) -> Password {
     Password::new(text).unwrap()
 }
 
-/// The same with another last character of those that bcrypt looks at, which are the first 72 bytes (R6).
+/// Returns the password with another 18th character, or with another last one if it is shorter. The change is within
+/// the first 72 bytes, because bcrypt ignores the rest (R6).
 fn changed(text: &str) -> String {
     let mut chars: Vec<_> = text.chars().take(18).collect();
     match chars.pop() {
@@ -46,7 +47,7 @@ fn changed(text: &str) -> String {
     chars.into_iter().chain(text.chars().skip(18)).collect()
 }
 
-/// R13: every hash matches its password, and no other.
+/// R13.
 #[tokio::test]
 async fn every_known_hash_matches_its_password_and_no_other() {
     let hasher = hasher(&[]);
@@ -76,20 +77,20 @@ async fn every_known_hash_matches_its_password_and_no_other() {
     }
     for Entry { format, hash, password: right } in &corpus.correct {
         if hash.starts_with("$scrypt$ln=10,r=8,p=16$") {
-            assert!(hasher.import(hash).is_err(), "a vector of the scrypt paper with more lanes than R12 bears");
+            assert!(hasher.import(hash).is_err(), "this vector of the scrypt paper has more lanes than R12 allows");
             continue;
         }
         let stored = hasher.import(hash).unwrap_or_else(|error| panic!("{format} {hash}: {error}"));
-        let verdict = hasher.verify(&password(right), Some(&stored), Instant::now()).await;
-        assert_eq!(verdict, Verdict::Outdated, "{format} {hash}");
+        let comparison = hasher.verify(&password(right), Some(&stored), Instant::now()).await;
+        assert_eq!(comparison, Comparison::Outdated, "{format} {hash}");
         let wrong = hasher.verify(&password(&changed(right)), Some(&stored), Instant::now()).await;
-        assert_eq!(wrong, Verdict::Wrong, "{format} {hash}");
+        assert_eq!(wrong, Comparison::Wrong, "{format} {hash}");
     }
 }
 
-/// R11: refused where it is imported; and where it is met all the same, it matches nothing, without a panic.
+/// R11: an import rejects it. If it is stored anyway, no password matches it, and nothing panics.
 #[tokio::test]
-async fn a_malformed_hash_is_neither_imported_nor_ever_right() {
+async fn a_malformed_hash_is_not_imported_and_matches_no_password() {
     let hasher = hasher(&[]);
     let corpus = corpus();
     assert!(corpus.malformed.len() > 500);
@@ -99,15 +100,15 @@ async fn a_malformed_hash_is_neither_imported_nor_ever_right() {
     for Entry { format, hash, .. } in corpus.malformed.iter().step_by(10) {
         let stored = serde_json::from_value(hash.as_str().into()).unwrap();
         let before = hasher.evaluations();
-        let verdict = hasher.verify(&password("password"), Some(&stored), Instant::now()).await;
-        assert!(matches!(verdict, Verdict::Unusable(_)), "{format} {hash:?}: {verdict:?}");
-        assert_eq!(hasher.evaluations() - before, 1, "it costs what every hash costs");
+        let comparison = hasher.verify(&password("password"), Some(&stored), Instant::now()).await;
+        assert!(matches!(comparison, Comparison::Unusable(_)), "{format} {hash:?}: {comparison:?}");
+        assert_eq!(hasher.evaluations() - before, 1, "the cost is one hash");
     }
 }
 
-/// R12: what would take the memory or the time of the function is refused before anything is computed.
+/// R12: a hash that would use up the memory or the time of the function is rejected before it is computed.
 #[test]
-fn a_hash_that_costs_too_much_is_refused_at_once() {
+fn a_hash_that_costs_too_much_is_rejected_at_once() {
     let (small, large) = (hasher(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")]), hasher(&[]));
     let argon =
         |params| format!("$argon2id$v=19${params}$c29tZXNhbHRzb21lc2FsdA$c29tZWhhc2hzb21laGFzaHNvbWVoYXNoc29tZWhhc2g");
@@ -149,17 +150,18 @@ fn a_hash_that_costs_too_much_is_refused_at_once() {
     ];
     let started = Instant::now();
     for (hash, fits_small, fits_large) in &cases {
-        assert_eq!(small.import(hash).is_ok(), *fits_small, "{hash} in 512 MB");
-        assert_eq!(large.import(hash).is_ok(), *fits_large, "{hash} anywhere");
+        assert_eq!(small.import(hash).is_ok(), *fits_small, "{hash} in a function with 512 MB");
+        assert_eq!(large.import(hash).is_ok(), *fits_large, "{hash} without a known memory size");
     }
-    assert!(started.elapsed() < Duration::from_secs(1), "nothing was computed");
+    assert!(started.elapsed() < Duration::from_secs(1), "a hash was computed");
     let tiny = hasher(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]);
     assert!(tiny.import(&scrypt("ln=15,r=8,p=1")).is_ok() && tiny.import(&scrypt("ln=16,r=8,p=1")).is_err());
 }
 
-/// R12, R32: the two formats that read all of a password in every round read none of more than 128 bytes.
+/// R12, R32: phpass and SHA-512 crypt hash the whole password in every round, so that a long password would take
+/// minutes.
 #[tokio::test]
-async fn a_long_password_cannot_make_an_old_hash_take_minutes() {
+async fn a_password_over_128_bytes_never_matches_phpass_or_sha512_crypt() {
     let (longest, longer) = ("p".repeat(128), "p".repeat(129));
     let phpass = "$P$I12345678".to_owned() + &"A".repeat(21) + ".";
     let crypt = "$6$rounds=1000000$JvTuqzqw9bQ8iBl6$".to_owned() + &"A".repeat(85) + ".";
@@ -167,74 +169,77 @@ async fn a_long_password_cannot_make_an_old_hash_take_minutes() {
     for hash in [phpass, crypt] {
         let stored = hasher.import(&hash).unwrap();
         let (started, before) = (Instant::now(), hasher.evaluations());
-        assert_eq!(hasher.verify(&password(&longer), Some(&stored), Instant::now()).await, Verdict::Wrong);
-        assert!(started.elapsed() < Duration::from_millis(500), "it took long: {hash}");
-        assert_eq!(hasher.evaluations() - before, 1, "and costs what nobody's costs");
-        assert_eq!(hasher.verify(&password(&longest), Some(&stored), Instant::now()).await, Verdict::Wrong);
+        assert_eq!(hasher.verify(&password(&longer), Some(&stored), Instant::now()).await, Comparison::Wrong);
+        assert!(started.elapsed() < Duration::from_millis(500), "{hash}: {:?}", started.elapsed());
+        assert_eq!(hasher.evaluations() - before, 1, "the cost is one hash, as for an unknown user");
+        assert_eq!(hasher.verify(&password(&longest), Some(&stored), Instant::now()).await, Comparison::Wrong);
         assert!(started.elapsed() < Duration::from_secs(20), "{hash}: {:?}", started.elapsed());
     }
 }
 
-/// R6: bcrypt has never looked at more than 72 bytes, and whoever was imported with it relied on that.
+/// R6: bcrypt ignores everything after 72 bytes. An imported user may have a longer password. A hash of ours covers all
+/// bytes.
 #[tokio::test]
-async fn bcrypt_compares_the_first_72_bytes_as_it_always_has() {
+async fn an_imported_bcrypt_hash_compares_only_72_bytes() {
     let hasher = hasher(&[]);
     let of_80 = hasher.import(&bcrypt::hash("a".repeat(80), 4).unwrap()).unwrap();
-    for (length, verdict) in
-        [(71, Verdict::Wrong), (72, Verdict::Outdated), (73, Verdict::Outdated), (80, Verdict::Outdated)]
+    for (length, comparison) in
+        [(71, Comparison::Wrong), (72, Comparison::Outdated), (73, Comparison::Outdated), (80, Comparison::Outdated)]
     {
         assert_eq!(
             hasher.verify(&password(&"a".repeat(length)), Some(&of_80), Instant::now()).await,
-            verdict,
+            comparison,
             "{length}"
         );
     }
     let ours = hasher.hash(&password(&"a".repeat(72))).unwrap();
-    assert_eq!(hasher.verify(&password(&"a".repeat(72)), Some(&ours), Instant::now()).await, Verdict::Right);
+    assert_eq!(hasher.verify(&password(&"a".repeat(72)), Some(&ours), Instant::now()).await, Comparison::Right);
     assert_eq!(
         hasher.verify(&password(&"a".repeat(80)), Some(&ours), Instant::now()).await,
-        Verdict::Wrong,
-        "ours is of what was entered"
+        Comparison::Wrong,
+        "our hash covers all bytes"
     );
 }
 
-/// R7: bcrypt begins again after a NUL, so that "ab" and "ab\0ab" are one; they are two here.
+/// R7: for bcrypt alone, "ab" and "ab\0ab" are the same password, because it repeats a password with a NUL at its end.
 #[tokio::test]
-async fn a_nul_is_part_of_a_password_also_where_bcrypt_stops_at_it() {
+async fn a_nul_counts_in_a_password_with_a_bcrypt_hash() {
     let hasher = hasher(&[]);
     let stored = hasher.import(&bcrypt::hash("ab", 4).unwrap()).unwrap();
-    for (typed, verdict) in [("ab", Verdict::Outdated), ("ab\0ab", Verdict::Wrong), ("ab\0", Verdict::Wrong)] {
+    for (typed, comparison) in
+        [("ab", Comparison::Outdated), ("ab\0ab", Comparison::Wrong), ("ab\0", Comparison::Wrong)]
+    {
         let before = hasher.evaluations();
-        assert_eq!(hasher.verify(&password(typed), Some(&stored), Instant::now()).await, verdict, "{typed:?}");
+        assert_eq!(hasher.verify(&password(typed), Some(&stored), Instant::now()).await, comparison, "{typed:?}");
         assert_eq!(hasher.evaluations() - before, 1, "{typed:?}");
     }
 }
 
-/// R19: neither what was typed nor whether it was right changes how often it is hashed.
+/// R19: the number of hashes does not depend on whether the first form is right.
 #[tokio::test]
-async fn a_password_of_two_forms_is_compared_twice_also_where_the_first_is_right() {
+async fn a_password_with_two_unicode_forms_always_costs_two_hashes() {
     let hasher = hasher(&[]);
     let stored = hasher.import(&bcrypt::hash("e\u{301}", 4).unwrap()).unwrap();
-    for (typed, verdict) in [("e\u{301}", Verdict::Outdated), ("a\u{301}", Verdict::Wrong)] {
+    for (typed, comparison) in [("e\u{301}", Comparison::Outdated), ("a\u{301}", Comparison::Wrong)] {
         let before = hasher.evaluations();
-        assert_eq!(hasher.verify(&password(typed), Some(&stored), Instant::now()).await, verdict, "{typed:?}");
+        assert_eq!(hasher.verify(&password(typed), Some(&stored), Instant::now()).await, comparison, "{typed:?}");
         assert_eq!(hasher.evaluations() - before, 2, "{typed:?}");
     }
 }
 
-/// R7: an imported hash may be of what was typed as it was typed, or of its composed form.
+/// R7: another system may have hashed the password as it was typed, or its composed form (NFC).
 #[tokio::test]
-async fn an_imported_hash_is_compared_with_what_was_typed_and_then_with_its_composed_form() {
+async fn an_imported_hash_is_compared_with_the_typed_and_the_composed_form() {
     let hasher = hasher(&[]);
     let (composed, decomposed) = ("caf\u{e9} caf\u{e9}", "cafe\u{301} cafe\u{301}");
     for made_of in [composed, decomposed] {
         let stored = hasher.import(&bcrypt::hash(made_of, 4).unwrap()).unwrap();
         assert_eq!(
             hasher.verify(&password(decomposed), Some(&stored), Instant::now()).await,
-            Verdict::Outdated,
+            Comparison::Outdated,
             "{made_of:?}"
         );
         let by_composed = hasher.verify(&password(composed), Some(&stored), Instant::now()).await;
-        assert_eq!(by_composed == Verdict::Outdated, made_of == composed);
+        assert_eq!(by_composed == Comparison::Outdated, made_of == composed);
     }
 }

@@ -1,6 +1,5 @@
-//! The contract over HTTPS: every row that exists, asked of a running stack as its clients ask.
-//!
-//! Knows nothing of how the stack was started.
+//! The contract: the behaviour that clients rely on. Each promise is a function that sends requests to a running stack
+//! over HTTPS, as clients do. This module does not know how the stack was started.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,58 +10,56 @@ use reqwest::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, Url};
 use serde_json::{Value, json};
-use shared::claims::{Kind, Subject};
 use shared::clock::Timestamp;
-use shared::config::Config;
+use shared::config::Environment;
 use shared::id::{SessionId, UserId};
-use shared::session::Generation;
-use shared::tokens::{Signer, Verifier};
+use shared::token::{Generation, Kind, Signer, Subject, Verifier};
 
 /// A running stack.
 pub struct Stack {
-    /// Where it answers, without a slash at the end.
+    /// The address, without a slash at the end.
     pub url: String,
     /// The certificate to trust, as PEM.
     pub certificate: Vec<u8>,
-    /// What its functions are configured with, secrets included: the tests forge and age tokens.
-    pub config: Config,
+    /// The environment of its functions, secrets included. The tests sign expired and forged tokens.
+    pub env: Environment,
 }
 
-/// Checks every row.
-pub async fn holds(stack: &Stack) {
-    macro_rules! rows {
-        ($($row:ident),+ $(,)?) => {$(
-            eprintln!("  {}", stringify!($row).replace('_', " "));
-            $row(stack).await;
+/// Checks the whole contract, and prints each promise before it is checked.
+pub async fn check(stack: &Stack) {
+    macro_rules! check_all {
+        ($($promise:ident),+ $(,)?) => {$(
+            eprintln!("  {}", stringify!($promise).replace('_', " "));
+            $promise(stack).await;
         )+};
     }
-    rows!(
-        signing_in_to_be_kept_sets_two_cookies_and_leads_to_the_user,
-        signing_in_without_keep_sets_one_cookie_that_ends_with_the_browser,
-        a_wrong_password_and_an_unknown_name_look_the_same,
-        nobody_is_signed_in_without_a_good_token,
-        a_refresh_cookie_alone_renews,
-        forged_expired_and_swapped_tokens_are_refused,
-        whole_set_cookie_lines_sent_back_are_understood,
-        foreign_cookies_are_skipped,
-        signing_out_ends_the_session_for_every_copy,
-        signing_out_with_nothing_or_garbage_is_answered_the_same,
-        signing_out_everywhere_ends_every_session,
+    check_all!(
+        a_persistent_login_sets_two_cookies_and_redirects_to_the_user,
+        a_login_that_is_not_persistent_sets_one_cookie_without_an_expiry,
+        a_wrong_password_and_an_unknown_name_get_the_same_answer,
+        userinfo_without_a_valid_token_is_401,
+        a_refresh_cookie_alone_renews_the_session,
+        forged_expired_and_swapped_tokens_are_rejected,
+        whole_set_cookie_lines_are_accepted_as_cookies,
+        foreign_cookies_are_ignored,
+        a_logout_ends_the_session_for_every_copy_of_its_tokens,
+        a_logout_without_valid_tokens_gets_the_same_answer,
+        a_logout_everywhere_ends_all_sessions_of_the_user,
         sessions_are_listed_and_ended,
-        a_bearer_token_is_accepted_where_the_cookie_is,
+        a_bearer_token_is_accepted_in_place_of_the_cookie,
         errors_are_problem_details,
-        the_old_front_end_works_from_its_own_origin,
-        a_foreign_page_changes_nothing,
-        every_response_is_kept_out_of_caches,
-        head_answers_like_get_without_a_body,
-        wrong_passwords_in_a_row_have_to_wait,
-        a_password_is_changed_by_whoever_knows_it_and_ends_the_other_sessions,
+        the_existing_front_end_works_from_its_own_origin,
+        a_request_from_a_foreign_page_is_rejected,
+        every_response_has_the_security_headers,
+        a_head_request_has_no_body_and_sets_no_cookies,
+        too_many_wrong_passwords_are_throttled,
+        a_change_of_password_needs_the_current_one_and_ends_the_other_sessions,
     );
 }
 
-/// Checks a route behind the authorizer, with `userinfo` as the function that the gateway calls: who is signed in passes, all
-/// others get the gateway's own 403, and a logout holds from the next request on.
-pub async fn the_authorizer_guards(stack: &Stack, path: &str) {
+/// Checks the authorizer at a route of `userinfo`. A signed-in user passes. All other requests get the 403 of the
+/// gateway. A logout takes effect at the next request.
+pub async fn check_authorizer(stack: &Stack, path: &str) {
     let (access, refresh) = stack.tokens(KIM).await;
     let (cookie, other) = (format!("access_jwt={access}"), format!("refresh_jwt={refresh}"));
     let status = async |cookies: &str| stack.with_cookies(cookies, path).await.status().as_u16();
@@ -74,10 +71,10 @@ pub async fn the_authorizer_guards(stack: &Stack, path: &str) {
     }
     let logout = stack.request(Method::POST, "/logout").bearer_auth(&access).send().await.unwrap();
     assert_eq!(logout.status().as_u16(), 205);
-    assert_eq!(status(&cookie).await, 403, "a copy of the token after the logout");
+    assert_eq!(status(&cookie).await, 403, "the access token is rejected after the logout");
 }
 
-async fn signing_in_to_be_kept_sets_two_cookies_and_leads_to_the_user(stack: &Stack) {
+async fn a_persistent_login_sets_two_cookies_and_redirects_to_the_user(stack: &Stack) {
     let browser = stack.browser();
     let answer = browser.log_in(KIM, json!(true)).await;
     assert_eq!((answer.status().as_u16(), answer.headers()["location"].to_str().unwrap()), (302, "/userinfo"));
@@ -90,37 +87,37 @@ async fn signing_in_to_be_kept_sets_two_cookies_and_leads_to_the_user(stack: &St
             assert!(line.split("; ").any(|part| part == attribute), "{attribute}: {line}");
         }
         assert!(line.contains("; Expires=") && line.ends_with("GMT"), "{line}");
-        let domain = stack.config.cookie_domain.as_ref().map(|domain| format!("; Domain={domain}"));
+        let domain = stack.env.optional("COOKIE_DOMAIN").map(|domain| format!("; Domain={domain}"));
         assert_eq!(line.contains("Domain="), domain.is_some_and(|domain| line.contains(&domain)), "{line}");
     }
-    let followed = stack.browser_that(Policy::limited(2)).log_in(KIM, json!(true)).await;
+    let followed = stack.browser_with(Policy::limited(2)).log_in(KIM, json!(true)).await;
     assert_eq!((followed.url().path(), followed.status().as_u16()), ("/userinfo", 200));
     assert_eq!(json_of(followed).await, user(KIM));
 }
 
-async fn signing_in_without_keep_sets_one_cookie_that_ends_with_the_browser(stack: &Stack) {
-    for keep in [json!(false), json!(null)] {
+async fn a_login_that_is_not_persistent_sets_one_cookie_without_an_expiry(stack: &Stack) {
+    for persistent in [json!(false), json!(null)] {
         let browser = stack.browser();
-        let answer = browser.log_in(KIM, keep).await;
+        let answer = browser.log_in(KIM, persistent).await;
         let [access] = &set_cookies(&answer)[..] else { panic!("{answer:?}") };
         assert!(!access.contains("Max-Age") && !access.contains("Expires"), "{access}");
         assert_eq!(json_of(browser.get("/userinfo").await).await, user(KIM));
     }
 }
 
-async fn a_wrong_password_and_an_unknown_name_look_the_same(stack: &Stack) {
-    for (name, password) in [("kimcoding", "4321"), ("nobody", "1234"), ("", "")] {
+async fn a_wrong_password_and_an_unknown_name_get_the_same_answer(stack: &Stack) {
+    for (name, password) in [("kimcoding", "4321"), ("unknown", "1234"), ("", "")] {
         let answer = stack.browser().log_in_as(name, password, json!(true)).await;
-        refused(answer).await;
+        assert_unauthorized(answer).await;
     }
 }
 
-async fn nobody_is_signed_in_without_a_good_token(stack: &Stack) {
-    refused(stack.browser().get("/userinfo").await).await;
-    refused(stack.with_cookies("access_jwt=garbage", "/userinfo").await).await;
+async fn userinfo_without_a_valid_token_is_401(stack: &Stack) {
+    assert_unauthorized(stack.browser().get("/userinfo").await).await;
+    assert_unauthorized(stack.with_cookies("access_jwt=garbage", "/userinfo").await).await;
 }
 
-async fn a_refresh_cookie_alone_renews(stack: &Stack) {
+async fn a_refresh_cookie_alone_renews_the_session(stack: &Stack) {
     let (_, refresh) = stack.tokens(KIM).await;
     let answer = stack.with_cookies(&format!("refresh_jwt={refresh}"), "/userinfo").await;
     assert_eq!(answer.status().as_u16(), 200);
@@ -135,19 +132,19 @@ async fn a_refresh_cookie_alone_renews(stack: &Stack) {
     }
 }
 
-async fn forged_expired_and_swapped_tokens_are_refused(stack: &Stack) {
+async fn forged_expired_and_swapped_tokens_are_rejected(stack: &Stack) {
     let (access, refresh) = stack.tokens(KIM).await;
-    let claims = Verifier::new(&stack.config).authentic(Kind::Access, access.as_bytes()).unwrap();
+    let verifier = Verifier::for_access_tokens(&stack.env).unwrap();
+    let claims = verifier.verify_ignoring_time(access.as_bytes()).unwrap();
     let now = Timestamp::now();
     let long_ago = Timestamp::from_secs(now.as_secs() - 8 * 86_400);
-    let old_access = signed(&stack.config, Kind::Access, &claims.sub, &claims.sid, long_ago);
-    let old_refresh = signed(&stack.config, Kind::Refresh, &claims.sub, &claims.sid, long_ago);
-    let not_ours = [
-        ("ACCESS_SECRET", "a-secret-that-nobody-configured-01"),
-        ("REFRESH_SECRET", "another-that-nobody-configured-012"),
-    ];
-    let other_secrets = Config::from_lookup(crate::settings(&not_ours)).unwrap();
-    let forged = signed(&other_secrets, Kind::Access, &claims.sub, &claims.sid, now);
+    let old_access = signed(&stack.env, Kind::Access, &claims.sub, &claims.sid, long_ago);
+    let old_refresh = signed(&stack.env, Kind::Refresh, &claims.sub, &claims.sid, long_ago);
+    let other_env = crate::environment(&[
+        ("ACCESS_SECRET", "access-secret-of-another-service-01"),
+        ("REFRESH_SECRET", "refresh-secret-of-another-service-1"),
+    ]);
+    let forged = signed(&other_env, Kind::Access, &claims.sub, &claims.sid, now);
     let (message, _) = access.rsplit_once('.').unwrap();
     let unsigned = format!("{message}.");
     for cookies in [
@@ -158,26 +155,26 @@ async fn forged_expired_and_swapped_tokens_are_refused(stack: &Stack) {
         format!("access_jwt={refresh}; refresh_jwt={access}"),
         format!("access_jwt={access}x"),
     ] {
-        refused(stack.with_cookies(&cookies, "/userinfo").await).await;
+        assert_unauthorized(stack.with_cookies(&cookies, "/userinfo").await).await;
     }
-    let still_good = stack.with_cookies(&format!("access_jwt={forged}; refresh_jwt={refresh}"), "/userinfo").await;
-    assert_eq!(still_good.status().as_u16(), 200, "a bad access token does not spoil a good refresh token");
+    let still_valid = stack.with_cookies(&format!("access_jwt={forged}; refresh_jwt={refresh}"), "/userinfo").await;
+    assert_eq!(still_valid.status().as_u16(), 200, "an invalid access token does not affect a valid refresh token");
 }
 
-async fn whole_set_cookie_lines_sent_back_are_understood(stack: &Stack) {
+async fn whole_set_cookie_lines_are_accepted_as_cookies(stack: &Stack) {
     let answer = stack.browser().log_in(KIM, json!(true)).await;
     let lines = set_cookies(&answer).join("; ");
     assert_eq!(json_of(stack.with_raw_cookies(&lines, "/userinfo").await).await, user(KIM));
 }
 
-async fn foreign_cookies_are_skipped(stack: &Stack) {
+async fn foreign_cookies_are_ignored(stack: &Stack) {
     let (access, _) = stack.tokens(KIM).await;
-    let crowd = "theme=dark; _ga=GA1.1.1; HttpOnly; Path=/; x=\"; __Host-other=1";
-    let cookies = format!("{crowd}; access_jwt={access}; {crowd}; access_jwt={access}");
+    let foreign = "theme=dark; _ga=GA1.1.1; HttpOnly; Path=/; x=\"; __Host-other=1";
+    let cookies = format!("{foreign}; access_jwt={access}; {foreign}; access_jwt={access}");
     assert_eq!(json_of(stack.with_cookies(&cookies, "/userinfo").await).await, user(KIM));
 }
 
-async fn signing_out_ends_the_session_for_every_copy(stack: &Stack) {
+async fn a_logout_ends_the_session_for_every_copy_of_its_tokens(stack: &Stack) {
     let browser = stack.browser();
     browser.log_in(KIM, json!(true)).await;
     let copy = browser.cookies();
@@ -192,11 +189,11 @@ async fn signing_out_ends_the_session_for_every_copy(stack: &Stack) {
     assert_eq!(answer.bytes().await.unwrap().len(), 0);
     assert_eq!(browser.cookies(), "", "the jar is empty");
     for cookies in [access, refresh, copy.as_str()] {
-        refused(stack.with_raw_cookies(cookies, "/userinfo").await).await;
+        assert_unauthorized(stack.with_raw_cookies(cookies, "/userinfo").await).await;
     }
 }
 
-async fn signing_out_with_nothing_or_garbage_is_answered_the_same(stack: &Stack) {
+async fn a_logout_without_valid_tokens_gets_the_same_answer(stack: &Stack) {
     for cookies in ["", "access_jwt=garbage; refresh_jwt=garbage"] {
         let answer =
             stack.request(Method::POST, "/logout").header("cookie", stack.renamed(cookies)).send().await.unwrap();
@@ -204,13 +201,13 @@ async fn signing_out_with_nothing_or_garbage_is_answered_the_same(stack: &Stack)
     }
 }
 
-async fn signing_out_everywhere_ends_every_session(stack: &Stack) {
+async fn a_logout_everywhere_ends_all_sessions_of_the_user(stack: &Stack) {
     let (phone, laptop, other) = (stack.browser(), stack.browser(), stack.browser());
     phone.log_in(KIM, json!(true)).await;
     laptop.log_in(KIM, json!(false)).await;
     other.log_in(PARK, json!(false)).await;
     assert_eq!(phone.send(Method::POST, "/logout?everywhere=true", |request| request).await.status().as_u16(), 205);
-    refused(laptop.get("/userinfo").await).await;
+    assert_unauthorized(laptop.get("/userinfo").await).await;
     assert_eq!(json_of(other.get("/userinfo").await).await, user(PARK));
 }
 
@@ -226,33 +223,34 @@ async fn sessions_are_listed_and_ended(stack: &Stack) {
     assert_eq!((list.len(), current.len()), (3, 1), "{list:?}");
     let path = format!("/sessions/{}", current[0]["id"].as_str().unwrap());
     assert_eq!(phone.send(Method::DELETE, &path, |request| request).await.status().as_u16(), 204);
-    refused(laptop.get("/userinfo").await).await;
-    refused(laptop.get("/sessions").await).await;
+    assert_unauthorized(laptop.get("/userinfo").await).await;
+    assert_unauthorized(laptop.get("/sessions").await).await;
 
     let unknown = format!("/sessions/{}", SessionId::random().unwrap());
-    problem(phone.send(Method::DELETE, &unknown, |request| request).await, 404).await;
+    assert_problem(phone.send(Method::DELETE, &unknown, |request| request).await, 404).await;
     assert_eq!(phone.send(Method::DELETE, "/sessions", |request| request).await.status().as_u16(), 204);
-    refused(desktop.get("/userinfo").await).await;
+    assert_unauthorized(desktop.get("/userinfo").await).await;
     assert_eq!(json_of(phone.get("/userinfo").await).await, user(KIM));
 }
 
-/// Seven in a row take less than the first waits together, so that one of them comes too early.
-async fn wrong_passwords_in_a_row_have_to_wait(stack: &Stack) {
-    let mut last = stack.browser().log_in_as("somebody-who-guesses", "0", json!(true)).await;
+/// After five failures the waits are 1, 2 and 4 seconds. Eight attempts take less time, so that one of them comes too
+/// early.
+async fn too_many_wrong_passwords_are_throttled(stack: &Stack) {
+    let mut last = stack.browser().log_in_as("guessed-login-name", "0", json!(true)).await;
     for guess in 1..8 {
         if last.status().as_u16() == 429 {
             break;
         }
-        refused(last).await;
-        last = stack.browser().log_in_as("somebody-who-guesses", &guess.to_string(), json!(true)).await;
+        assert_unauthorized(last).await;
+        last = stack.browser().log_in_as("guessed-login-name", &guess.to_string(), json!(true)).await;
     }
     let wait: u64 = last.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=4).contains(&wait), "{wait}");
-    problem(last, 429).await;
+    assert_problem(last, 429).await;
 }
 
-/// The last row: whoever comes after it finds another password.
-async fn a_password_is_changed_by_whoever_knows_it_and_ends_the_other_sessions(stack: &Stack) {
+/// Runs last, because later logins with the old password would fail.
+async fn a_change_of_password_needs_the_current_one_and_ends_the_other_sessions(stack: &Stack) {
     const NEW: &str = "paper boats in the rain";
     let (here, there) = (stack.browser(), stack.browser());
     here.log_in(PARK, json!(true)).await;
@@ -262,26 +260,26 @@ async fn a_password_is_changed_by_whoever_knows_it_and_ends_the_other_sessions(s
         let with_form = |request: RequestBuilder| request.header("content-type", "application/json").body(form);
         here.send(Method::PUT, "/password", with_form).await
     };
-    problem(change(PARK.password, "12345").await, 400).await;
-    refused(change("wrong", NEW).await).await;
-    assert_eq!(json_of(there.get("/userinfo").await).await, user(PARK), "nothing has happened yet");
+    assert_problem(change(PARK.password, "12345").await, 400).await;
+    assert_unauthorized(change("wrong", NEW).await).await;
+    assert_eq!(json_of(there.get("/userinfo").await).await, user(PARK), "the session is still active");
     let changed = change(PARK.password, NEW).await;
     assert_eq!((changed.status().as_u16(), set_cookies(&changed).len()), (204, 0));
-    refused(there.get("/userinfo").await).await;
+    assert_unauthorized(there.get("/userinfo").await).await;
     assert_eq!(json_of(here.get("/userinfo").await).await, user(PARK));
-    refused(there.log_in(PARK, json!(true)).await).await;
+    assert_unauthorized(there.log_in(PARK, json!(true)).await).await;
     assert_eq!(there.log_in_as(PARK.user_id, NEW, json!(true)).await.status().as_u16(), 302);
 }
 
-async fn a_bearer_token_is_accepted_where_the_cookie_is(stack: &Stack) {
+async fn a_bearer_token_is_accepted_in_place_of_the_cookie(stack: &Stack) {
     let ((access, refresh), (parks, _)) = (stack.tokens(KIM).await, stack.tokens(PARK).await);
     let bearer = |token: &str, cookies: &str| {
         let request = stack.request(Method::GET, "/userinfo").bearer_auth(token);
         request.header("cookie", stack.renamed(cookies)).send()
     };
     assert_eq!(json_of(bearer(&access, "").await.unwrap()).await, user(KIM));
-    refused(bearer("garbage", &format!("access_jwt={access}; refresh_jwt={refresh}")).await.unwrap()).await;
-    problem(bearer(&access, &format!("access_jwt={parks}")).await.unwrap(), 400).await;
+    assert_unauthorized(bearer("garbage", &format!("access_jwt={access}; refresh_jwt={refresh}")).await.unwrap()).await;
+    assert_problem(bearer(&access, &format!("access_jwt={parks}")).await.unwrap(), 400).await;
 }
 
 async fn errors_are_problem_details(stack: &Stack) {
@@ -289,59 +287,59 @@ async fn errors_are_problem_details(stack: &Stack) {
         stack.request(Method::POST, "/login").header("content-type", media_type).body(body).send()
     };
     for body in ["", "{", "{}", r#"{"loginInfo":{"userId":"kimcoding","password":"1234","role":"admin"}}"#] {
-        problem(post(body.to_owned(), "application/json").await.unwrap(), 400).await;
+        assert_problem(post(body.to_owned(), "application/json").await.unwrap(), 400).await;
     }
-    problem(post("x".repeat(8193), "application/json").await.unwrap(), 413).await;
-    problem(post("{}".to_owned(), "text/plain").await.unwrap(), 415).await;
+    assert_problem(post("x".repeat(8193), "application/json").await.unwrap(), 413).await;
+    assert_problem(post("{}".to_owned(), "text/plain").await.unwrap(), 415).await;
 }
 
-async fn the_old_front_end_works_from_its_own_origin(stack: &Stack) {
+async fn the_existing_front_end_works_from_its_own_origin(stack: &Stack) {
     let origin = "https://localhost:3000";
-    let from_there = |request: RequestBuilder| {
+    let from_front_end = |request: RequestBuilder| {
         let request = request.header("origin", origin).header("sec-fetch-site", "same-site");
         request.header("sec-fetch-mode", "cors").header("sec-fetch-dest", "empty")
     };
     let allowed = |headers: &HeaderMap| {
-        let says = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
-        says("access-control-allow-origin") == Some(origin.as_bytes())
-            && says("access-control-allow-credentials") == Some(b"true")
+        let header = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
+        header("access-control-allow-origin") == Some(origin.as_bytes())
+            && header("access-control-allow-credentials") == Some(b"true")
     };
     let preflight = stack.request(Method::OPTIONS, "/login");
     let preflight = preflight.header("access-control-request-method", "POST");
     let preflight =
-        from_there(preflight.header("access-control-request-headers", "content-type")).send().await.unwrap();
+        from_front_end(preflight.header("access-control-request-headers", "content-type")).send().await.unwrap();
     assert!(preflight.status().is_success() && allowed(preflight.headers()), "{preflight:?}");
-    let says = |name: &str| preflight.headers()[name].to_str().unwrap().to_lowercase();
-    assert!(says("access-control-allow-methods").contains("post"));
-    assert!(says("access-control-allow-headers").contains("content-type"));
+    let header = |name: &str| preflight.headers()[name].to_str().unwrap().to_lowercase();
+    assert!(header("access-control-allow-methods").contains("post"));
+    assert!(header("access-control-allow-headers").contains("content-type"));
 
     let browser = stack.browser();
     let form = json!({ "loginInfo": { "userId": "kimcoding", "password": "1234" }, "checkedKeepLogin": true });
     let login = browser.send(Method::POST, "/login", |request| {
-        from_there(request).header("content-type", "application/json").body(form.to_string())
+        from_front_end(request).header("content-type", "application/json").body(form.to_string())
     });
     let login = login.await;
     assert!(login.status().as_u16() == 302 && allowed(login.headers()), "{login:?}");
-    let userinfo = browser.send(Method::GET, "/userinfo", from_there).await;
+    let userinfo = browser.send(Method::GET, "/userinfo", from_front_end).await;
     assert!(allowed(userinfo.headers()));
     assert_eq!(json_of(userinfo).await, user(KIM));
-    let logout = browser.send(Method::POST, "/logout", from_there).await;
+    let logout = browser.send(Method::POST, "/logout", from_front_end).await;
     assert!(logout.status().as_u16() == 205 && allowed(logout.headers()), "{logout:?}");
 }
 
-async fn a_foreign_page_changes_nothing(stack: &Stack) {
+async fn a_request_from_a_foreign_page_is_rejected(stack: &Stack) {
     let browser = stack.browser();
     browser.log_in(KIM, json!(true)).await;
-    let evil = |request: RequestBuilder| {
+    let from_foreign_page = |request: RequestBuilder| {
         request.header("origin", "https://evil.example").header("sec-fetch-site", "cross-site")
     };
-    let refused = browser.send(Method::POST, "/logout", evil).await;
-    assert_eq!(refused.headers().get("access-control-allow-origin"), None);
-    problem(refused, 403).await;
+    let rejected = browser.send(Method::POST, "/logout", from_foreign_page).await;
+    assert_eq!(rejected.headers().get("access-control-allow-origin"), None);
+    assert_problem(rejected, 403).await;
     assert_eq!(json_of(browser.get("/userinfo").await).await, user(KIM));
 }
 
-async fn every_response_is_kept_out_of_caches(stack: &Stack) {
+async fn every_response_has_the_security_headers(stack: &Stack) {
     let answers = [
         stack.browser().get("/userinfo").await,
         stack.browser().log_in(KIM, json!(true)).await,
@@ -349,15 +347,15 @@ async fn every_response_is_kept_out_of_caches(stack: &Stack) {
         stack.request(Method::POST, "/logout").send().await.unwrap(),
     ];
     for answer in answers {
-        let says = |name: &str| answer.headers()[name].to_str().unwrap();
-        assert_eq!(says("cache-control"), "no-store", "{answer:?}");
-        assert_eq!(says("x-content-type-options"), "nosniff");
-        assert!(says("strict-transport-security").starts_with("max-age="));
-        assert!(says("content-security-policy").contains("default-src 'none'"));
+        let header = |name: &str| answer.headers()[name].to_str().unwrap();
+        assert_eq!(header("cache-control"), "no-store", "{answer:?}");
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert!(header("strict-transport-security").starts_with("max-age="));
+        assert!(header("content-security-policy").contains("default-src 'none'"));
     }
 }
 
-async fn head_answers_like_get_without_a_body(stack: &Stack) {
+async fn a_head_request_has_no_body_and_sets_no_cookies(stack: &Stack) {
     let (_, refresh) = stack.tokens(KIM).await;
     let request =
         stack.request(Method::HEAD, "/userinfo").header("cookie", stack.renamed(&format!("refresh_jwt={refresh}")));
@@ -368,17 +366,17 @@ async fn head_answers_like_get_without_a_body(stack: &Stack) {
 
 impl Stack {
     fn browser(&self) -> Browser<'_> {
-        self.browser_that(Policy::none())
+        self.browser_with(Policy::none())
     }
 
-    fn browser_that(&self, follows: Policy) -> Browser<'_> {
+    fn browser_with(&self, redirects: Policy) -> Browser<'_> {
         let jar = Arc::new(Jar::default());
-        Browser { client: self.client(follows, Some(Arc::clone(&jar))), jar, stack: self }
+        Browser { client: self.client(redirects, Some(Arc::clone(&jar))), jar, stack: self }
     }
 
-    fn client(&self, follows: Policy, jar: Option<Arc<Jar>>) -> Client {
+    fn client(&self, redirects: Policy, jar: Option<Arc<Jar>>) -> Client {
         let trusted = Certificate::from_pem(&self.certificate).unwrap();
-        let client = Client::builder().tls_certs_only([trusted]).no_proxy().redirect(follows);
+        let client = Client::builder().tls_certs_only([trusted]).no_proxy().redirect(redirects);
         let client = client.timeout(Duration::from_mins(1)).http1_only();
         match jar {
             Some(jar) => client.cookie_provider(jar),
@@ -388,12 +386,12 @@ impl Stack {
         .unwrap()
     }
 
-    /// A request without a jar.
+    /// Returns a request without a cookie jar.
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client(Policy::none(), None).request(method, format!("{}{path}", self.url))
     }
 
-    /// A `GET` with these cookies, named as in the mode with a domain.
+    /// Sends a `GET` with these cookies, which have the names of the mode with a domain.
     async fn with_cookies(&self, cookies: &str, path: &str) -> Response {
         self.with_raw_cookies(&self.renamed(cookies), path).await
     }
@@ -402,7 +400,7 @@ impl Stack {
         self.request(Method::GET, path).header("cookie", cookies).send().await.unwrap()
     }
 
-    /// The access and the refresh token of a new session.
+    /// Signs in, and returns the access token and the refresh token.
     async fn tokens(&self, person: Person) -> (String, String) {
         let answer = self.browser().log_in(person, json!(true)).await;
         let lines = set_cookies(&answer);
@@ -411,16 +409,17 @@ impl Stack {
     }
 
     fn cookie_name(&self, name: &str) -> String {
-        if self.config.cookie_domain.is_some() { name.to_owned() } else { format!("__Host-{name}") }
+        if self.env.optional("COOKIE_DOMAIN").is_some() { name.to_owned() } else { format!("__Host-{name}") }
     }
 
+    /// Gives cookies the names of the stack's mode.
     fn renamed(&self, cookies: &str) -> String {
         let access = cookies.replace("access_jwt=", &format!("{}=", self.cookie_name("access_jwt")));
         access.replace("refresh_jwt=", &format!("{}=", self.cookie_name("refresh_jwt")))
     }
 }
 
-/// A client with a jar that follows the browsers' rules.
+/// A client with a cookie jar that follows the rules of browsers.
 struct Browser<'a> {
     client: Client,
     jar: Arc<Jar>,
@@ -428,12 +427,12 @@ struct Browser<'a> {
 }
 
 impl Browser<'_> {
-    async fn log_in(&self, person: Person, keep: Value) -> Response {
-        self.log_in_as(person.user_id, person.password, keep).await
+    async fn log_in(&self, person: Person, persistent: Value) -> Response {
+        self.log_in_as(person.user_id, person.password, persistent).await
     }
 
-    async fn log_in_as(&self, user_id: &str, password: &str, keep: Value) -> Response {
-        let form = json!({ "loginInfo": { "userId": user_id, "password": password }, "checkedKeepLogin": keep });
+    async fn log_in_as(&self, user_id: &str, password: &str, persistent: Value) -> Response {
+        let form = json!({ "loginInfo": { "userId": user_id, "password": password }, "checkedKeepLogin": persistent });
         let form = form.to_string();
         self.send(Method::POST, "/login", |request| request.header("content-type", "application/json").body(form)).await
     }
@@ -447,7 +446,7 @@ impl Browser<'_> {
         with(request).send().await.unwrap()
     }
 
-    /// What the jar would send, the access cookie first.
+    /// Returns the cookies that the jar would send, the access cookie first.
     fn cookies(&self) -> String {
         let header = self.jar.cookies(&Url::parse(&self.stack.url).unwrap());
         let header = header.map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
@@ -461,13 +460,14 @@ fn set_cookies(answer: &Response) -> Vec<String> {
     answer.headers().get_all(SET_COOKIE).iter().map(|line| line.to_str().unwrap().to_owned()).collect()
 }
 
-/// 401 as the contract has it, with no cookie touched.
-async fn refused(answer: Response) {
+/// Asserts that a response is the 401 of the contract and sets no cookies.
+async fn assert_unauthorized(answer: Response) {
     assert_eq!((answer.status().as_u16(), set_cookies(&answer).len()), (401, 0), "{answer:?}");
     assert_eq!(answer.text().await.unwrap(), "Not Authorized");
 }
 
-async fn problem(answer: Response, status: u16) {
+/// Asserts that a response is a problem details object with this status and sets no cookies (RFC 9457).
+async fn assert_problem(answer: Response, status: u16) {
     assert_eq!((answer.status().as_u16(), set_cookies(&answer).len()), (status, 0), "{answer:?}");
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
     let problem = json_of(answer).await;
@@ -485,11 +485,11 @@ fn user(person: Person) -> Value {
     serde_json::to_value(person.user().unwrap().profile).unwrap()
 }
 
-/// A token of a session that exists, as it was signed at another time or with other secrets.
-fn signed(config: &Config, kind: Kind, user_id: &UserId, session_id: &SessionId, at: Timestamp) -> String {
+/// Signs a token for an existing session, at any time and with any secrets.
+fn signed(env: &Environment, kind: Kind, user_id: &UserId, session_id: &SessionId, at: Timestamp) -> String {
     let email = if user_id.as_str() == KIM.id { KIM } else { PARK }.user().unwrap().profile.email;
     let subject = Subject { user_id, email: &email, roles: &[], session_id };
-    let signer = Signer::new(config);
+    let signer = Signer::from_env(env).unwrap();
     let expires_at = at + Duration::from_hours(7 * 24);
     let generation = Generation { number: 1, kid: signer.refresh_kid(), issued_at: at, expires_at };
     let token = match kind {

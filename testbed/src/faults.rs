@@ -1,5 +1,5 @@
-//! A DynamoDB that fails as a network and a service fail, or waits until it is told to go on: a proxy in front of the
-//! tables.
+//! An HTTP proxy in front of the tables. It makes DynamoDB fail as a network or a service fails, holds calls back until
+//! the test lets them pass, or measures what they cost.
 
 use std::collections::HashMap;
 use std::io;
@@ -9,61 +9,62 @@ use std::sync::{Arc, Mutex};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{HeaderMap, Request, Response};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-/// What happens to a request.
+/// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is refused with this status and this error code, and never reaches the table.
+    /// The call is refused with this status and this error code. It does not reach the table.
     Refuse(u16, &'static str),
-    /// It reaches the table, and the reply is lost.
+    /// The call reaches the table, and the reply is lost.
     LoseReply,
-    /// It is never answered.
+    /// The call is never answered. It does not reach the table.
     Stall,
-    /// It is a transaction that met another one, and never reaches the table.
+    /// The transaction is refused because of a conflict with another one. It does not reach the table.
     Conflict,
+    /// No fault: the call reaches the table, and the reply is returned. The next fault then meets a later call.
+    Pass,
 }
 
-/// What is left of a connection whose owner was frozen for too long.
+/// How a connection dies while Lambda has frozen its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Death {
-    /// Whatever is sent over it is answered by its end.
+    /// The next request closes the connection.
     Reset,
-    /// Nothing comes back any more.
+    /// No request is answered any more.
     Silence,
 }
 
-/// The connections to the tables, of which those can die that are open: what an environment finds that Lambda has frozen and
-/// thawed again.
+/// The connections to the tables. The open ones can die, as they do while Lambda freezes an instance.
 #[derive(Clone, Debug, Default)]
 pub struct Sockets(Arc<Mutex<Opened>>);
 
 #[derive(Debug, Default)]
 struct Opened {
     count: usize,
-    /// Those before this one, and how they died.
+    /// Connections with a number below this one are dead.
     dead: Option<(usize, Death)>,
 }
 
 impl Sockets {
-    /// Lets all die that are open now.
+    /// Kills all connections that are open now.
     pub fn die(&self, death: Death) {
         let mut opened = self.0.lock().unwrap();
         opened.dead = Some((opened.count, death));
     }
 
-    /// How many were ever opened.
+    /// Returns how many connections were ever opened.
     #[must_use]
     pub fn opened(&self) -> usize {
         self.0.lock().unwrap().count
     }
 
-    /// Another one: its number.
+    /// Counts a new connection and returns its number.
     fn open(&self) -> usize {
         let mut opened = self.0.lock().unwrap();
         opened.count += 1;
@@ -75,8 +76,8 @@ impl Sockets {
     }
 }
 
-/// Holds every call back until it is let through: the order in which the calls of several clients reach the tables is for
-/// the test to choose.
+/// Holds every call back until the test lets it pass. The test thus chooses the order in which the calls of several
+/// clients reach the tables.
 #[derive(Clone, Debug)]
 pub struct Gate {
     may_pass: Arc<Semaphore>,
@@ -85,17 +86,17 @@ pub struct Gate {
 
 impl Gate {
     fn closed() -> Self {
-        let none = || Arc::new(Semaphore::new(0));
-        Self { may_pass: none(), have_passed: none() }
+        let no_permits = || Arc::new(Semaphore::new(0));
+        Self { may_pass: no_permits(), have_passed: no_permits() }
     }
 
-    /// Lets the next call through, and waits until the tables have answered it.
+    /// Lets the next call pass, and waits until the tables have answered it.
     pub async fn let_one_pass(&self) {
         self.may_pass.add_permits(1);
         self.have_passed.acquire().await.unwrap().forget();
     }
 
-    /// Takes back what nobody has used.
+    /// Takes back all unused permits.
     pub fn close(&self) {
         for permits in [&self.may_pass, &self.have_passed] {
             permits.forget_permits(permits.available_permits());
@@ -103,80 +104,81 @@ impl Gate {
     }
 }
 
-/// The capacity units that calls have taken, by operation, as DynamoDB itself counts them.
+/// The capacity units that each call consumed, as DynamoDB reports them.
 #[derive(Clone, Debug, Default)]
 pub struct Meter(Arc<Mutex<Vec<(String, f64)>>>);
 
 impl Meter {
-    /// What was taken since this was last asked.
+    /// Returns the operations since the last call of this method, with their capacity units.
     #[must_use]
     pub fn take(&self) -> Vec<(String, f64)> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 
-    /// The same call, which also asks what it costs.
-    fn asking(body: &Bytes) -> Bytes {
+    /// Returns the body of a call that also requests its consumed capacity.
+    fn metered(body: &Bytes) -> Bytes {
         let mut body: Value = serde_json::from_slice(body).unwrap();
         body["ReturnConsumedCapacity"] = "TOTAL".into();
         body.to_string().into()
     }
 
-    fn read(&self, operation: &str, answer: &Bytes) {
-        let answer: Value = serde_json::from_slice(answer).unwrap();
-        let units = match &answer["ConsumedCapacity"] {
+    fn record(&self, operation: String, reply: &Bytes) {
+        let reply: Value = serde_json::from_slice(reply).unwrap();
+        let units = match &reply["ConsumedCapacity"] {
             Value::Array(tables) => tables.iter().filter_map(|table| table["CapacityUnits"].as_f64()).sum(),
             table => table["CapacityUnits"].as_f64().unwrap_or_default(),
         };
-        self.0.lock().unwrap().push((operation.to_owned(), units));
+        self.0.lock().unwrap().push((operation, units));
     }
 }
 
-/// The proxy. Each operation meets its faults in order, and then none.
+/// The proxy. Each call of an operation meets the next fault of that operation. Once they are used up, it is forwarded.
 #[derive(Clone)]
-pub(crate) struct Faults {
-    ahead: Arc<Mutex<HashMap<&'static str, Vec<Fault>>>>,
+pub(crate) struct Proxy {
+    /// The faults of each operation that are left, the next one last.
+    faults: Arc<Mutex<HashMap<&'static str, Vec<Fault>>>>,
     gate: Option<Gate>,
     meter: Option<Meter>,
     sockets: Sockets,
-    table: SocketAddr,
+    dynamodb: SocketAddr,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
-impl Faults {
-    /// Puts a proxy in front of the DynamoDB at `table`, with these faults for each operation, and says where it is.
-    pub(crate) async fn before(table: SocketAddr, faults: &[(&'static str, &[Fault])]) -> SocketAddr {
-        let mut ahead: HashMap<_, Vec<_>> = HashMap::new();
+impl Proxy {
+    /// Starts a proxy with these faults for each operation, and returns its address.
+    pub(crate) async fn failing(dynamodb: SocketAddr, faults: &[(&'static str, &[Fault])]) -> SocketAddr {
+        let proxy = Self::new(dynamodb);
         for (operation, faults) in faults {
-            ahead.entry(*operation).or_default().extend(faults.iter().rev());
+            proxy.faults.lock().unwrap().entry(*operation).or_default().extend(faults.iter().rev());
         }
-        Self::new(table, ahead).listen().await
+        proxy.listen().await
     }
 
-    /// Puts a proxy in front of the DynamoDB at `table`, that lets through what the gate lets through.
-    pub(crate) async fn gate(table: SocketAddr) -> (SocketAddr, Gate) {
+    /// Starts a proxy with a gate, and returns its address.
+    pub(crate) async fn gated(dynamodb: SocketAddr) -> (SocketAddr, Gate) {
         let gate = Gate::closed();
-        let proxy = Self { gate: Some(gate.clone()), ..Self::new(table, HashMap::new()) };
+        let proxy = Self { gate: Some(gate.clone()), ..Self::new(dynamodb) };
         (proxy.listen().await, gate)
     }
 
-    /// Puts a proxy in front of the DynamoDB at `table` that writes down what each call costs.
-    pub(crate) async fn meter(table: SocketAddr) -> (SocketAddr, Meter) {
+    /// Starts a proxy that measures calls, and returns its address.
+    pub(crate) async fn metered(dynamodb: SocketAddr) -> (SocketAddr, Meter) {
         let meter = Meter::default();
-        let proxy = Self { meter: Some(meter.clone()), ..Self::new(table, HashMap::new()) };
+        let proxy = Self { meter: Some(meter.clone()), ..Self::new(dynamodb) };
         (proxy.listen().await, meter)
     }
 
-    /// Puts a proxy in front of the DynamoDB at `table` whose connections can die.
-    pub(crate) async fn sockets(table: SocketAddr) -> (SocketAddr, Sockets) {
-        let proxy = Self::new(table, HashMap::new());
+    /// Starts a proxy whose connections can die, and returns its address.
+    pub(crate) async fn freezing(dynamodb: SocketAddr) -> (SocketAddr, Sockets) {
+        let proxy = Self::new(dynamodb);
         let sockets = proxy.sockets.clone();
         (proxy.listen().await, sockets)
     }
 
-    fn new(table: SocketAddr, ahead: HashMap<&'static str, Vec<Fault>>) -> Self {
+    fn new(dynamodb: SocketAddr) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let (ahead, sockets) = (Arc::new(Mutex::new(ahead)), Sockets::default());
-        Self { ahead, gate: None, meter: None, sockets, table, client }
+        let (faults, sockets) = (Arc::default(), Sockets::default());
+        Self { faults, gate: None, meter: None, sockets, dynamodb, client }
     }
 
     async fn listen(self) -> SocketAddr {
@@ -195,26 +197,16 @@ impl Faults {
         address
     }
 
-    /// An error here closes the connection without a reply.
+    /// Answers a call. An `Err` closes the connection without a reply.
     async fn answer(&self, connection: usize, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
         match self.sockets.death_of(connection) {
             Some(Death::Reset) => return Err(io::ErrorKind::ConnectionReset.into()),
             Some(Death::Silence) => return std::future::pending().await,
             None => {}
         }
-        let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-        let operation = target.rsplit('.').next().unwrap_or_default();
-        let fault = self.ahead.lock().unwrap().get_mut(operation).and_then(Vec::pop);
+        let fault = self.faults.lock().unwrap().get_mut(operation(request.headers())).and_then(Vec::pop);
         match fault {
-            None => match &self.gate {
-                Some(gate) => {
-                    gate.may_pass.acquire().await.map_err(io::Error::other)?.forget();
-                    let answer = self.forward(request).await;
-                    gate.have_passed.add_permits(1);
-                    answer
-                }
-                None => self.forward(request).await,
-            },
+            None | Some(Fault::Pass) => self.pass(request).await,
             Some(Fault::Refuse(status, code)) => refusal(status, code, ""),
             Some(Fault::Conflict) => {
                 let reasons = r#","CancellationReasons":[{"Code":"TransactionConflict"},{"Code":"None"}]"#;
@@ -228,30 +220,44 @@ impl Faults {
         }
     }
 
+    /// Forwards a call as soon as the gate lets it pass.
+    async fn pass(&self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+        let Some(gate) = &self.gate else { return self.forward(request).await };
+        gate.may_pass.acquire().await.map_err(io::Error::other)?.forget();
+        let reply = self.forward(request).await;
+        gate.have_passed.add_permits(1);
+        reply
+    }
+
     async fn forward(&self, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
         let (mut parts, body) = request.into_parts();
-        parts.uri = format!("http://{}/", self.table).parse().map_err(io::Error::other)?;
-        let operation = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-        let operation = operation.rsplit('.').next().unwrap_or_default().to_owned();
+        parts.uri = format!("http://{}/", self.dynamodb).parse().map_err(io::Error::other)?;
+        let operation = operation(&parts.headers).to_owned();
         let mut body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         if self.meter.is_some() {
-            body = Meter::asking(&body);
+            body = Meter::metered(&body);
             parts.headers.remove("content-length");
         }
-        let answer =
-            self.client.request(Request::from_parts(parts, Full::from(body))).await.map_err(io::Error::other)?;
-        let (parts, body) = answer.into_parts();
+        let request = Request::from_parts(parts, Full::from(body));
+        let (parts, body) = self.client.request(request).await.map_err(io::Error::other)?.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         if let Some(meter) = &self.meter {
-            meter.read(&operation, &body);
+            meter.record(operation, &body);
         }
         Ok(Response::from_parts(parts, Full::from(body)))
     }
 }
 
-/// An error in DynamoDB's own form.
+/// Returns the operation that a call names, such as `GetItem`.
+fn operation(headers: &HeaderMap) -> &str {
+    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    target.rsplit('.').next().unwrap_or_default()
+}
+
+/// Returns an error response in the form of DynamoDB.
 fn refusal(status: u16, code: &str, more: &str) -> io::Result<Response<Full<Bytes>>> {
-    let body = format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{code}","message":"as the test wants"{more}}}"#);
+    let kind = format!("com.amazonaws.dynamodb.v20120810#{code}");
+    let body = format!(r#"{{"__type":"{kind}","message":"as the test wants"{more}}}"#);
     let response = Response::builder().status(status).header("content-type", "application/x-amz-json-1.0");
     response.body(Full::from(body)).map_err(io::Error::other)
 }

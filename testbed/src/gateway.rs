@@ -1,4 +1,4 @@
-//! API Gateway, as far as a function can see it: an event in, a response out.
+//! API Gateway as a function sees it: an event in, a response out.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use lambda_http::{Context, LambdaEvent, Service};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// An event of payload version 2.0: one from `events/`, with what a test changes about it.
+/// An event of payload version 2.0. It is read from `events/`, and a test changes it.
 #[derive(Clone, Debug)]
 pub struct Event {
     json: Value,
@@ -16,63 +16,63 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event in `events/<name>.json`.
+    /// Reads `events/<name>.json`.
     #[must_use]
     pub fn recorded(name: &str) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../events").join(name).with_extension("json");
         Self { json: serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap(), deadline: 0 }
     }
 
-    /// With another method.
+    /// Sets the method.
     #[must_use]
     pub fn method(mut self, method: &str) -> Self {
         self.json["requestContext"]["http"]["method"] = json!(method);
         self
     }
 
-    /// With this header, in lower case as the gateway sends it.
+    /// Sets a header. The gateway sends names in lower case.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.json["headers"][name] = json!(value);
         self
     }
 
-    /// Without this header.
+    /// Removes a header.
     #[must_use]
     pub fn without_header(mut self, name: &str) -> Self {
         self.json["headers"].as_object_mut().unwrap().remove(name);
         self
     }
 
-    /// With these cookies and no others, each `name=value`.
+    /// Replaces all cookies. Each is `name=value`.
     #[must_use]
     pub fn cookies<C: Into<String>>(mut self, cookies: impl IntoIterator<Item = C>) -> Self {
         self.json["cookies"] = cookies.into_iter().map(Into::into).collect::<Vec<String>>().into();
         self
     }
 
-    /// Without cookies.
+    /// Removes all cookies.
     #[must_use]
     pub fn without_cookies(mut self) -> Self {
         self.json.as_object_mut().unwrap().remove("cookies");
         self
     }
 
-    /// With this body.
+    /// Sets the body.
     #[must_use]
     pub fn body(mut self, body: impl Into<String>) -> Self {
         self.json["body"] = json!(body.into());
         self
     }
 
-    /// With this query.
+    /// Sets the query string.
     #[must_use]
     pub fn query(mut self, query: &str) -> Self {
         self.json["rawQueryString"] = json!(query);
         self
     }
 
-    /// With this in place of what stands at a JSON pointer.
+    /// Sets the value at a JSON pointer.
     #[must_use]
     pub fn with(mut self, pointer: &str, value: Value) -> Self {
         let (parent, name) = pointer.rsplit_once('/').unwrap();
@@ -80,20 +80,20 @@ impl Event {
         self
     }
 
-    /// With an end of the invocation, in milliseconds since the epoch.
+    /// Sets the deadline of the invocation, in milliseconds since 1970.
     #[must_use]
     pub fn deadline(mut self, deadline: u64) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// The event as JSON.
+    /// Returns the event as JSON.
     #[must_use]
     pub fn payload(&self) -> Value {
         self.json.clone()
     }
 
-    /// Sends the event, as bytes, the way that Lambda would.
+    /// Sends the event to a function. It is serialized and parsed, as in Lambda.
     pub async fn send<S>(&self, service: &mut S) -> Reply
     where
         S: Service<LambdaEvent<LambdaRequest>, Response: Serialize, Error = std::convert::Infallible>,
@@ -105,10 +105,9 @@ impl Event {
         let Ok(answer) = service.call(LambdaEvent::new(payload, context)).await;
         serde_json::from_slice(&serde_json::to_vec(&answer).unwrap()).unwrap()
     }
-}
 
-impl Event {
-    /// Asks an authorizer, as bytes, the way that Lambda would: its answer, or nothing where the invocation fails.
+    /// Sends the event to an authorizer. Returns its decision, or `None` if the invocation fails. The event is
+    /// serialized and parsed, as in Lambda.
     pub async fn authorize<S>(&self, service: &mut S) -> Option<Value>
     where
         S: Service<LambdaEvent<Value>, Response: Serialize>,
@@ -119,7 +118,7 @@ impl Event {
     }
 }
 
-/// A response as API Gateway receives it.
+/// A response, as API Gateway receives it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reply {
@@ -127,37 +126,37 @@ pub struct Reply {
     #[serde(rename = "statusCode")]
     pub status: u16,
     headers: Map<String, Value>,
-    /// The `Set-Cookie` lines, one each.
+    /// The `Set-Cookie` lines.
     #[serde(default)]
     pub cookies: Vec<String>,
     body: Option<String>,
 }
 
 impl Reply {
-    /// The value of a header.
+    /// Returns the value of a header, or `None` if it is absent.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.as_str().unwrap())
     }
 
-    /// The names of its headers, in lower case; `Set-Cookie` is none of them.
+    /// Returns the names of all headers except `Set-Cookie`, in lower case.
     pub fn header_names(&self) -> impl Iterator<Item = &str> {
         self.headers.keys().map(String::as_str)
     }
 
-    /// The body; empty where there is none.
+    /// Returns the body. It is empty if it is absent.
     #[must_use]
     pub fn body(&self) -> &str {
         self.body.as_deref().unwrap_or_default()
     }
 
-    /// The body, read as JSON.
+    /// Parses the body as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_str(self.body()).unwrap()
     }
 
-    /// The value of the cookie of that name that the response sets.
+    /// Returns the value of a cookie that the response sets, or `None`.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&str> {
         let of_name = |line: &'_ String| line.starts_with(&format!("{name}="));

@@ -1,12 +1,9 @@
-//! What the tests stand on: a DynamoDB of their own, the settings that reach it, and events as API Gateway sends them.
+//! What tests stand on: an embedded DynamoDB for each test, the settings that reach it, and the events of API Gateway.
 //!
-//! No mock: the tables are an embedded DynamoDB behind HTTP, asked through the real SDK client; an event is raw JSON
-//! and takes the way that Lambda's own would.
-#![expect(
-    clippy::unwrap_used,
-    clippy::missing_panics_doc,
-    reason = "it runs in tests only, where a panic is a failure"
-)]
+//! There are no mocks. The tables are behind HTTP, and the code under test calls them through the real SDK client. An
+//! event is raw JSON and is parsed as in Lambda. With its features, the crate also starts the local stack and the
+//! functions in containers, and checks the contract on them.
+#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "runs only in tests, where a panic is a failure")]
 
 mod calls;
 #[cfg(feature = "watch")]
@@ -30,4 +27,4 @@ pub use origins::WHO_MAY_POST;
 pub use people::{add, add_kim, add_park, import, sign_in};
 #[cfg(feature = "sam-local")]
 pub use sam_local::{PROTECTED, SamLocal};
-pub use tables::{Tables, settings};
+pub use tables::{Settings, Tables, environment, settings};

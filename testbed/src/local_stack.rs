@@ -1,4 +1,4 @@
-//! The local stack as a developer starts it: `cargo dev`.
+//! The local stack, started as a developer starts it: with `cargo dev`.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -6,41 +6,37 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use dev::processes::Process;
-use shared::config::Config;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::contract::Stack;
 
-/// What a test may change about it.
+/// The options of a local stack.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
-    /// Whether the cookies are host-only.
+    /// Makes the cookies host-only.
     pub host_only: bool,
-    /// Which origin may post, other than the default.
+    /// Allows this origin in place of the default.
     pub allowed_origin: Option<&'a str>,
-    /// Whether devices get a cookie.
+    /// Sets device cookies.
     pub device_cookie: bool,
-    /// Whether wrong passwords cost a second at most: for tests that send very many.
-    pub short_waits: bool,
+    /// Allows any number of wrong passwords from one address. The limit of each account stays.
+    pub unlimited_sources: bool,
 }
-
-/// What makes no wait longer than a second, neither for a name nor for an address.
-const SHORT_WAITS: [(&str, &str); 2] = [("LONGEST_WAIT", "1"), ("SOURCE_FAILURES_PER_HOUR", "0")];
 
 const SECRETS: [(&str, &str); 2] = [
     ("ACCESS_SECRET", "access-secret-of-the-local-stack-012"),
     ("REFRESH_SECRET", "refresh-secret-of-the-local-stack-01"),
 ];
 
-/// Starts it on a free port and waits until it says that it is ready. It stops when the process is dropped.
+/// Starts a local stack on a free port and waits until it is ready. It stops when the process is dropped.
 pub async fn start(options: Options<'_>) -> (Process, Stack) {
     let port = free_port();
     let process = cargo_dev(&["--port", &port.to_string()], options).await;
     (process, stack(port, options))
 }
 
-/// Starts `cargo dev` with these arguments and waits until it says that it is ready.
+/// Starts `cargo dev` with these arguments and waits until it prints that it is ready.
 pub(crate) async fn cargo_dev(arguments: &[&str], options: Options<'_>) -> Process {
     let mut cargo = Command::new("cargo");
     cargo
@@ -51,7 +47,7 @@ pub(crate) async fn cargo_dev(arguments: &[&str], options: Options<'_>) -> Proce
         .envs(SECRETS)
         .envs(options.allowed_origin.map(|origin| ("ALLOWED_ORIGINS", origin)))
         .envs(options.device_cookie.then_some(("DEVICE_COOKIE", "on")))
-        .envs(SHORT_WAITS.into_iter().filter(|_| options.short_waits))
+        .envs(options.unlimited_sources.then_some(("SOURCE_FAILURES_PER_HOUR", "0")))
         .env_remove("COOKIE_DOMAIN")
         .stdout(Stdio::piped());
     let mut process = Process::start("cargo dev", &mut cargo).unwrap();
@@ -70,22 +66,22 @@ pub(crate) async fn cargo_dev(arguments: &[&str], options: Options<'_>) -> Proce
     process
 }
 
-/// What the contract is checked against, on this port.
+/// Returns the stack on this port, for the contract.
 pub(crate) fn stack(port: u16, options: Options<'_>) -> Stack {
-    let domain = [("COOKIE_DOMAIN", if options.host_only { "" } else { "localhost" })];
+    let domain = if options.host_only { "" } else { "localhost" };
     Stack {
         url: format!("https://localhost:{port}"),
         certificate: std::fs::read(root().join("target/dev/localhost.pem")).unwrap(),
-        config: Config::from_lookup(crate::settings(&[&SECRETS[..], &domain].concat())).unwrap(),
+        env: crate::environment(&[&SECRETS[..], &[("COOKIE_DOMAIN", domain)]].concat()),
     }
 }
 
-/// The workspace.
+/// Returns the folder of the workspace.
 pub(crate) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// A port on the loopback that nobody uses now.
+/// Returns a free port of the loopback interface.
 #[must_use]
 pub fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()

@@ -1,4 +1,4 @@
-//! What is logged.
+//! The log lines of a test.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// The lines that are logged on this thread while it is there.
+/// The lines that are logged on this thread until this value is dropped.
 pub struct Log {
     lines: Lines,
     _guard: DefaultGuard,
@@ -21,7 +21,7 @@ pub struct Log {
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Starts to listen: to everything that the most talkative setting lets through.
+    /// Starts recording, at the lowest level.
     #[must_use]
     pub fn start() -> Self {
         let lines = Lines::default();
@@ -29,17 +29,17 @@ impl Log {
         Self { lines, _guard: tracing_subscriber::registry().with(layer).set_default() }
     }
 
-    /// Everything that was said since this was last asked.
+    /// Returns and removes all lines.
     #[must_use]
     pub fn take(&self) -> String {
         String::from_utf8(std::mem::take(&mut *self.lines.0.lock().unwrap())).unwrap()
     }
 
-    /// The lines since this was last asked that are events of that name.
+    /// Returns the lines of one event, and removes all lines.
     #[must_use]
     pub fn events(&self, name: &str) -> Vec<Value> {
-        let said = self.take();
-        let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let text = self.take();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.filter(|line| line["event"] == name).collect()
     }
 }

@@ -1,20 +1,20 @@
-//! The contract's "Who may post" as a table: one, for the rule itself and for every route that stands behind it.
+//! The table of "Who may post" in the contract. The test of the rule and the tests of all routes use it.
 
-/// A request that changes something: its `Origin`, its `Sec-Fetch-Site`, its `Host`, and whether it passes where
-/// `https://localhost:3000` is the one allowed origin. A header that was sent twice comes joined, as the gateway does it.
+/// A request that changes something: its `Origin`, its `Sec-Fetch-Site`, its `Host`, and whether it passes if
+/// `https://localhost:3000` is the only allowed origin. The gateway joins a header that was sent twice with a comma.
 type Case = (Option<&'static str>, Option<&'static str>, Option<&'static str>, bool);
 
 const OURS: Option<&str> = Some("localhost:4000");
 
-/// Every kind of sender.
+/// All kinds of senders.
 pub const WHO_MAY_POST: [Case; 56] = [
-    // An allowed origin passes, whatever the browser thinks of the site.
+    // An allowed origin passes, whatever `Sec-Fetch-Site` says.
     (Some("https://localhost:3000"), None, OURS, true),
     (Some("https://localhost:3000"), Some("same-site"), OURS, true),
     (Some("https://localhost:3000"), Some("cross-site"), OURS, true),
     (Some("https://localhost:3000"), Some("none"), OURS, true),
     (Some("https://localhost:3000"), None, None, true),
-    // It is compared as a whole: scheme, host, port and nothing around them.
+    // The whole origin must be equal: scheme, host and port, without anything before or after them.
     (Some("https://localhost:3001"), Some("same-site"), OURS, false),
     (Some("https://localhost"), Some("same-site"), OURS, false),
     (Some("http://localhost:3000"), Some("cross-site"), OURS, false),
@@ -27,7 +27,7 @@ pub const WHO_MAY_POST: [Case; 56] = [
     (Some("HTTPS://LOCALHOST:3000"), None, OURS, false),
     (Some("https://localhost:3000,https://evil.example"), None, OURS, false),
     (Some("https://evil.example,https://localhost:3000"), Some("cross-site"), OURS, false),
-    // Else Sec-Fetch-Site decides.
+    // Without an allowed origin, `Sec-Fetch-Site` decides.
     (None, Some("same-origin"), OURS, true),
     (None, Some("none"), OURS, true),
     (None, Some("same-site"), OURS, false),
@@ -46,7 +46,7 @@ pub const WHO_MAY_POST: [Case; 56] = [
     (Some(""), Some("cross-site"), OURS, false),
     (Some("https://evil.localhost:4000"), Some("same-site"), OURS, false),
     (Some("https://evil.example"), Some("cross-site"), OURS, false),
-    // Without it, the origin's host must be ours: host and port, in any case.
+    // Without `Sec-Fetch-Site`, the host and the port of the origin must be ours. Upper and lower case are equal.
     (Some("https://localhost:4000"), None, OURS, true),
     (Some("http://localhost:4000"), None, OURS, true),
     (Some("https://login.example.com"), None, Some("LOGIN.example.com"), true),
@@ -66,7 +66,7 @@ pub const WHO_MAY_POST: [Case; 56] = [
     (Some("null"), None, OURS, false),
     (Some(""), None, OURS, false),
     (Some("ftp://localhost:4000"), None, OURS, false),
-    // With neither it is no browser.
+    // Without both headers the sender is not a browser.
     (None, None, OURS, true),
     (None, None, None, true),
 ];

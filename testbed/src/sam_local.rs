@@ -1,8 +1,8 @@
-//! The functions in real containers, behind the API Gateway of `sam local start-api`: built by `sam build`, from the
-//! template, as they are for AWS.
+//! The functions in containers, behind `sam local start-api`. `sam build` builds them from the template, as for AWS.
 //!
-//! Owns what that takes without a network, on Linux on `x86_64`: an engine for the containers and an image. The tables
-//! are those of `cargo dev tables`. What it has started it stops when it is dropped; what was there before, it leaves.
+//! Owns what this needs without a network, on Linux on `x86_64`: a container engine and an image. The tables are those
+//! of `cargo dev tables`. Everything that this module starts is stopped on drop. It leaves other containers and engines
+//! alone.
 
 use std::env;
 use std::ffi::OsString;
@@ -19,51 +19,53 @@ use tokio::process::Command;
 use crate::contract::Stack;
 use crate::local_stack::{self, Options};
 
-/// Arguments that every command of SAM's takes. The architecture is this machine's, the origin that of `cargo dev`.
+/// The arguments of every SAM command: the architecture of this machine, and the default origin of `cargo dev`.
 const STACK: [&str; 5] =
     ["--parameter-overrides", "Architecture=x86_64", "AllowedOrigins=https://localhost:3000", "--region", "eu-west-1"];
 
 /// The running service, with the two demonstration users.
 pub struct SamLocal {
-    // Dropped in this order: SAM removes its containers, what it has left behind goes next, the engine and the tables last.
+    // Dropped in this order: SAM, which removes its containers; then those that it left; then the engine and the
+    // tables.
     _api: Process,
     _containers: Containers,
     _engine: Engine,
     _tables: Process,
-    /// What the contract is checked against.
+    /// The stack, for the contract.
     pub stack: Stack,
 }
 
 impl SamLocal {
-    /// Starts everything and waits until the functions answer. The first time they are built, which takes minutes.
+    /// Starts everything and waits until the functions answer. The first build takes minutes.
     pub async fn start() -> Self {
         let root = local_stack::root();
         let folder = root.join("target/sam-local");
         fs::create_dir_all(&folder).unwrap();
         let sam = Sam::find(root).await;
 
-        let engine = Engine::answering(&folder).await;
-        let containers = Containers { engine: engine.host.clone(), of: folder.join("build") };
+        let engine = Engine::find_or_start(&folder).await;
+        let containers = Containers { engine: engine.host.clone(), folder: folder.join("build") };
         containers.remove();
         sam.import_image(&engine).await;
-        sam.build(&containers.of).await;
-        add_protected_route(&containers.of.join("template.yaml"));
+        sam.build(&containers.folder).await;
+        add_protected_route(&containers.folder.join("template.yaml"));
 
-        // It also writes what `samconfig.toml` names.
+        // This also writes the files that `samconfig.toml` names.
         let tables = local_stack::cargo_dev(&["tables"], Options::default()).await;
         let port = local_stack::free_port();
         let stack = local_stack::stack(port, Options::default());
         let log = folder.join("start-api.log");
         let mut api = sam.start_api(&engine, &folder, port, &log);
-        answers(&mut api, &stack, &log).await;
+        wait_until_ready(&mut api, &stack, &log).await;
         Self { _api: api, _containers: containers, _engine: engine, _tables: tables, stack }
     }
 }
 
-/// A route behind the authorizer. The template has none of its own: they are for functions of somebody else's.
+/// A route behind the authorizer. The template has no such route, because the authorizer protects the functions of
+/// others.
 pub const PROTECTED: &str = "/protected";
 
-/// Puts `userinfo` behind the authorizer as well, in what SAM has built.
+/// Adds a route of `userinfo` behind the authorizer to the built template.
 fn add_protected_route(template: &Path) {
     let built = fs::read_to_string(template).unwrap();
     let route =
@@ -74,22 +76,23 @@ fn add_protected_route(template: &Path) {
     fs::write(template, built.replace(before, &event)).unwrap();
 }
 
-/// SAM CLI.
+/// The SAM CLI.
 struct Sam {
     program: PathBuf,
     root: PathBuf,
-    /// The path with `cargo-lambda` on it, which `sam build` calls.
+    /// The `PATH` with `cargo-lambda`, which `sam build` calls.
     path: OsString,
 }
 
 impl Sam {
-    /// The one on the path, or the one that `.ci/run` has installed.
+    /// Finds it in `PATH`, or where `.ci/run` installs it.
     async fn find(root: &Path) -> Self {
         let target = root.join("target");
         let on_path: Vec<_> = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
         let candidates = on_path.iter().map(|folder| folder.join("sam"));
         let program = candidates.chain([target.join("tools/venv/bin/sam")]).find(|candidate| candidate.is_file());
-        let program = program.unwrap_or_else(|| panic!("there is no SAM CLI: pip install aws-sam-cli, or run .ci/run"));
+        let program =
+            program.unwrap_or_else(|| panic!("SAM CLI is not installed: pip install aws-sam-cli, or run .ci/run"));
         let cargo_lambda = functions::cargo_lambda(&target).await.unwrap();
         let path = env::join_paths(cargo_lambda.parent().map(Path::to_owned).into_iter().chain(on_path)).unwrap();
         Self { program: program.canonicalize().unwrap(), root: root.to_owned(), path }
@@ -98,10 +101,10 @@ impl Sam {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut sam = Command::new(&self.program);
         sam.current_dir(&self.root).args(arguments).args(STACK).env("PATH", &self.path);
-        // Else it is looked for beside the template, which is not the project's own once it is built.
+        // By default SAM searches next to the template, which is in the build folder after `sam build`.
         sam.arg("--config-file").arg(self.root.join("samconfig.toml"));
         sam.env("SAM_CLI_TELEMETRY", "0").stdin(Stdio::null());
-        // SAM asks AWS whose credentials it finds and hands them to the functions. It shall find none, and make some up.
+        // SAM passes the credentials that it finds to the functions. Without any, it passes invented ones.
         for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"] {
             sam.env_remove(name);
         }
@@ -110,7 +113,7 @@ impl Sam {
         sam
     }
 
-    /// Sees to it that the engine has an image for the functions.
+    /// Imports the image of the functions into the engine, unless it is there.
     async fn import_image(&self, engine: &Engine) {
         let python = self.program.with_file_name("python3");
         let mut import = Command::new(self.root.join("tests/sam-local/image.sh"));
@@ -118,15 +121,15 @@ impl Sam {
         Process::start("tests/sam-local/image.sh", &mut import).unwrap().finish().await.unwrap();
     }
 
-    /// Builds what the template names into `folder`, in the release profile, as for AWS. With `SAM_BUILD_MODE=debug` in
-    /// the environment it is the dev profile, which takes seconds after a change, not minutes.
+    /// Builds the functions into `folder`, in the release profile, as for AWS. With `SAM_BUILD_MODE=debug` in the
+    /// environment, SAM uses the dev profile, which takes seconds instead of minutes after a change.
     async fn build(&self, folder: &Path) {
         let mut build = self.command(&["build"]);
         build.arg("--build-dir").arg(folder);
         Process::start("sam build", &mut build).unwrap().finish().await.unwrap();
     }
 
-    /// What `samconfig.toml` does not say already is what a test does otherwise.
+    /// Starts the gateway. `samconfig.toml` has the other settings.
     fn start_api(&self, engine: &Engine, folder: &Path, port: u16, log: &Path) -> Process {
         let mut start = self.command(&["local", "start-api", "--skip-pull-image", "--no-watch"]);
         start.args(["--port", &port.to_string(), "--template"]).arg(folder.join("build/template.yaml"));
@@ -135,7 +138,7 @@ impl Sam {
     }
 }
 
-/// What runs containers: the engine of this machine, or else one of our own.
+/// A container engine: that of this machine, or one that the test starts.
 struct Engine {
     host: Option<String>,
     // Dropped in this order.
@@ -143,8 +146,8 @@ struct Engine {
     _data: Option<Data>,
 }
 
-/// The folder in which an engine of our own keeps its data. The engine mounts it on itself and leaves it so, and what is
-/// mounted cannot be deleted.
+/// The data folder of an engine that the test started. The engine mounts it and does not unmount it. A mounted folder
+/// cannot be deleted.
 struct Data(PathBuf);
 
 impl Drop for Data {
@@ -154,11 +157,12 @@ impl Drop for Data {
 }
 
 impl Engine {
-    async fn answering(folder: &Path) -> Self {
+    /// Returns the engine of this machine if it answers, or starts one.
+    async fn find_or_start(folder: &Path) -> Self {
         if answers_docker(None).await {
             return Self { host: None, _process: None, _data: None };
         }
-        // Not in the tree: the path of a socket has 107 bytes at most.
+        // Not in `folder`: the path of a socket has at most 107 bytes.
         let socket = env::temp_dir().join(format!("latchkey-{}.sock", std::process::id()));
         let host = format!("unix://{}", socket.display());
         let log = folder.join("dockerd.log");
@@ -177,13 +181,13 @@ impl Engine {
         let deadline = Instant::now() + Duration::from_secs(30);
         while !answers_docker(Some(&host)).await {
             let has_ended = process.child().try_wait().unwrap().is_some();
-            assert!(!has_ended && Instant::now() < deadline, "no Docker engine answers, and ours {}", end_of(&log));
+            assert!(!has_ended && Instant::now() < deadline, "the Docker engine did not start: {}", end_of(&log));
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Self { host: Some(host), _process: Some(process), _data: Some(data) }
     }
 
-    /// How its clients find it.
+    /// Returns the variable that tells clients where the engine is.
     fn variable(&self) -> Option<(&str, &str)> {
         self.host.as_deref().map(|host| ("DOCKER_HOST", host))
     }
@@ -195,10 +199,10 @@ async fn answers_docker(host: Option<&str>) -> bool {
     version.status().await.is_ok_and(|status| status.success())
 }
 
-/// The containers that run what is in a folder. Dropped, they are gone, whatever has become of SAM.
+/// The containers that run functions from a folder. They are removed on drop, even if SAM has failed.
 struct Containers {
     engine: Option<String>,
-    of: PathBuf,
+    folder: PathBuf,
 }
 
 impl Containers {
@@ -211,7 +215,7 @@ impl Containers {
         }
         for line in self.docker(&[&["inspect", "--format", format], &all[..]].concat()).lines() {
             if let Some((id, sources)) = line.split_once(' ')
-                && sources.split(' ').any(|source| Path::new(source).starts_with(&self.of))
+                && sources.split(' ').any(|source| Path::new(source).starts_with(&self.folder))
             {
                 self.docker(&["rm", "--force", "--volumes", id]);
             }
@@ -231,8 +235,8 @@ impl Drop for Containers {
     }
 }
 
-/// Waits until a function answers who nobody is.
-async fn answers(api: &mut Process, stack: &Stack, log: &Path) {
+/// Waits until `userinfo` answers 401.
+async fn wait_until_ready(api: &mut Process, stack: &Stack, log: &Path) {
     let url = &stack.url;
     let trusted = reqwest::Certificate::from_pem(&stack.certificate).unwrap();
     let client = reqwest::Client::builder().tls_certs_only([trusted]).no_proxy().build().unwrap();
@@ -240,25 +244,25 @@ async fn answers(api: &mut Process, stack: &Stack, log: &Path) {
     loop {
         match client.get(format!("{url}/userinfo")).timeout(Duration::from_secs(20)).send().await {
             Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => return,
-            Ok(answer) => panic!("{url}/userinfo answered {}; SAM {}", answer.status(), end_of(log)),
+            Ok(answer) => panic!("{url}/userinfo answered {}. {}", answer.status(), end_of(log)),
             Err(error) => {
                 let has_ended = api.child().try_wait().unwrap().is_some();
-                assert!(!has_ended && Instant::now() < deadline, "{url}: {error}; SAM {}", end_of(log));
+                assert!(!has_ended && Instant::now() < deadline, "{url} does not answer: {error}. {}", end_of(log));
             }
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// Sends both streams of a program to a new file.
+/// Redirects both output streams of a program to a new file.
 fn log_to<'a>(program: &'a mut Command, path: &Path) -> &'a mut Command {
     let log = File::create(path).unwrap();
     program.stdout(log.try_clone().unwrap()).stderr(log)
 }
 
-/// What a program said last, for the message of a failure.
+/// Returns the last lines of a log, for the message of a failure.
 fn end_of(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
-    format!("said ({}):\n{}", log.display(), lines[lines.len().saturating_sub(20)..].join("\n"))
+    format!("The end of {}:\n{}", log.display(), lines[lines.len().saturating_sub(20)..].join("\n"))
 }

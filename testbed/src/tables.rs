@@ -1,4 +1,4 @@
-//! The tables in an embedded DynamoDB, one for each test.
+//! The tables in an embedded DynamoDB, one DynamoDB for each test.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -6,58 +6,72 @@ use std::path::Path;
 use dev::dynamodb::DynamoDb;
 use dev::template::Template;
 use serde_json::{Value, json};
+use shared::config::Environment;
 
-use crate::faults::{Fault, Faults, Gate, Meter, Sockets};
+use crate::faults::{Fault, Gate, Meter, Proxy, Sockets};
 
-/// A DynamoDB with the tables of the template, empty, on a port of its own. It ends with the runtime of the test.
+/// The variables of a function, for `Environment::new`.
+///
+/// Not an `Environment`, because the unit tests of `shared` need the type of their own crate.
+pub type Settings = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// A DynamoDB with the empty tables of the template, on its own port. It ends with the runtime of the test.
 #[derive(Clone)]
 pub struct Tables {
     dynamodb: DynamoDb,
 }
 
 impl Tables {
-    /// Starts one.
+    /// Starts a DynamoDB.
     pub async fn new() -> Self {
         let template = Template::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml")).unwrap();
-        let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { dynamodb: DynamoDb::start(&template, anywhere, None).await.unwrap() }
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self { dynamodb: DynamoDb::start(&template, any_port, None).await.unwrap() }
     }
 
-    /// The settings under which a function finds these tables, but for `changes`.
-    pub fn settings(&self, changes: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> + use<> {
+    /// Returns the environment of a function that uses these tables: the defaults of [`settings`], except for
+    /// `changes`.
+    #[must_use]
+    pub fn environment(&self, changes: &[(&str, &str)]) -> Environment {
+        Environment::new(self.settings(changes))
+    }
+
+    /// Returns the settings of [`environment`](Self::environment).
+    #[must_use]
+    pub fn settings(&self, changes: &[(&str, &str)]) -> Settings {
         reaching(self.dynamodb.address(), changes)
     }
 
-    /// The same as [`metered`](Self::metered), as the variables of a process.
+    /// Returns settings with a proxy that fails the calls of each operation as `faults` say, in order.
+    pub async fn failing(&self, faults: &[(&'static str, &[Fault])]) -> Settings {
+        reaching(Proxy::failing(self.dynamodb.address(), faults).await, &[])
+    }
+
+    /// Returns settings with a proxy that holds every call back until the gate lets it pass.
+    pub async fn gated(&self) -> (Settings, Gate) {
+        let (address, gate) = Proxy::gated(self.dynamodb.address()).await;
+        (reaching(address, &[]), gate)
+    }
+
+    /// Returns settings with a proxy whose connections can die.
+    pub async fn freezing(&self) -> (Settings, Sockets) {
+        let (address, sockets) = Proxy::freezing(self.dynamodb.address()).await;
+        (reaching(address, &[]), sockets)
+    }
+
+    /// Returns settings with a proxy that measures what each call costs.
+    pub async fn metered(&self) -> (Settings, Meter) {
+        let (address, meter) = Proxy::metered(self.dynamodb.address()).await;
+        (reaching(address, &[]), meter)
+    }
+
+    /// Returns the same as [`metered`](Self::metered), as variables for a process.
     pub async fn metered_variables(&self) -> (Vec<(&'static str, String)>, Meter) {
         let (settings, meter) = self.metered().await;
         (DEFAULTS.iter().filter_map(|(name, _)| Some((*name, settings(name)?))).collect(), meter)
     }
 
-    /// The same, through a proxy that fails each operation as `faults` say, in order.
-    pub async fn failing(&self, faults: &[(&'static str, &[Fault])]) -> impl Fn(&str) -> Option<String> + use<> {
-        reaching(Faults::before(self.dynamodb.address(), faults).await, &[])
-    }
-
-    /// The same, through a proxy that holds every call back until the gate lets it through.
-    pub async fn gated(&self) -> (impl Fn(&str) -> Option<String> + use<>, Gate) {
-        let (address, gate) = Faults::gate(self.dynamodb.address()).await;
-        (reaching(address, &[]), gate)
-    }
-
-    /// The same, through a proxy whose connections can die.
-    pub async fn freezing(&self) -> (impl Fn(&str) -> Option<String> + use<>, Sockets) {
-        let (address, sockets) = Faults::sockets(self.dynamodb.address()).await;
-        (reaching(address, &[]), sockets)
-    }
-
-    /// The same, through a proxy that writes down what each call costs.
-    pub async fn metered(&self) -> (impl Fn(&str) -> Option<String> + use<>, Meter) {
-        let (address, meter) = Faults::meter(self.dynamodb.address()).await;
-        (reaching(address, &[]), meter)
-    }
-
-    /// Every item of a table, in DynamoDB's JSON.
+    /// Returns all items of a table, in DynamoDB JSON.
     #[must_use]
     pub fn items(&self, table: &str) -> Vec<Value> {
         let scan = serde_json::from_value(json!({ "TableName": table })).unwrap();
@@ -65,25 +79,25 @@ impl Tables {
         found["Items"].as_array().unwrap().clone()
     }
 
-    /// Puts an item, in DynamoDB's JSON, past all our code.
+    /// Puts an item, in DynamoDB JSON, without the code under test.
     pub fn put(&self, table: &str, item: &Value) {
         let put = serde_json::from_value(json!({ "TableName": table, "Item": item })).unwrap();
         self.dynamodb.database().put_item(put).unwrap();
     }
 
-    /// Deletes an item, past all our code.
+    /// Deletes an item, without the code under test.
     pub fn delete(&self, table: &str, key: &Value) {
         let delete = serde_json::from_value(json!({ "TableName": table, "Key": key })).unwrap();
         self.dynamodb.database().delete_item(delete).unwrap();
     }
 }
 
-fn reaching(dynamodb: SocketAddr, changes: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> + use<> {
+fn reaching(dynamodb: SocketAddr, changes: &[(&str, &str)]) -> Settings {
     let endpoint = format!("http://{dynamodb}");
     settings(&[changes, &[("AWS_ENDPOINT_URL_DYNAMODB", &endpoint)]].concat())
 }
 
-/// The variables that [`settings`] knows.
+/// The variables that [`settings`] sets. No DynamoDB listens at this endpoint.
 const DEFAULTS: [(&str, &str); 13] = [
     ("USERS_TABLE", "UsersTable"),
     ("SESSIONS_TABLE", "SessionsTable"),
@@ -100,9 +114,16 @@ const DEFAULTS: [(&str, &str); 13] = [
     ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:9"),
 ];
 
-/// Settings that a function starts with, but for `changes`; its DynamoDB is a port where nobody listens.
-pub fn settings(changes: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> + use<> {
-    let both = changes.iter().chain(&DEFAULTS);
-    let settings: Vec<_> = both.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    move |name| settings.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+/// Returns the environment of a function without tables: the defaults of [`settings`], except for `changes`.
+#[must_use]
+pub fn environment(changes: &[(&str, &str)]) -> Environment {
+    Environment::new(settings(changes))
+}
+
+/// Returns valid settings without tables, except for `changes`.
+#[must_use]
+pub fn settings(changes: &[(&str, &str)]) -> Settings {
+    let variables = changes.iter().chain(&DEFAULTS);
+    let variables: Vec<_> = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Box::new(move |name| variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()))
 }

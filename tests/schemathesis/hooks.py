@@ -1,9 +1,7 @@
-"""What schemathesis has to know of us: how somebody signs in, and what an address without a route answers.
+"""What schemathesis must know about the service: how to sign in, and what the gateway answers without a route.
 
-The rest is in `schemathesis.toml`.
+`schemathesis.toml` has the rest.
 """
-
-import time
 
 import requests
 import schemathesis
@@ -14,32 +12,34 @@ PARK = {"userId": "parkhacker", "password": "5678"}
 
 @schemathesis.auth(refresh_interval=None)
 class SignedIn:
-    """Somebody who is signed in at every request, whatever the one before has ended.
+    """Signs a user in for every request, even if an earlier request ended the session.
 
-    It is Kim; but Park where a password is changed, because Kim has to sign in again and again. Park need not: who
-    changes a password stays signed in.
+    The user is Kim. For a change of password it is Park, whose session stays active: schemathesis may change Park's
+    password, and Kim must be able to sign in again. Kim sends the device cookie of the first login. So Kim's logins
+    have an attempt counter of their own, and the wrong passwords that schemathesis sends for Kim do not delay them.
     """
 
     def __init__(self):
-        self.tokens = {}
+        self.cookies = {}
 
     def get(self, case, context):
-        person = PARK if case.path == "/password" else KIM
-        name, config = person["userId"], case.operation.schema.config
+        user = PARK if case.path == "/password" else KIM
+        name, config = user["userId"], case.operation.schema.config
         url, options = config.base_url, {"verify": config.tls_verify, "allow_redirects": False, "timeout": 10}
+        cookies = self.cookies.get(name, {})
 
-        def is_over(token):
-            return requests.get(f"{url}/userinfo", cookies={"access_jwt": token}, **options).status_code == 401
+        def is_active(token):
+            return requests.get(f"{url}/userinfo", cookies={"access_jwt": token}, **options).status_code != 401
 
-        while name not in self.tokens or is_over(self.tokens[name]):
-            answer = requests.post(f"{url}/login", json={"loginInfo": person}, **options)
-            if answer.status_code == 302:
-                self.tokens[name] = answer.cookies["access_jwt"]
-                break
-            wait = int(answer.headers.get("retry-after", 0))
-            assert 0 < wait < 5, f"{name} cannot sign in: {answer.status_code}, {wait} s"
-            time.sleep(wait)
-        return self.tokens[name]
+        if "access_jwt" in cookies and is_active(cookies["access_jwt"]):
+            return cookies["access_jwt"]
+        device = {"device": cookies["device"]} if "device" in cookies else {}
+        body = {"loginInfo": user, "checkedKeepLogin": True}
+        response = requests.post(f"{url}/login", json=body, cookies=device, **options)
+        wait = response.headers.get("retry-after")
+        assert response.status_code == 302, f"{name} cannot sign in: {response.status_code}, Retry-After: {wait}"
+        self.cookies[name] = {**cookies, **response.cookies.get_dict()}
+        return self.cookies[name]["access_jwt"]
 
     def set(self, case, data, context):
         case.cookies = {**(case.cookies or {}), "access_jwt": data}
@@ -47,7 +47,7 @@ class SignedIn:
 
 @schemathesis.check
 def no_route_is_the_gateways_404(context, response, case):
-    """In place of `unsupported_method`: no function of ours hears of such a request. `OPTIONS` is a preflight."""
+    """Replaces the check `unsupported_method`: such a request reaches no function. `OPTIONS` is a preflight."""
     method = response.request.method.lower()
     if method != "options" and method not in list(case.operation.schema[case.path]):
         assert (response.status_code, response.json()) == (404, {"message": "Not Found"}), method
@@ -55,8 +55,9 @@ def no_route_is_the_gateways_404(context, response, case):
 
 @schemathesis.hook
 def filter_case(context, case):
-    """Leaves out bodies that are not UTF-8: `cargo lambda watch` answers them itself, with a 500 of its own. What our
-    functions answer, a Rust test says: `a_body_is_decoded_when_the_event_says_so`.
+    """Leaves out bodies that are not UTF-8, because `cargo lambda watch` answers them with a 500 of its own.
+
+    The Rust test `a_base64_body_is_decoded` shows what the functions answer.
     """
     if not isinstance(case.body, bytes):
         return True

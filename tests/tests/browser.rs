@@ -1,4 +1,5 @@
-//! The old front end in a real browser: a page on another port of localhost signs in, reads the user and signs out.
+//! The existing front end in a real browser. A page on another port of localhost signs in, reads the user and signs
+//! out.
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
 use std::convert::Infallible;
@@ -20,7 +21,7 @@ use testbed::local_stack::{self, Options, free_port};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
-/// What the front end of the old server does, in one function: send as JSON, with credentials, and report what came back.
+/// The front end, reduced to one function: it sends JSON with credentials and returns the response.
 const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>Front end</title><script>
 async function ask(method, url, body) {
   const headers = body ? { "content-type": "application/json" } : {};
@@ -42,56 +43,57 @@ const FLAGS: [&str; 9] = [
     "--window-size=800,600",
 ];
 
-/// R80: in Chromium; after the logout its jar holds none of ours.
+/// R80, in Chromium: after the logout the browser has none of our cookies.
 #[tokio::test]
-async fn the_old_front_end_signs_in_and_out_in_a_real_browser() {
+async fn the_existing_front_end_signs_in_and_out_in_chromium() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let page_at = free_port();
     let page = format!("https://localhost:{page_at}");
     let options = Options { allowed_origin: Some(&page), ..Options::default() };
     let (_stack_process, stack) = local_stack::start(options).await;
     serve_page(page_at, &Certificate::in_folder(&root.join("target/dev")).unwrap()).await;
-    let (_driver, browser, _profile) = browser(root).await;
+    let (_driver, browser, _profile) = start_browser(root).await;
 
     browser.goto(&page).await.unwrap();
-    // Older than ours, so a browser sends them first: only a gateway that keeps the whole header finds ours.
+    // These cookies are older than ours, so that the browser sends them first. A gateway that shortened the header
+    // would lose ours.
     browser
         .execute("document.cookie = 'theme=dark; path=/'; document.cookie = '_ga=GA1.1.1; path=/';", vec![])
         .await
         .unwrap();
 
-    let who = || ask(&browser, "GET", format!("{}/userinfo", stack.url), Value::Null);
-    assert_eq!(who().await["status"], 401);
+    let userinfo = || ask(&browser, "GET", format!("{}/userinfo", stack.url), Value::Null);
+    assert_eq!(userinfo().await["status"], 401);
 
     let form = json!({ "loginInfo": { "userId": "kimcoding", "password": "1234" }, "checkedKeepLogin": true });
     let login = ask(&browser, "POST", format!("{}/login", stack.url), form.clone()).await;
     assert_eq!((&login["status"], &login["path"]), (&json!(200), &json!("/userinfo")), "the redirect was followed");
     assert!(login["text"].as_str().unwrap().contains("김코딩"), "{login}");
     assert_eq!(cookie_names(&browser).await, ["_ga", "access_jwt", "refresh_jwt", "theme"]);
-    let seen = browser.execute("return document.cookie", vec![]).await.unwrap();
-    assert!(!seen.as_str().unwrap().contains("jwt"), "no script sees our cookies: {seen}");
+    let visible = browser.execute("return document.cookie", vec![]).await.unwrap();
+    assert!(!visible.as_str().unwrap().contains("jwt"), "scripts cannot read our cookies: {visible}");
 
-    assert_eq!(who().await["status"], 200);
+    assert_eq!(userinfo().await["status"], 200);
     browser.delete_cookie("access_jwt").await.unwrap();
-    assert_eq!(who().await["status"], 200, "the last of three cookies arrived");
+    assert_eq!(userinfo().await["status"], 200, "the refresh cookie, which is the last of three, arrives");
     assert_eq!(cookie_names(&browser).await, ["_ga", "access_jwt", "refresh_jwt", "theme"], "renewed");
 
     let logout = ask(&browser, "POST", format!("{}/logout", stack.url), Value::Null).await;
     assert_eq!(logout["status"], 205);
     assert_eq!(cookie_names(&browser).await, ["_ga", "theme"]);
-    assert_eq!(who().await["status"], 401);
+    assert_eq!(userinfo().await["status"], 401);
 
     let wrong = json!({ "loginInfo": { "userId": "kimcoding", "password": "4321" } });
-    let refused = ask(&browser, "POST", format!("{}/login", stack.url), wrong).await;
-    assert_eq!((&refused["status"], &refused["text"]), (&json!(401), &json!("Not Authorized")));
+    let rejected = ask(&browser, "POST", format!("{}/login", stack.url), wrong).await;
+    assert_eq!((&rejected["status"], &rejected["text"]), (&json!(401), &json!("Not Authorized")));
 
-    let without_keep = json!({ "loginInfo": form["loginInfo"], "checkedKeepLogin": false });
-    assert_eq!(ask(&browser, "POST", format!("{}/login", stack.url), without_keep).await["status"], 200);
+    let not_persistent = json!({ "loginInfo": form["loginInfo"], "checkedKeepLogin": false });
+    assert_eq!(ask(&browser, "POST", format!("{}/login", stack.url), not_persistent).await["status"], 200);
     assert_eq!(cookie_names(&browser).await, ["_ga", "access_jwt", "theme"]);
     browser.close().await.unwrap();
 }
 
-/// Lets the page ask, and waits for what it reports.
+/// Makes the page send a request, and returns its response.
 async fn ask(browser: &Client, method: &str, url: String, body: Value) -> Value {
     let script =
         "const [method, url, body, done] = arguments; ask(method, url, body).then(done, e => done(String(e)));";
@@ -105,8 +107,8 @@ async fn cookie_names(browser: &Client) -> Vec<String> {
     names
 }
 
-/// A driver, a browser with a new profile, and the folder of the profile.
-async fn browser(root: &Path) -> (Process, Client, tempfile::TempDir) {
+/// Starts a driver and a browser, and returns both with the folder of the new profile.
+async fn start_browser(root: &Path) -> (Process, Client, tempfile::TempDir) {
     let port = free_port();
     let profile = tempfile::tempdir_in(root.join("target").canonicalize().unwrap()).unwrap();
     let mut driver = Command::new("chromedriver");

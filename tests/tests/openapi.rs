@@ -1,4 +1,4 @@
-//! `openapi.yaml` says what the template routes and what the code answers.
+//! `openapi.yaml` matches the routes of the template and the responses of the code.
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,16 +10,15 @@ use dev::people::KIM;
 use dev::template::Template;
 use lambda_http::http::StatusCode;
 use serde_json::{Value, json};
-use shared::claims::Kind;
-use shared::cookies::Cookies;
-use shared::error::{Error, Result};
-use shared::http::{self, Request, reply};
+use shared::error::Error;
+use shared::http::{self, AllowedOrigins, Request, reply};
+use shared::token::{Cookies, Kind};
 use testbed::{Event, Reply};
 
-/// What is an operation in a path; its other keys are none.
+/// The keys of a path that are operations.
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
-/// The component that no operation names: no route of the template leads to a function that does not answer its method.
+/// The component that no operation uses: the template routes a method only to a function that answers it.
 const NEVER_ROUTED: &str = "#/components/responses/MethodNotAllowed";
 
 fn read(path: &str) -> String {
@@ -30,17 +29,17 @@ fn document() -> Value {
     serde_saphyr::from_str(&read("openapi.yaml")).unwrap()
 }
 
-/// What stands where a reference leads.
+/// Returns the value that a reference points to.
 fn at<'a>(document: &'a Value, reference: &str) -> &'a Value {
     let pointer = reference.strip_prefix('#').unwrap();
-    document.pointer(pointer).unwrap_or_else(|| panic!("{reference} leads nowhere"))
+    document.pointer(pointer).unwrap_or_else(|| panic!("there is no {reference}"))
 }
 
 fn reference(value: &Value) -> &str {
-    value["$ref"].as_str().unwrap_or_else(|| panic!("{value} is no reference"))
+    value["$ref"].as_str().unwrap_or_else(|| panic!("{value} has no $ref"))
 }
 
-/// Every operation: path, method and what is said of it.
+/// Returns all operations: path, method and description.
 fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     let paths = document["paths"].as_object().unwrap().iter();
     paths.flat_map(|(path, item)| {
@@ -49,7 +48,7 @@ fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     })
 }
 
-/// The responses that the operations name, by status.
+/// Returns the references to responses that the operations use, by status.
 fn responses(document: &Value) -> BTreeMap<u16, BTreeSet<&str>> {
     let mut responses: BTreeMap<u16, BTreeSet<&str>> = BTreeMap::from([(405, BTreeSet::from([NEVER_ROUTED]))]);
     for (_, _, operation) in operations(document) {
@@ -60,36 +59,37 @@ fn responses(document: &Value) -> BTreeMap<u16, BTreeSet<&str>> {
     responses
 }
 
-/// Every answer that `reply` can give, as the gateway gets it; but 409, which only an operator's tool can meet.
-async fn answers() -> BTreeMap<u16, Reply> {
-    type Make = fn() -> Result<http::Reply>;
+/// Returns a response with each status that `reply` can give, as the gateway receives it. Leaves out 409, which only
+/// the operator's tool can cause.
+async fn real_responses() -> BTreeMap<u16, Reply> {
+    type Make = fn() -> http::Result<http::Reply>;
     let makes: [Make; 14] = [
         || reply::json(&KIM.user()?.profile),
         || reply::with_cookies(reply::found("/userinfo"), ["access_jwt=x; Path=/".to_owned()]),
         || Ok(reply::no_content()),
         || reply::with_cookies(reply::reset_content(), ["access_jwt=; Path=/".to_owned()]),
-        || Err(Error::Malformed("The body is not valid JSON (line 1, column 2).".into())),
-        || Err(Error::NotAuthorized),
-        || Err(Error::ForeignOrigin),
-        || Err(Error::NotFound("session")),
-        || Err(Error::MethodNotAllowed { allowed: "GET, HEAD" }),
-        || Err(Error::TooLarge { limit: 8192 }),
-        || Err(Error::UnsupportedMediaType { expected: "application/json" }),
-        || Err(Error::TooManyAttempts { wait: Duration::from_secs(1) }),
-        || Err(Error::Unexpected("a cause".into())),
-        || Err(Error::Unavailable("a cause".into())),
+        || Err(Error::InvalidRequest("The body is not valid JSON (line 1, column 2).".into()).into()),
+        || Err(Error::NotAuthorized.into()),
+        || Err(http::Error::ForeignOrigin),
+        || Err(Error::NotFound("session").into()),
+        || Err(http::Error::MethodNotAllowed { allowed: "GET, HEAD" }),
+        || Err(http::Error::TooLarge { limit: 8192 }),
+        || Err(http::Error::UnsupportedMediaType { expected: "application/json" }),
+        || Err(Error::TooManyAttempts { wait: Duration::from_secs(1) }.into()),
+        || Err(Error::Unexpected("a cause".into()).into()),
+        || Err(Error::Unavailable("a cause".into()).into()),
     ];
-    let mut answers = BTreeMap::new();
+    let mut responses = BTreeMap::new();
     for make in makes {
-        let mut service = http::service(&[], move |_: Request| async move { make() });
-        let answer = Event::recorded("userinfo").send(&mut service).await;
-        answers.insert(answer.status, answer);
+        let mut service = http::service(AllowedOrigins::default(), move |_: Request| async move { make() });
+        let response = Event::recorded("userinfo").send(&mut service).await;
+        responses.insert(response.status, response);
     }
-    answers
+    responses
 }
 
 #[test]
-fn its_routes_are_those_of_the_template() {
+fn routes_match_the_template() {
     let document = document();
     let documented: BTreeSet<_> =
         operations(&document).map(|(path, method, _)| (path.to_owned(), method.to_uppercase())).collect();
@@ -99,7 +99,7 @@ fn its_routes_are_those_of_the_template() {
     assert_eq!(documented, routed);
 }
 
-/// Every reference below a value.
+/// Collects all references in a value.
 fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
     match value {
         Value::Object(fields) => {
@@ -112,7 +112,7 @@ fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
 }
 
 #[test]
-fn every_reference_leads_somewhere_and_to_every_component_there_is_one() {
+fn every_reference_resolves_and_every_component_is_used() {
     let document = document();
     let mut found = BTreeSet::from([NEVER_ROUTED]);
     references(&document, &mut found);
@@ -127,74 +127,74 @@ fn every_reference_leads_somewhere_and_to_every_component_there_is_one() {
 }
 
 #[tokio::test]
-async fn its_statuses_are_those_that_the_code_can_give() {
+async fn statuses_match_the_code() {
     let document = document();
     let documented: BTreeSet<_> = responses(&document).into_keys().collect();
     let code = read("shared/src/http/reply.rs");
-    let names_it = |status: &StatusCode| {
+    let is_in_code = |status: &StatusCode| {
         let name = status.canonical_reason().unwrap_or("?").to_uppercase().replace(' ', "_");
         code.contains(&format!("StatusCode::{name}"))
     };
-    let statuses = (100..600).filter_map(|status| StatusCode::from_u16(status).ok()).filter(names_it);
+    let statuses = (100..600).filter_map(|status| StatusCode::from_u16(status).ok()).filter(is_in_code);
     let given: BTreeSet<_> = statuses.map(|status| status.as_u16()).filter(|&status| status != 409).collect();
     assert_eq!(documented, given);
-    assert_eq!(documented, answers().await.into_keys().collect());
+    assert_eq!(documented, real_responses().await.into_keys().collect());
 }
 
-/// R88, R89: every header of ours is described, with its value, and no answer has another.
+/// R88, R89: the document describes every header with its value, and a response has no other header.
 #[tokio::test]
-async fn its_headers_media_types_and_examples_are_those_of_real_answers() {
-    let (document, answers) = (document(), answers().await);
+async fn headers_media_types_and_examples_match_real_responses() {
+    let (document, real_responses) = (document(), real_responses().await);
     for (status, references) in responses(&document) {
-        let answer = &answers[&status];
+        let real = &real_responses[&status];
         for reference in references {
             let response = at(&document, reference);
-            holds_headers(&document, response, answer, reference);
+            assert_headers(&document, response, real, reference);
             let Some(content) = response.get("content").and_then(Value::as_object) else { continue };
             let media_types: Vec<_> = content.keys().map(String::as_str).collect();
-            assert_eq!(media_types, [answer.header("content-type").unwrap()], "{reference}");
+            assert_eq!(media_types, [real.header("content-type").unwrap()], "{reference}");
             let example = &content[media_types[0]]["example"];
             if media_types[0] == "application/problem+json" {
-                let mut problem = answer.json();
+                let mut problem = real.json();
                 problem["request_id"] = example["request_id"].clone();
                 assert_eq!(*example, problem, "{reference}");
             } else if status == 401 {
-                assert_eq!(*example, answer.body(), "{reference}");
+                assert_eq!(*example, real.body(), "{reference}");
             } else if example.get("userId").is_some() {
-                assert_eq!(*example, answer.json(), "{reference}");
+                assert_eq!(*example, real.json(), "{reference}");
             }
         }
     }
 }
 
-fn holds_headers(document: &Value, response: &Value, answer: &Reply, name: &str) {
+fn assert_headers(document: &Value, response: &Value, real: &Reply, name: &str) {
     let described = response["headers"].as_object().unwrap();
     for (header, described) in described {
         let (described, header) = (at(document, reference(described)), header.to_lowercase());
         if header == "set-cookie" {
-            assert_eq!(answer.cookies.len(), usize::from(described["required"] == true), "{name}");
+            assert_eq!(real.cookies.len(), usize::from(described["required"] == true), "{name}");
             continue;
         }
-        let value = answer.header(&header).unwrap_or_else(|| panic!("{name} has no {header}"));
+        let value = real.header(&header).unwrap_or_else(|| panic!("{name} has no header {header}"));
         assert_eq!(described["required"], true, "{name}: {header}");
         if let Some(fixed) = described["schema"].get("const") {
             assert_eq!(*fixed, value, "{name}: {header}");
         }
     }
     let described: BTreeSet<_> = described.keys().map(|header| header.to_lowercase()).collect();
-    for header in answer.header_names().filter(|&header| header != "content-type") {
-        assert!(described.contains(header), "{name} does not say that there is {header}");
+    for header in real.header_names().filter(|&header| header != "content-type") {
+        assert!(described.contains(header), "{name} does not describe {header}");
     }
 }
 
 #[test]
-fn its_cookies_have_the_names_of_both_modes() {
+fn cookie_names_match_both_modes() {
     let document = document();
     let schemes = document["components"]["securitySchemes"].as_object().unwrap();
     let documented: BTreeSet<_> = schemes.values().filter_map(|scheme| scheme["name"].as_str()).collect();
     let modes = [None, Some("localhost".to_owned())].map(Cookies::new);
-    let ours = modes.iter().flat_map(|mode| [Kind::Access, Kind::Refresh].map(|kind| mode.name(kind)));
-    assert_eq!(documented, ours.collect());
+    let names = modes.iter().flat_map(|mode| [Kind::Access, Kind::Refresh].map(|kind| mode.name(kind)));
+    assert_eq!(documented, names.collect());
     let known: BTreeSet<_> = schemes.keys().collect();
     for (path, method, operation) in operations(&document) {
         let alternatives = operation["security"].as_array().unwrap_or_else(|| panic!("{method} {path}"));
@@ -205,7 +205,7 @@ fn its_cookies_have_the_names_of_both_modes() {
 }
 
 #[test]
-fn it_has_the_version_of_the_workspace() {
+fn version_matches_the_workspace() {
     let version = document()["info"]["version"].clone();
     assert_eq!(version, json!(env!("CARGO_PKG_VERSION")));
 }

@@ -1,5 +1,5 @@
-//! `openapi.yaml` over HTTPS, on the local stack: schemathesis asks what the document allows and what it does not, and
-//! holds every answer against it. `schemathesis.toml` says how.
+//! `openapi.yaml` over HTTPS, on the local stack. schemathesis sends valid and invalid requests, and compares every
+//! response with the document. `schemathesis.toml` configures it.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -9,28 +9,30 @@ use testbed::local_stack::{self, Options};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// Each run has another seed and asks something else. The seed is printed; in `SCHEMATHESIS_SEED` it is used again.
+/// Each run has a new seed and sends other requests. To repeat a run, set `SCHEMATHESIS_SEED` to the seed that it
+/// printed.
 #[tokio::test]
-async fn the_service_answers_as_openapi_yaml_says() {
+async fn the_service_conforms_to_openapi_yaml() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let program = schemathesis(root);
     let seed = env::var("SCHEMATHESIS_SEED")
         .unwrap_or_else(|_| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().to_string());
-    let (_process, stack) = local_stack::start(Options { short_waits: true, ..Options::default() }).await;
+    let options = Options { unlimited_sources: true, device_cookie: true, ..Options::default() };
+    let (_process, stack) = local_stack::start(options).await;
     let mut run = Command::new(program);
     run.current_dir(root)
         .args(["--no-color", "run", "openapi.yaml", "--seed", &seed, "--url", &stack.url])
         .env("HYPOTHESIS_STORAGE_DIRECTORY", root.join("target/schemathesis/hypothesis"))
         .kill_on_drop(true);
     let status = timeout(Duration::from_mins(15), run.status()).await.unwrap().unwrap();
-    assert!(status.success(), "openapi.yaml and the service disagree; SCHEMATHESIS_SEED={seed}");
+    assert!(status.success(), "the service does not conform to openapi.yaml: SCHEMATHESIS_SEED={seed}");
 }
 
-/// The one on the path, or the one that `.ci/run` has installed.
+/// Finds schemathesis in `PATH`, or where `.ci/run` installs it.
 fn schemathesis(root: &Path) -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let installed = root.join("target/tools/schemathesis/bin");
     let candidates = env::split_paths(&path).chain([installed]).map(|folder| folder.join("schemathesis"));
     let found = candidates.into_iter().find(|candidate| candidate.is_file());
-    found.unwrap_or_else(|| panic!("there is no schemathesis: pip install schemathesis, or run .ci/run"))
+    found.unwrap_or_else(|| panic!("schemathesis is not installed: pip install schemathesis, or run .ci/run"))
 }

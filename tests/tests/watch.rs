@@ -1,5 +1,4 @@
-//! The contract over HTTPS, on the local stack as a developer starts it: `cargo dev`, in both cookie modes.
-
+//! The contract and the stories over HTTPS, on the local stack of `cargo dev`, in both cookie modes.
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
 use std::path::Path;
@@ -10,28 +9,29 @@ use testbed::local_stack::{self, Options};
 use tokio::net::TcpStream;
 
 #[tokio::test]
-async fn the_contract_holds_on_cargo_lambda_watch() {
+async fn the_contract_holds_on_the_local_stack() {
     for host_only in [false, true] {
         let (process, stack) = local_stack::start(Options { host_only, ..Options::default() }).await;
-        contract::holds(&stack).await;
-        is_told_as_it_happens(Tale::Theft, &stack.url, "docs/sessions.md").await;
+        contract::check(&stack).await;
+        matches_the_docs(Tale::Theft, &stack.url, "docs/sessions.md").await;
         drop(process);
         let address = stack.url.strip_prefix("https://").unwrap();
-        assert!(TcpStream::connect(address).await.is_err(), "nothing listens any more");
+        assert!(TcpStream::connect(address).await.is_err(), "the stack has stopped");
     }
 }
 
 /// R22, R23.
 #[tokio::test]
-async fn who_guesses_is_slowed_down_and_the_owner_gets_in() {
+async fn guesses_are_slowed_down_and_the_owner_can_sign_in() {
     let (_process, stack) = local_stack::start(Options { device_cookie: true, ..Options::default() }).await;
-    is_told_as_it_happens(Tale::Guessing, &stack.url, "docs/passwords.md").await;
+    matches_the_docs(Tale::Guessing, &stack.url, "docs/passwords.md").await;
 }
 
-async fn is_told_as_it_happens(tale: Tale, url: &str, page: &str) {
+/// Plays a story, and asserts that the page shows exactly its lines.
+async fn matches_the_docs(tale: Tale, url: &str, page: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let told = story::tell(tale, &root, url, &root.join("target/dev/localhost.pem")).await.unwrap();
-    let (lines, _) = told.split_once("\n\n").unwrap();
-    let text = std::fs::read_to_string(root.join(page)).unwrap();
-    assert!(text.contains(lines), "{page} tells it differently:\n{lines}");
+    let text = story::tell(tale, &root, url, &root.join("target/dev/localhost.pem")).await.unwrap();
+    let (lines, _) = text.split_once("\n\n").unwrap();
+    let documented = std::fs::read_to_string(root.join(page)).unwrap();
+    assert!(documented.contains(lines), "{page} differs from the story:\n{lines}");
 }

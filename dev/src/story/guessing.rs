@@ -1,4 +1,4 @@
-//! Somebody guesses passwords, of a name that exists and of one that does not, and the owner gets in.
+//! An attacker guesses passwords of a known and of an unknown name, and the owner can still sign in.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,69 +13,72 @@ use crate::event::cookies_of;
 use crate::people::KIM;
 use crate::unlock;
 
-const MORAL: &str = "\
-Who guesses has five tries, then has to wait twice as long each time, and is told the same of a name that nobody has. The
-owner's device has a count of its own: who locks an account from outside does not lock it out.";
+pub(super) const MORAL: &str = "\
+After five failures the attacker must wait. The wait doubles with each failure, and it is the
+same for an unknown name. The owner's device has an attempt counter of its own, so an attacker
+elsewhere cannot lock it out.";
 
-/// A name that nobody has.
-const INVENTED: &str = "nobody";
+/// A login name without a user.
+const UNKNOWN: &str = "no-such-user";
 
-/// Plays it.
-pub(super) async fn play(story: &mut Story<'_>, root: &Path) -> Result<&'static str> {
-    let signed_in = story.login(KIM.user_id, KIM.password, "").await?;
-    let Some(device) = cookies_of(&signed_in).into_iter().find(|cookie| cookie.contains("device=")) else {
+/// Plays the story.
+pub(super) async fn play(story: &mut Story<'_>, root: &Path) -> Result<()> {
+    let login = story.login(KIM.user_id, KIM.password, "").await?;
+    let Some(device) = cookies_of(&login).into_iter().find(|cookie| cookie.contains("device=")) else {
         bail!("the login set no device cookie: start the stack with `DEVICE_COOKIE=on cargo dev`");
     };
-    story.line("owner", "POST /login", "302, and a device cookie");
+    story.line("owner", "POST /login", "302, device cookie");
 
-    for name in [INVENTED, KIM.user_id] {
-        story.is_guessed(root, name).await?;
+    for name in [UNKNOWN, KIM.user_id] {
+        story.guess(root, name).await?;
     }
-    story.line("owner", "with the right password, elsewhere", "429, Retry-After: 1");
-    story.meets("owner", "with the right password and the device", KIM.password, &device, "302").await?;
+    story.line("owner", "right password, no device cookie", "429, Retry-After: 1");
+    story.attempt("owner", "right password, device cookie", KIM.password, &device, "302").await?;
 
     tokio::time::sleep(Duration::from_secs(1)).await;
-    story.meets("guesser", "a second later, kimcoding, wrong", "wrong", "", "401").await?;
-    story.meets("guesser", "and at once, kimcoding, wrong", "wrong", "", "429, Retry-After: 2").await?;
+    story.attempt("attacker", "a wrong password after 1 second", "wrong", "", "401").await?;
+    story.attempt("attacker", "a wrong password at once", "wrong", "", "429, Retry-After: 2").await?;
 
-    for name in [KIM.user_id, INVENTED] {
-        unlock::forget(root, story.url, name).await?;
+    for name in [KIM.user_id, UNKNOWN] {
+        unlock::unlock(root, story.url, name).await?;
     }
-    story.line("operator", "cargo dev unlock kimcoding", "forgets what was counted");
-    story.meets("owner", "with the right password, elsewhere", KIM.password, "", "302").await?;
-    Ok(MORAL)
+    story.line("operator", "cargo dev unlock kimcoding", "attempt counter deleted");
+    story.attempt("owner", "right password, no device cookie", KIM.password, "", "302").await
 }
 
 impl Story<'_> {
-    /// Five wrong passwords are refused, the sixth is not looked at, and no more is the right one. A wait is counted in whole
-    /// seconds: all have to fall into one, else they are made again.
-    async fn is_guessed(&mut self, root: &Path, name: &str) -> Result<()> {
+    /// Sends six wrong passwords and the right one. Expects 401 for the first five and 429 for the other two.
+    ///
+    /// The first wait lasts until the next second. All requests must fall into the same second; otherwise they are
+    /// repeated.
+    async fn guess(&mut self, root: &Path, name: &str) -> Result<()> {
         for _ in 0..10 {
-            unlock::forget(root, self.url, name).await?;
+            unlock::unlock(root, self.url, name).await?;
             tokio::time::sleep(until_the_next_second()).await;
-            let mut answers = Vec::new();
+            let mut responses = Vec::new();
             for password in [["wrong"; 6].as_slice(), &[KIM.password]].concat() {
-                answers.push(told(&self.login(name, password, "").await?));
+                responses.push(summary(&self.login(name, password, "").await?));
             }
-            let (looked_at, refused) = answers.split_at(5);
-            if looked_at.iter().any(|answer| answer != "401") {
-                bail!("five wrong passwords for {name} were answered with {answers:?}");
+            let (first_five, others) = responses.split_at(5);
+            if first_five.iter().any(|response| response != "401") {
+                bail!("five wrong passwords for {name} returned {responses:?}, expected 401");
             }
-            if refused.iter().all(|answer| answer == "429, Retry-After: 1") {
-                self.line("guesser", &format!("POST /login, {name}, wrong, 5 times"), "401, each time");
-                self.line("guesser", &format!("POST /login, {name}, wrong, once more"), &refused[0]);
+            if others.iter().all(|response| response == "429, Retry-After: 1") {
+                self.line("attacker", &format!("5 wrong passwords for {name}"), "401 for each");
+                self.line("attacker", &format!("another wrong password for {name}"), &others[0]);
                 return Ok(());
             }
         }
-        bail!("seven logins never fell into one second: this machine is too busy for the story")
+        bail!("this machine is too slow: seven logins never fell into the same second")
     }
 
-    async fn meets(&mut self, who: &str, does: &str, password: &str, device: &str, expected: &str) -> Result<()> {
-        let answer = told(&self.login(KIM.user_id, password, device).await?);
-        if answer != expected {
-            bail!("the {who}, {does}: {answer} instead of {expected}");
+    /// Sends a login for the owner's account. Expects this response.
+    async fn attempt(&mut self, actor: &str, action: &str, password: &str, device: &str, expected: &str) -> Result<()> {
+        let response = summary(&self.login(KIM.user_id, password, device).await?);
+        if response != expected {
+            bail!("the {actor}, {action}: {response}, expected {expected}");
         }
-        self.line(who, does, &answer);
+        self.line(actor, action, &response);
         Ok(())
     }
 
@@ -86,9 +89,10 @@ impl Story<'_> {
     }
 }
 
-fn told(answer: &Response) -> String {
-    let status = answer.status().as_u16();
-    let wait = answer.headers().get(RETRY_AFTER).and_then(|wait| wait.to_str().ok());
+/// Returns the status, and `Retry-After` if the response has this header.
+fn summary(response: &Response) -> String {
+    let status = response.status().as_u16();
+    let wait = response.headers().get(RETRY_AFTER).and_then(|wait| wait.to_str().ok());
     wait.map_or_else(|| status.to_string(), |wait| format!("{status}, Retry-After: {wait}"))
 }
 

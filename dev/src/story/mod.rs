@@ -1,7 +1,6 @@
-//! Stories of an attack, played on the running stack.
+//! Stories: attacks that `cargo dev story` plays on the running stack.
 //!
-//! Owns how one is told: who does what, and what has to be answered. It stops where the service answers something else,
-//! so that what it tells is true.
+//! A story sends real requests. It stops at the first unexpected response, so that its text is always true.
 
 use std::path::Path;
 
@@ -12,41 +11,67 @@ use reqwest::Client;
 use crate::event;
 
 mod guessing;
+pub mod picture;
 mod theft;
 
-/// The stories that there are.
+/// The width of the first column, which names the actor.
+const ACTOR_WIDTH: usize = 14;
+
+/// The width of the second column, which contains the action. The third column contains the response.
+const ACTION_WIDTH: usize = 44;
+
+/// The stories.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Tale {
-    /// A stolen refresh token is found out.
+    /// A thief uses a stolen refresh token. The service detects the reuse.
     Theft,
-    /// Somebody guesses passwords; the owner gets in. The stack must have been started with `DEVICE_COOKIE=on`.
+    /// An attacker guesses passwords. The owner can still sign in. Start the stack with `DEVICE_COOKIE=on`.
     Guessing,
 }
 
-/// One of them as it goes on.
+impl Tale {
+    /// Returns the argument of `cargo dev story`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Theft => "theft",
+            Self::Guessing => "guessing",
+        }
+    }
+
+    /// Returns the explanation that follows the lines of the story.
+    fn moral(self) -> &'static str {
+        match self {
+            Self::Theft => theft::MORAL,
+            Self::Guessing => guessing::MORAL,
+        }
+    }
+}
+
+/// A story while it is played.
 struct Story<'a> {
     url: &'a str,
     client: Client,
-    text: String,
+    lines: String,
 }
 
-/// Plays one at `url`, and tells what was asked and answered: its lines, an empty one, and what is to be learned from it.
+/// Plays a story on the local stack at `url`. Returns its lines, an empty line, and the explanation.
 ///
 /// # Errors
-/// Where the local stack does not run there, or does not answer as it should.
+/// Fails if the local stack does not run at `url`, or if it returns an unexpected response.
 pub async fn tell(tale: Tale, root: &Path, url: &str, certificate: &Path) -> Result<String> {
-    let mut story = Story { url, client: event::client(certificate)?, text: String::new() };
-    let moral = match tale {
+    let mut story = Story { url, client: event::client(certificate)?, lines: String::new() };
+    match tale {
         Tale::Theft => theft::play(&mut story, certificate).await?,
         Tale::Guessing => guessing::play(&mut story, root).await?,
-    };
-    Ok(format!("{}\n{moral}", story.text))
+    }
+    Ok(format!("{}\n{}", story.lines, tale.moral()))
 }
 
 impl Story<'_> {
-    fn line(&mut self, who: &str, does: &str, answer: &str) {
-        let line = format!("{:<14}{does:<43} {answer}", format!("the {who}"));
-        self.text.push_str(line.trim_end());
-        self.text.push('\n');
+    /// Adds a line: the actor, the action, and the response.
+    fn line(&mut self, actor: &str, action: &str, response: &str) {
+        let line = format!("{:<ACTOR_WIDTH$}{action:<ACTION_WIDTH$}{response}", format!("the {actor}"));
+        self.lines.push_str(line.trim_end());
+        self.lines.push('\n');
     }
 }

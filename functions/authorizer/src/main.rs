@@ -1,19 +1,16 @@
-//! The `authorizer` function: what `Authorizer` is made of.
+//! The `authorizer` function.
 
 use authorizer::Authorizer;
-use shared::access::Access;
 use shared::clock::Timestamp;
-use shared::config::Config;
+use shared::config::Environment;
 use shared::error::Result;
-use shared::{http, store, telemetry};
+use shared::http::{self, AllowedOrigins};
+use shared::{store, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let config = Config::from_env()?;
-    telemetry::init(&config);
-    let authorizer = Authorizer {
-        access: Access::new(store::connect(&config), &config),
-        required_role: config.required_role.clone(),
-    };
-    http::authorizer::serve(&config.allowed_origins, |request| authorizer.handle(request, Timestamp::now())).await
+    let env = Environment::of_process();
+    telemetry::init(&env)?;
+    let authorizer = Authorizer::from_env(store::connect(&env)?, &env)?;
+    http::authorizer::serve(AllowedOrigins::from_env(&env)?, |request| authorizer.handle(request, Timestamp::now())).await
 }

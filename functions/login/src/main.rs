@@ -2,14 +2,15 @@
 
 use login::Login;
 use shared::clock::Timestamp;
-use shared::config::Config;
+use shared::config::Environment;
 use shared::error::Result;
-use shared::{http, store, telemetry};
+use shared::http::{self, AllowedOrigins};
+use shared::{store, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let config = Config::from_env()?;
-    telemetry::init(&config);
-    let login = Login::new(store::connect(&config), &config)?;
-    http::serve(&config.allowed_origins, |request| login.handle(request, Timestamp::now())).await
+    let env = Environment::of_process();
+    telemetry::init(&env)?;
+    let login = Login::from_env(store::connect(&env)?, &env)?;
+    http::serve(AllowedOrigins::from_env(&env)?, |request| login.handle(request, Timestamp::now())).await
 }

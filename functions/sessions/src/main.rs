@@ -1,19 +1,16 @@
-//! The `sessions` function: what `OwnSessions` is made of.
+//! The `sessions` function.
 
 use sessions::OwnSessions;
-use shared::access::Access;
 use shared::clock::Timestamp;
-use shared::config::Config;
+use shared::config::Environment;
 use shared::error::Result;
-use shared::sessions::Sessions;
-use shared::{http, store, telemetry};
+use shared::http::{self, AllowedOrigins};
+use shared::{store, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let config = Config::from_env()?;
-    telemetry::init(&config);
-    let client = store::connect(&config);
-    let sessions =
-        OwnSessions { access: Access::new(client.clone(), &config), sessions: Sessions::new(client, &config) };
-    http::serve(&config.allowed_origins, |request| sessions.handle(request, Timestamp::now())).await
+    let env = Environment::of_process();
+    telemetry::init(&env)?;
+    let sessions = OwnSessions::from_env(store::connect(&env)?, &env)?;
+    http::serve(AllowedOrigins::from_env(&env)?, |request| sessions.handle(request, Timestamp::now())).await
 }

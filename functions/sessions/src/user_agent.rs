@@ -1,9 +1,10 @@
-//! What a person would call a browser, told from its user agent.
+//! A label for a `User-Agent`, such as "Firefox on macOS".
 //!
-//! Owns the two tables below. They are short because user agents have been frozen by the browsers: what tells them apart
-//! no longer changes. Versions are left out, they are frozen as well.
+//! Owns the two tables below. They can be short because browsers no longer change these parts of their user agents.
+//! They no longer change the versions either, so that the label has none.
 
-/// Browsers by what only they say of themselves. Most claim to be Chrome, and all claim to be Safari, so those come last.
+/// Browsers by a text that only they have. Most also have the text of Chrome, and all have that of Safari, so that
+/// these two come last.
 const BROWSERS: [(&str, &str); 12] = [
     ("Edg/", "Edge"),
     ("EdgA/", "Edge"),
@@ -19,7 +20,7 @@ const BROWSERS: [(&str, &str); 12] = [
     ("okhttp/", "an app"),
 ];
 
-/// Systems likewise: a phone with Android says that it has Linux, an iPhone that it is like Mac OS X.
+/// Operating systems. Android also has the text of Linux, and an iPhone that of macOS.
 const SYSTEMS: [(&str, &str); 8] = [
     ("iPhone", "iOS"),
     ("iPad", "iPadOS"),
@@ -31,10 +32,10 @@ const SYSTEMS: [(&str, &str); 8] = [
     ("X11", "Unix"),
 ];
 
-/// "Firefox on macOS"; nothing for what does not say what it is.
-pub(crate) fn name(user_agent: &str) -> Option<String> {
+/// Returns the label of a user agent, or `None` for an unknown one.
+pub(crate) fn label(user_agent: &str) -> Option<String> {
     let known = |table: &[(&str, &'static str)]| {
-        table.iter().find(|(says, _)| user_agent.contains(says)).map(|(_, name)| *name)
+        table.iter().find(|(text, _)| user_agent.contains(text)).map(|(_, name)| *name)
     };
     match (known(&BROWSERS), known(&SYSTEMS)) {
         (Some(browser), Some(system)) => Some(format!("{browser} on {system}")),
@@ -48,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_browser_has_the_name_that_a_person_gives_it() {
+    fn a_user_agent_has_a_readable_label() {
         for (user_agent, expected) in [
             (
                 "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:144.0) Gecko/20100101 Firefox/144.0",
@@ -85,9 +86,9 @@ mod tests {
             ("curl/8.5.0", "curl"),
             ("Mozilla/5.0 (Macintosh)", "macOS"),
         ] {
-            assert_eq!(name(user_agent).as_deref(), Some(expected), "{user_agent}");
+            assert_eq!(label(user_agent).as_deref(), Some(expected), "{user_agent}");
         }
-        assert_eq!(name(""), None);
-        assert_eq!(name("a robot"), None);
+        assert_eq!(label(""), None);
+        assert_eq!(label("a robot"), None);
     }
 }

@@ -1,25 +1,16 @@
-//! The `userinfo` function: what `Userinfo` is made of.
+//! The `userinfo` function.
 
-use shared::access::Access;
-use shared::clock::Timestamp;
-use shared::config::Config;
-use shared::error::Result;
-use shared::session::Rules;
-use shared::sessions::Sessions;
-use shared::tokens::Signer;
-use shared::{http, store, telemetry};
 use userinfo::Userinfo;
+use shared::clock::Timestamp;
+use shared::config::Environment;
+use shared::error::Result;
+use shared::http::{self, AllowedOrigins};
+use shared::{store, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let config = Config::from_env()?;
-    telemetry::init(&config);
-    let client = store::connect(&config);
-    let userinfo = Userinfo {
-        access: Access::new(client.clone(), &config),
-        sessions: Sessions::new(client, &config),
-        rules: Rules::new(&config),
-        signer: Signer::new(&config),
-    };
-    http::serve(&config.allowed_origins, |request| userinfo.handle(request, Timestamp::now())).await
+    let env = Environment::of_process();
+    telemetry::init(&env)?;
+    let userinfo = Userinfo::from_env(store::connect(&env)?, &env)?;
+    http::serve(AllowedOrigins::from_env(&env)?, |request| userinfo.handle(request, Timestamp::now())).await
 }

@@ -1,7 +1,7 @@
-//! Parallel renewals through several processes of the function, as Lambda runs it: the binary itself, which asks a Runtime
-//! API for events, over one table.
+//! Concurrent renewals in several processes of the function. Each process runs the binary as Lambda does, with events
+//! from a Runtime API. All processes share one table.
 //!
-//! More rounds than CI has time for: `RENEWAL_ROUNDS=1000 cargo test -p userinfo --test processes`.
+//! For more rounds than CI runs: `RENEWAL_ROUNDS=1000 cargo test -p userinfo --test processes`.
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
 use std::collections::BTreeSet;
@@ -10,18 +10,18 @@ use std::time::Duration;
 use lambda_simulator::Simulator;
 use lambda_simulator::process::{ManagedProcess, ProcessConfig, ProcessRole};
 use shared::clock::Timestamp;
-use shared::config::Config;
+use shared::config::Environment;
 use testbed::{Event, Reply, Tables};
 
 const PROCESSES: usize = 8;
 const RENEWALS: usize = 50;
 const ROUNDS_IN_CI: usize = 50;
 
-/// Processes of the function, each of which answers one event at a time, from a Runtime API of its own as on Lambda.
+/// Processes of the function. Each has its own Runtime API and answers one event at a time, as on Lambda.
 struct Fleet(Vec<(Simulator, ManagedProcess)>);
 
 impl Fleet {
-    async fn over(variables: &[(&'static str, String)]) -> Self {
+    async fn start(variables: &[(&'static str, String)]) -> Self {
         let mut fleet = Vec::new();
         for _ in 0..PROCESSES {
             let runtime_api = Simulator::builder().function_name("UserinfoFunction").build().await.unwrap();
@@ -33,7 +33,7 @@ impl Fleet {
         Self(fleet)
     }
 
-    /// Sends an event that many times at once.
+    /// Sends an event `times` times at once.
     async fn send(&self, event: &Event, times: usize) -> Vec<Reply> {
         let mut requests = Vec::new();
         for (runtime_api, _) in self.0.iter().cycle().take(times) {
@@ -48,20 +48,20 @@ impl Fleet {
     }
 }
 
-/// F13, R62, R69: whichever process a renewal reaches, all get the same refresh token, and it was written down once.
+/// F13, R62, R69: every process returns the same refresh token, and one process writes it.
 ///
-/// On one thread: the simulator looks for an answer and then waits for news, and on several it would miss what arrives in
-/// between. The processes run beside it all the same.
+/// The test runs on one thread. The simulator first looks for a response and then waits for a notification. On several
+/// threads it would miss a response in between. The processes run in parallel in any case.
 #[tokio::test]
-async fn fifty_renewals_at_once_get_one_refresh_token() {
+async fn fifty_concurrent_renewals_get_one_refresh_token() {
     let rounds = std::env::var("RENEWAL_ROUNDS").map_or(ROUNDS_IN_CI, |rounds| rounds.parse().unwrap());
     let tables = Tables::new().await;
-    let config = Config::from_lookup(tables.settings(&[])).unwrap();
-    let user = testbed::add_kim(&config).await;
+    let env = Environment::new(tables.settings(&[]));
+    let user = testbed::add_kim(&env).await;
     let (variables, meter) = tables.metered_variables().await;
-    let fleet = Fleet::over(&variables).await;
+    let fleet = Fleet::start(&variables).await;
     for round in 1..=rounds {
-        let (_, refresh) = testbed::sign_in(&config, &user, true, Timestamp::now()).await;
+        let (_, refresh) = testbed::sign_in(&env, &user, true, Timestamp::now()).await;
         let event = Event::recorded("userinfo").cookies([format!("refresh_jwt={refresh}")]);
         let replies = fleet.send(&event, RENEWALS).await;
         let statuses: BTreeSet<_> = replies.iter().map(|reply| reply.status).collect();
@@ -70,8 +70,8 @@ async fn fifty_renewals_at_once_get_one_refresh_token() {
         let records = tables.items("SessionsTable");
         let renewed = records.iter().filter(|record| record["gen"]["N"] == "2").count();
         assert_eq!((records.len(), renewed), (round, round), "each session was renewed once");
-        // A write whose condition fails takes no part in this count: it is answered with an error.
+        // A write whose condition fails is not counted: its response is an error, without units.
         let writes = meter.take().into_iter().filter(|(call, units)| call == "UpdateItem" && *units > 0.0).count();
-        assert_eq!(writes, 1, "round {round}: written once, not twice alike");
+        assert_eq!(writes, 1, "round {round}: exactly one write");
     }
 }

@@ -1,62 +1,57 @@
-//! Who is asking, by an access token alone.
+//! Authentication by an access token.
 //!
-//! Owns which token counts, for every function that lets somebody in: the `Bearer` token alone where there is one (R92),
-//! else the cookie. Renews nothing and knows no refresh token.
+//! Owns which token counts, for every function that requires a signed-in user. Renews nothing and has no key for
+//! refresh tokens.
 
-use crate::claims::Kind;
+use super::{Credentials, Identities, Identity, check_same_user};
+use crate::budget::Budget;
 use crate::clock::Timestamp;
-use crate::config::Config;
-use crate::cookies::Cookies;
+use crate::config::Environment;
 use crate::error::{Error, Result};
-use crate::http::{Reply, Request, reply};
-use crate::identity::{Identities, Identity};
 use crate::store::Client;
-use crate::tokens::Verifier;
+use crate::token::{Cookies, Verifier};
 
-/// Everything that it takes to say who is asking.
+/// Authenticates requests by their access token.
 pub struct Access {
-    /// Who is behind a token.
+    /// Decides whether a verified token is still valid.
     pub identities: Identities,
-    /// Reads tokens.
+    /// Verifies access tokens.
     pub verifier: Verifier,
     /// Finds tokens in cookies.
     pub cookies: Cookies,
 }
 
 impl Access {
-    /// The tables, secrets and cookies of this configuration.
-    #[must_use]
-    pub fn new(client: Client, config: &Config) -> Self {
-        Self {
-            identities: Identities::new(client, config),
-            verifier: Verifier::new(config),
-            cookies: Cookies::new(config.cookie_domain.clone()),
-        }
-    }
-
-    /// The refusal of a request that brings one of our cookies twice, with different values: which of them is meant is not ours
-    /// to guess, so both are cleared, and no session is ended (R81). Nothing for every other request.
-    pub fn ambiguous(&self, request: &Request) -> Option<Result<Reply>> {
-        let is_ambiguous = request.bearer().is_none() && self.cookies.read(request.cookie_lines()).is_ambiguous();
-        let cleared = || self.cookies.clear_both().into_iter().filter(|_| request.may_renew());
-        is_ambiguous.then(|| reply::with_cookies(reply::not_authorized(), cleared()))
-    }
-
-    /// The user, and the session in which the user is asking.
+    /// Reads the settings of its parts.
     ///
     /// # Errors
-    /// [`Error::NotAuthorized`] where nobody is; [`Error::Malformed`] where a `Bearer` token and the cookie are of two
-    /// users; [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`] where the stores cannot be asked.
-    pub async fn identity(&self, request: &Request, now: Timestamp) -> Result<Identity> {
-        let presented = self.cookies.read(request.cookie_lines());
-        let claims = if let Some(token) = request.bearer() {
-            let claims = self.verifier.verify(Kind::Access, token, now)?;
-            claims.check_same_user(&presented.claims(&[Kind::Access], &self.verifier))?;
-            claims
-        } else {
-            let token = presented.one(Kind::Access).filter(|_| !presented.is_ambiguous());
-            self.verifier.verify(Kind::Access, token.ok_or(Error::NotAuthorized)?, now)?
+    /// [`Error::Setting`] for a missing or unsafe value.
+    pub fn from_env(client: Client, env: &Environment) -> Result<Self> {
+        Ok(Self {
+            identities: Identities::from_env(client, env)?,
+            verifier: Verifier::for_access_tokens(env)?,
+            cookies: Cookies::from_env(env)?,
+        })
+    }
+
+    /// Returns the user and the session of the access token.
+    ///
+    /// # Errors
+    /// [`Error::NotAuthorized`] without a valid access token; [`Error::NotAuthorizedClearCookies`] for ambiguous
+    /// cookies; [`Error::InvalidRequest`] if the `Bearer` token and the cookies belong to different users;
+    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
+    pub async fn identity(&self, credentials: &Credentials<'_>, now: Timestamp, budget: &Budget) -> Result<Identity> {
+        let claims = match credentials {
+            Credentials::Bearer(token, cookies) => {
+                let claims = self.verifier.verify(token, now)?;
+                check_same_user(&claims, &cookies.access_claims(&self.verifier))?;
+                claims
+            }
+            Credentials::Cookies(cookies) => {
+                self.verifier.verify(cookies.access_token().ok_or(Error::NotAuthorized)?, now)?
+            }
+            Credentials::Ambiguous(_) => return Err(Error::NotAuthorizedClearCookies(self.cookies.clear_both())),
         };
-        self.identities.behind(&claims, now, &request.budget).await
+        self.identities.by_access_token(&claims, now, budget).await
     }
 }

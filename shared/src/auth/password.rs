@@ -1,107 +1,104 @@
-//! Who is asking, by a name and a password.
+//! Authentication by a login name and a password.
 //!
-//! Owns the order in which that is found out, and that it is the same order, with the same reads, the same writes and the
-//! same hash, whoever is named (R17, R18): may this be tried at all, what is stored, count the try, hash, compare.
-//! Opens no session and knows no token.
+//! Owns the order of the steps: check the limits, read the stored hash, count the attempt, hash, compare. The order,
+//! the reads, the writes and the hash are the same for every login name, whether it exists or not (R17, R18). Opens no
+//! session and knows no token.
 
 use std::time::Instant;
 
-use crate::attempts::{Attempt, Attempts, Reservation, Way};
+use crate::budget::Budget;
 use crate::clock::Timestamp;
-use crate::config::Config;
+use crate::config::Environment;
 use crate::error::{Error, Result};
 use crate::id::UserId;
-use crate::passwords::{Hasher, Password, Verdict};
-use crate::store::{Budget, Client};
-use crate::users::{Account, Credentials, User, Users};
+use crate::password::{Comparison, Hasher, Password};
+use crate::store::{Account, Attempt, Attempts, Channel, Client, Credentials, Reservation, User, Users};
+use crate::telemetry::events;
 
-/// Everything that it takes to say whether a password is right.
-pub struct Authentication {
-    /// Who there is.
+/// Authenticates users by their password.
+pub struct Authenticator {
+    /// Reads users and their credentials.
     pub users: Users,
-    /// How often it was tried; nothing where that is switched off.
-    pub attempts: Option<Attempts>,
-    /// Compares.
+    /// Counts attempts.
+    pub attempts: Attempts,
+    /// Compares passwords.
     pub hasher: Hasher,
 }
 
-/// What there is for an account, as far as there is anything.
+/// The stored records of an account.
 type Stored = (Option<Credentials>, Option<User>);
 
-/// Somebody whose password was right.
-pub struct Proven {
-    /// Who.
+/// A user whose password was right.
+pub struct Authenticated {
+    /// The user.
     pub user: User,
-    /// What the password was compared with.
+    /// The stored credentials.
     pub credentials: Credentials,
-    is_outdated: bool,
+    needs_rehash: bool,
 }
 
-impl Authentication {
-    /// The tables, rules and cost of this configuration.
+impl Authenticator {
+    /// Reads the settings of its parts.
     ///
     /// # Errors
-    /// As [`Attempts::new`] and [`Hasher::new`].
-    pub fn new(client: Client, config: &Config) -> Result<Self> {
+    /// [`Error::Setting`] for a missing or unsafe value; [`Error::Unexpected`] without memory for a hash.
+    pub fn from_env(client: Client, env: &Environment) -> Result<Self> {
         Ok(Self {
-            users: Users::new(client.clone(), &config.users_table),
-            attempts: Attempts::new(client, config)?,
-            hasher: Hasher::new(config)?,
+            users: Users::from_env(client.clone(), env)?,
+            attempts: Attempts::from_env(client, env)?,
+            hasher: Hasher::from_env(env)?,
         })
     }
 
-    /// The user at whose account this is tried, if this is the password. An outage before the password is looked at counts nothing (F02).
+    /// Returns the user if the password is right. A store that fails before the password is hashed counts no attempt
+    /// (F02).
     ///
     /// # Errors
-    /// [`Error::NotAuthorized`] whatever is wrong with either; [`Error::TooManyAttempts`] where it was tried too often;
+    /// [`Error::NotAuthorized`] if the login name or the password is wrong; [`Error::TooManyAttempts`];
     /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
-    pub async fn prove(
+    pub async fn authenticate(
         &self,
         attempt: Attempt<'_>,
         password: &Password,
         now: Timestamp,
         budget: &Budget,
-    ) -> Result<Proven> {
-        let asked = Instant::now();
-        let Some(attempts) = &self.attempts else {
-            let stored = self.stored(attempt.account, budget).await?;
-            return self.compare(stored, password, asked).await;
-        };
-        let (attempt, stored) = self.by_device(attempt, budget).await?;
-        let admission = attempts.admit(attempt, now, budget).await?;
+    ) -> Result<Authenticated> {
+        let started = Instant::now();
+        let (attempt, stored) = self.check_device(attempt, budget).await?;
+        let admission = self.attempts.admit(attempt, now, budget).await?;
         let stored = match stored {
             Some(stored) => stored,
             None => self.stored(attempt.account, budget).await?,
         };
-        let reservation = attempts.reserve(admission, now, budget).await?;
+        let reservation = self.attempts.reserve(admission, now, budget).await?;
         let owner = stored.1.as_ref().map(|user| user.profile.id.clone());
-        let outcome = self.compare(stored, password, asked).await;
-        let outcome = self.settle(attempts, &reservation, outcome, now, budget).await;
-        if outcome.is_err() && reservation.is_last {
-            let (lane, failures, user) = (reservation.lane, reservation.failures, owner.as_ref().map(UserId::as_str));
-            tracing::error!(
-                event = "password_disabled",
-                lane,
-                failures,
-                user,
-                "Too many passwords were wrong in a row: none is right in this lane any more. Once the owner of the account is \
-                 known to be safe, delete the lane from the attempts table."
-            );
+        let outcome = self.compare(stored, password, started).await;
+        let outcome = outcome.and_then(|authenticated| refuse_if_disabled(authenticated, &reservation));
+        match &outcome {
+            Ok(_) => self.attempts.succeeded(&reservation, budget).await,
+            Err(_) if reservation.disables => {
+                events::password_disabled(&reservation.counter_key, reservation.failures, owner.as_ref());
+            }
+            Err(_) => {}
         }
         outcome
     }
 
-    /// A device is one only for the password with which somebody signed in on it: what is stored says so, and is read first for
-    /// whoever brings such a cookie.
-    async fn by_device<'a>(&self, attempt: Attempt<'a>, budget: &Budget) -> Result<(Attempt<'a>, Option<Stored>)> {
-        let Way::Device(device) = attempt.way else { return Ok((attempt, None)) };
+    /// Treats the device as unknown if it signed in with another password than the current one. Reads the stored
+    /// records first, because they have the version of the current password.
+    async fn check_device<'a>(
+        &self,
+        attempt: Attempt<'a>,
+        budget: &Budget,
+    ) -> Result<(Attempt<'a>, Option<Stored>)> {
+        let Channel::KnownDevice(device) = attempt.channel else { return Ok((attempt, None)) };
         let stored = self.stored(attempt.account, budget).await?;
         let is_known = stored.0.as_ref().is_some_and(|found| found.password_version == device.password_version);
-        let way = if is_known { attempt.way } else { Way::Outside };
-        Ok((Attempt { way, ..attempt }, Some(stored)))
+        let channel = if is_known { attempt.channel } else { Channel::Public };
+        Ok((Attempt { channel, ..attempt }, Some(stored)))
     }
 
-    /// What is stored for an account. Where there is none, as much is read.
+    /// Reads the stored records of an account. For an unknown account it makes the same two reads.
     async fn stored(&self, account: &Account<'_>, budget: &Budget) -> Result<Stored> {
         let credentials = self.users.credentials(account, budget).await?;
         let id = credentials.as_ref().map_or_else(UserId::random, |found| Ok(found.id.clone()))?;
@@ -109,74 +106,57 @@ impl Authentication {
         Ok((credentials, user))
     }
 
-    async fn compare(&self, (credentials, user): Stored, password: &Password, asked: Instant) -> Result<Proven> {
-        let hash = credentials.as_ref().map(|found| &found.password_hash);
-        let verdict = self.hasher.verify(password, hash, asked).await;
-        let (Some(credentials), Some(user)) = (credentials, user) else { return refused("unknown_user", None) };
-        match verdict {
-            Verdict::Unusable(problem) => {
-                let user = user.profile.id.as_str();
-                tracing::error!(event = "password_hash_unusable", user, problem, "Its owner cannot sign in.");
-                refused("unusable_hash", Some(user))
-            }
-            Verdict::Wrong => refused("wrong_password", Some(user.profile.id.as_str())),
-            _ if user.disabled => refused("disabled_user", Some(user.profile.id.as_str())),
-            _ if user.password_version != credentials.password_version => {
-                refused("changed_meanwhile", Some(user.profile.id.as_str()))
-            }
-            Verdict::Right => Ok(Proven { user, credentials, is_outdated: false }),
-            Verdict::Outdated => Ok(Proven { user, credentials, is_outdated: true }),
-        }
-    }
-
-    /// Writes down what came of a try that was counted.
-    async fn settle(
+    async fn compare(
         &self,
-        attempts: &Attempts,
-        reservation: &Reservation,
-        outcome: Result<Proven>,
-        now: Timestamp,
-        budget: &Budget,
-    ) -> Result<Proven> {
-        let outcome = match outcome {
-            Ok(Proven { user, .. }) if reservation.is_disabled => {
-                refused("disabled_password", Some(user.profile.id.as_str()))
+        (credentials, user): Stored,
+        password: &Password,
+        started: Instant,
+    ) -> Result<Authenticated> {
+        let hash = credentials.as_ref().map(|found| &found.password_hash);
+        let comparison = self.hasher.verify(password, hash, started).await;
+        let (Some(credentials), Some(user)) = (credentials, user) else { return refuse("unknown_user", None) };
+        let id = &user.profile.id;
+        match comparison {
+            Comparison::Unusable(problem) => {
+                events::password_hash_unusable(id, problem);
+                refuse("unusable_hash", Some(id))
             }
-            outcome => outcome,
-        };
-        match outcome {
-            Ok(_) => attempts.succeeded(reservation, budget).await,
-            Err(_) => attempts.failed(now, budget).await,
+            Comparison::Wrong => refuse("wrong_password", Some(id)),
+            _ if user.disabled => refuse("disabled_user", Some(id)),
+            _ if user.password_version != credentials.password_version => refuse("changed_meanwhile", Some(id)),
+            Comparison::Right => Ok(Authenticated { user, credentials, needs_rehash: false }),
+            Comparison::Outdated => Ok(Authenticated { user, credentials, needs_rehash: true }),
         }
-        outcome
     }
 
-    /// Puts a hash of today in place of one that was imported or made at another cost (R3). It is done as far as possible: who
-    /// has given the right password is in.
-    pub async fn renew_hash(&self, proven: &Proven, password: &Password, budget: &Budget) {
-        if !proven.is_outdated {
+    /// Replaces an imported hash, or one with old parameters (R3). Best effort: the login succeeds in any case.
+    pub async fn rehash_if_outdated(&self, authenticated: &Authenticated, password: &Password, budget: &Budget) {
+        if !authenticated.needs_rehash {
             return;
         }
-        let user = proven.user.profile.id.as_str();
-        let renewed = async {
+        let profile = &authenticated.user.profile;
+        let rehashed = async {
             let new = self.hasher.hash(password)?;
-            self.users.rehash(&proven.user.profile.user_id, &proven.credentials, &new, budget).await
+            self.users.rehash(&profile.user_id, &authenticated.credentials, &new, budget).await
         };
-        match renewed.await {
-            Ok(true) => tracing::info!(event = "password_rehashed", user, "A password was hashed anew."),
+        match rehashed.await {
+            Ok(true) => events::password_rehashed(&profile.id),
             Ok(false) => {}
-            Err(error) => tracing::warn!(
-                event = "password_rehash_failed",
-                user,
-                causes = error.causes(),
-                "A password could not be hashed anew; the next login tries again."
-            ),
+            Err(error) => events::password_rehash_failed(&profile.id, &error),
         }
     }
 }
 
-/// One refusal, whatever the reason; the reason is for the log.
-fn refused<T>(reason: &'static str, user: Option<&str>) -> Result<T> {
-    tracing::info!(event = "login_failed", reason, user, "A password was refused.");
+/// Refuses a right password after too many wrong ones (R20).
+fn refuse_if_disabled(authenticated: Authenticated, reservation: &Reservation) -> Result<Authenticated> {
+    if reservation.is_disabled {
+        return refuse("disabled_password", Some(&authenticated.user.profile.id));
+    }
+    Ok(authenticated)
+}
+
+/// Refuses a login. The caller always gets the same error; only the log has the reason.
+fn refuse<T>(reason: &'static str, user: Option<&UserId>) -> Result<T> {
+    events::login_failed(reason, user);
     Err(Error::NotAuthorized)
 }

@@ -1,18 +1,18 @@
-//! Which secrets are none.
+//! Rejects weak signing keys.
 //!
-//! Owns what a signing key must be besides secret: long enough, drawn at random as far as one can see, and nobody's example.
-//! Whoever knows the key signs tokens of any user, so a key that can be guessed refuses to start.
+//! Owns what a secret must be: long enough, random as far as a program can tell, and not an example from public code.
+//! Anyone who guesses a signing key can sign tokens for every user, so that a weak one stops the cold start (R37, R38).
 
-/// The fewest bytes of a secret: as many as the hash of HS256 has (R37; RFC 7518 §3.2).
-const SHORTEST: usize = 32;
+/// The fewest bytes of a secret: the output size of HS256 (R37; RFC 7518 §3.2).
+const MIN_BYTES: usize = 32;
 
-/// The fewest different characters, of those that are plain ASCII. In 32 random bytes as text there are fewer once in more starts than there will ever be.
-const FEWEST_CHARACTERS: usize = 10;
+/// The fewest different visible ASCII characters. 32 random bytes as text practically never have fewer.
+const MIN_DIFFERENT_CHARACTERS: usize = 10;
 
-/// What examples and defaults of other projects say, in lower case and without the signs between words: as a secret, or as
-/// part of one (R38). All of them are found in public code by the hundreds.
-const KNOWN: [&str; 24] = [
-    // Words that say what is to be put in their place.
+/// Parts of examples and defaults of other projects, in lower case and without punctuation (R38). Public code has
+/// hundreds of copies of each.
+const PUBLIC_EXAMPLES: [&str; 24] = [
+    // Placeholders.
     "changeme",
     "changethis",
     "replaceme",
@@ -24,7 +24,7 @@ const KNOWN: [&str; 24] = [
     "secretkey",
     "jwtsecret",
     "djangoinsecure",
-    // What the pages of jwt.io, FastAPI, Flask, Better Auth and Supabase show, and tutorials for Spring and ASP.NET.
+    // Examples of jwt.io, FastAPI, Flask, Better Auth and Supabase, and of tutorials for Spring and ASP.NET.
     "astringsecretatleast",
     "your256bitsecret",
     "betterauthsecret123456789",
@@ -35,34 +35,40 @@ const KNOWN: [&str; 24] = [
     "413f4428472b4b6250655368566d5970337336763979244226452948404d6351",
     "3cfa76ef14937c1c0ea519f8fc057a80fcd04a7420f8e8bcd0a7567c272e007b",
     "bezkoder",
-    // What fingers type.
+    // Keyboard patterns.
     "qwertyuiop",
     "abcdefghijklmnop",
     "passwordpassword",
 ];
 
-/// What is wrong with a secret, without a word of it; nothing where it will do.
+/// Returns the weakness of a secret, without any part of it, or `None` if the secret is strong enough.
 #[must_use]
-pub fn problem(secret: &str) -> Option<&'static str> {
+pub fn weakness(secret: &str) -> Option<&'static str> {
     let bytes = secret.as_bytes();
-    if bytes.len() < SHORTEST {
+    if bytes.len() < MIN_BYTES {
         return Some("must have at least 32 bytes: `openssl rand -base64 32` makes one");
     }
+    if different_characters(bytes) < MIN_DIFFERENT_CHARACTERS || is_repetition(bytes) {
+        return Some("can be guessed: `openssl rand -base64 32` makes one that cannot");
+    }
+    let alphanumeric = secret.chars().filter(char::is_ascii_alphanumeric);
+    let plain: String = alphanumeric.map(|character| character.to_ascii_lowercase()).collect();
+    let is_example = PUBLIC_EXAMPLES.iter().any(|example| plain.contains(example));
+    is_example.then_some("is a public example: `openssl rand -base64 32` makes one of your own")
+}
+
+/// Counts the different visible ASCII characters.
+fn different_characters(bytes: &[u8]) -> usize {
     let mut characters: Vec<_> = bytes.iter().filter(|byte| byte.is_ascii_graphic()).collect();
     characters.sort_unstable();
     characters.dedup();
-    // Only a repetition looks the same a while further on.
-    let repeats = |period| bytes.iter().zip(bytes.iter().skip(period)).all(|(one, other)| one == other);
-    let repeats = (1..=bytes.len() / 2).any(repeats);
-    if characters.len() < FEWEST_CHARACTERS || repeats {
-        return Some("can be guessed: `openssl rand -base64 32` makes one that cannot");
-    }
-    let plain: String =
-        secret.chars().filter(char::is_ascii_alphanumeric).map(|char| char.to_ascii_lowercase()).collect();
-    KNOWN
-        .iter()
-        .any(|known| plain.contains(known))
-        .then_some("is an example that others know: `openssl rand -base64 32` makes one of your own")
+    characters.len()
+}
+
+/// Returns `true` if the bytes repeat one part, which may be cut off at the end.
+fn is_repetition(bytes: &[u8]) -> bool {
+    let has_period = |period| bytes.iter().zip(bytes.iter().skip(period)).all(|(one, other)| one == other);
+    (1..=bytes.len() / 2).any(has_period)
 }
 
 #[cfg(test)]
@@ -71,25 +77,25 @@ mod tests {
 
     /// R37.
     #[test]
-    fn a_secret_shorter_than_its_hash_is_none() {
+    fn a_secret_of_fewer_than_32_bytes_is_weak() {
         for length in [0, 1, 31] {
-            assert!(problem(&"aB3+xY9/kLm0qWz".repeat(3)[..length]).unwrap().contains("at least 32 bytes"), "{length}");
+            assert!(weakness(&"aB3+xY9/kLm0qWz".repeat(3)[..length]).unwrap().contains("at least 32 bytes"), "{length}");
         }
-        assert_eq!(problem("aB3+xY9/kLm0qWzR5tUvN2hJcPdEfGi7"), None);
+        assert_eq!(weakness("aB3+xY9/kLm0qWzR5tUvN2hJcPdEfGi7"), None);
     }
 
     /// R37, R38.
     #[test]
-    fn a_secret_that_repeats_itself_is_none() {
+    fn a_secret_that_repeats_a_part_is_weak() {
         for guess in ["a", "0", "\0", "abc", "0123456789", "0123456789abcdef", "correct-horse-battery-staple-"] {
-            assert!(problem(&guess.repeat(40)).unwrap().contains("can be guessed"), "{guess}");
-            assert!(problem(&guess.repeat(80)[..70]).unwrap().contains("can be guessed"), "{guess}, cut off");
+            assert!(weakness(&guess.repeat(40)).unwrap().contains("can be guessed"), "{guess}");
+            assert!(weakness(&guess.repeat(80)[..70]).unwrap().contains("can be guessed"), "{guess}, cut off");
         }
     }
 
     /// R38.
     #[test]
-    fn an_example_of_others_is_no_secret() {
+    fn a_public_example_is_weak() {
         for example in [
             "a-string-secret-at-least-256-bits-long",
             "your-256-bit-secret-your-256-bit-secret!",
@@ -108,17 +114,17 @@ mod tests {
             "qwertyuiopasdfghjklzxcvbnm1234567890",
             "abcdefghijklmnopqrstuvwxyz0123456789",
         ] {
-            assert!(problem(example).unwrap().contains("example that others know"), "{example}");
+            assert!(weakness(example).unwrap().contains("public example"), "{example}");
         }
     }
 
     #[test]
-    fn what_openssl_draws_is_a_secret() {
-        for drawn in [
+    fn a_secret_from_openssl_is_strong() {
+        for random in [
             "q0ZkzLr3cGd5mJp7TtYxNfVb1WsHuEa9OiKo2QlRwUc=",
             "f3b1a9c07d5e4826b0c9d8e7f6a51423f3b1a9c07d5e4826b0c9d8e7f6a51420",
         ] {
-            assert_eq!(problem(drawn), None);
+            assert_eq!(weakness(random), None);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! API Gateway asks whether somebody may call a function of somebody else's: a Lambda authorizer of an HTTP API, payload
-//! version 2.0, with simple responses.
+//! A Lambda authorizer of an HTTP API: payload version 2.0 with simple responses.
 //!
-//! Owns the two forms, question and verdict. The question is read by a type of our own: the one for all its fields refuses
-//! the whole event for one header that cannot be read, and a refused event is the gateway's 500.
+//! Owns the event and the response of API Gateway's authorizer call. The event type of `aws_lambda_events` rejects the
+//! whole event if one header is unreadable, and the gateway then answers 500. So this module reads only the fields that
+//! it needs.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,22 +16,21 @@ use lambda_http::{LambdaEvent, Service, service_fn};
 use lambda_runtime::Diagnostic;
 use serde::{Deserialize, Serialize};
 
-use super::{Request, log, origin};
-use crate::error::{Error, Result};
-use crate::identity::Identity;
+use super::{AllowedOrigins, Error, Request, Result, log};
+use crate::error::Error as ServiceError;
 
-/// What the gateway says of a request, as far as it tells who is asking.
+/// The fields of the event that the authorizer needs.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Question {
+struct Event {
     route_key: Option<String>,
     headers: Option<HashMap<String, String>>,
     cookies: Option<Vec<String>>,
-    request_context: Context,
+    request_context: RequestContext,
 }
 
 #[derive(Deserialize)]
-struct Context {
+struct RequestContext {
     http: Http,
 }
 
@@ -40,114 +39,112 @@ struct Http {
     method: String,
 }
 
-/// What the gateway is told.
+/// The response to API Gateway.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Verdict {
+pub struct Decision {
     is_authorized: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<Caller>,
 }
 
-/// What the function behind the gateway learns, under `requestContext.authorizer.lambda`. What there is nothing to say of
-/// is left out: the gateway does not take a `null`.
+/// The caller. A function behind the gateway finds these fields under `requestContext.authorizer.lambda`. The gateway
+/// does not accept `null`, so that empty fields are left out.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Caller {
-    user_id: String,
-    session_id: String,
-    email: String,
+pub struct Caller {
+    /// The user.
+    pub user_id: String,
+    /// The session.
+    pub session_id: String,
+    /// The user's e-mail address.
+    pub email: String,
+    /// The user's roles, as stored now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    roles: Vec<String>,
+    pub roles: Vec<String>,
 }
 
-impl Verdict {
-    /// Somebody may pass.
+impl Decision {
+    /// Allows the request.
     #[must_use]
-    pub fn pass(identity: &Identity) -> Self {
-        let profile = &identity.user.profile;
-        let caller = Caller {
-            user_id: profile.id.to_string(),
-            session_id: identity.session.id.to_string(),
-            email: profile.email.clone(),
-            roles: profile.roles.clone(),
-        };
+    pub fn allow(caller: Caller) -> Self {
         Self { is_authorized: true, context: Some(caller) }
     }
 
-    /// Somebody may not, whatever the reason: the gateway answers 403.
+    /// Denies the request. The gateway answers 403.
     #[must_use]
-    pub fn refuse() -> Self {
+    pub fn deny() -> Self {
         Self { is_authorized: false, context: None }
     }
 }
 
-/// Answers questions until Lambda stops the environment.
+/// Answers authorizer calls until Lambda stops the instance.
 ///
 /// # Errors
-/// [`Error::Unexpected`] where the Lambda runtime cannot be reached.
-pub async fn serve<'a, H, F>(allowed_origins: &'a [String], handler: H) -> Result<()>
+/// [`Error::Unexpected`](ServiceError::Unexpected) if the Lambda runtime cannot be reached.
+pub async fn serve<'a, H, F>(allowed_origins: AllowedOrigins, handler: H) -> crate::error::Result<()>
 where
     H: Fn(Request) -> F + Clone + Send + Sync + 'a,
-    F: Future<Output = Result<Verdict>> + Send + 'a,
+    F: Future<Output = Result<Decision>> + Send + 'a,
 {
-    lambda_runtime::run(service(allowed_origins, handler)).await.map_err(Error::Unexpected)
+    lambda_runtime::run(service(allowed_origins, handler)).await.map_err(ServiceError::Unexpected)
 }
 
-/// An authorizer as Lambda calls it. A request that changes something and comes from a foreign page is refused here, since
-/// the function behind cannot be expected to know who may post.
+/// Returns an authorizer as Lambda calls it. Denies unsafe requests from foreign origins, because the function behind
+/// the gateway may not check that.
 ///
-/// An error, and a panic, is a failed invocation, for which the gateway answers 500: who cannot be asked about is not refused.
+/// An error or a panic fails the invocation, and the gateway answers 500. A store that is unavailable does not deny.
 pub fn service<'a, H, F>(
-    allowed_origins: &'a [String],
+    allowed_origins: AllowedOrigins,
     handler: H,
-) -> impl Service<LambdaEvent<serde_json::Value>, Response = Verdict, Error = Error, Future = BoxFuture<'a, Result<Verdict>>>
+) -> impl Service<LambdaEvent<serde_json::Value>, Response = Decision, Error = Error, Future = BoxFuture<'a, Result<Decision>>>
 where
     H: Fn(Request) -> F + Clone + Send + Sync + 'a,
-    F: Future<Output = Result<Verdict>> + Send + 'a,
+    F: Future<Output = Result<Decision>> + Send + 'a,
 {
     service_fn(move |LambdaEvent { payload, context }: LambdaEvent<serde_json::Value>| {
-        let handler = handler.clone();
+        let (allowed_origins, handler) = (allowed_origins.clone(), handler.clone());
         async move {
             let started = Instant::now();
-            let function = context.env_config.function_name.clone();
-            let request_id = context.request_id.clone();
-            let (route, verdict) = match serde_json::from_value::<Question>(payload) {
-                Ok(question) => {
-                    let headers = headers(question.headers.unwrap_or_default(), question.cookies.unwrap_or_default());
-                    let method = question.request_context.http.method.parse().unwrap_or(Method::POST);
-                    let verdict = match origin::check(&method, &headers, allowed_origins) {
-                        Ok(()) => {
-                            let verdict = AssertUnwindSafe(handler(Request::about(method, headers, &context)));
-                            let panicked = |_| Err(Error::Unexpected("the handler panicked".into()));
-                            verdict.catch_unwind().await.unwrap_or_else(panicked)
-                        }
-                        Err(error) => {
-                            log::failure(&error, &function, &request_id);
-                            Ok(Verdict::refuse())
-                        }
-                    };
-                    (question.route_key, verdict)
-                }
-                Err(_) => (None, Ok(Verdict::refuse())),
+            let (function, request_id) = (context.env_config.function_name.clone(), context.request_id.clone());
+            let Ok(event) = serde_json::from_value::<Event>(payload) else {
+                write_line(&function, None, &Ok(Decision::deny()), started, &request_id);
+                return Ok(Decision::deny());
             };
-            let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let is_authorized = verdict.as_ref().ok().map(|verdict| verdict.is_authorized);
-            tracing::info!(function, route, is_authorized, milliseconds, request_id, "A caller was judged.");
-            verdict.inspect_err(|error| log::failure(error, &function, &request_id))
+            let headers = headers(event.headers.unwrap_or_default(), event.cookies.unwrap_or_default());
+            let method = event.request_context.http.method.parse().unwrap_or(Method::POST);
+            let decision = match allowed_origins.check(&method, &headers) {
+                Ok(()) => {
+                    let decision = AssertUnwindSafe(handler(Request::from_headers(method, headers, &context)));
+                    let panicked = |_| Err(ServiceError::unexpected("the handler panicked").into());
+                    decision.catch_unwind().await.unwrap_or_else(panicked)
+                }
+                Err(error) => {
+                    log::failed(&error, &function, &request_id);
+                    Ok(Decision::deny())
+                }
+            };
+            write_line(&function, event.route_key.as_deref(), &decision, started, &request_id);
+            decision.inspect_err(|error| log::failed(error, &function, &request_id))
         }
         .boxed()
     })
 }
 
-/// What Lambda is told of an invocation that failed: no more than a stranger may know.
+fn write_line(function: &str, route: Option<&str>, decision: &Result<Decision>, started: Instant, request_id: &str) {
+    let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let is_authorized = decision.as_ref().ok().map(|decision| decision.is_authorized);
+    tracing::info!(function, route, is_authorized, milliseconds, request_id, "A request was authorized or denied.");
+}
+
+/// The error of a failed invocation, without its cause.
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
-        Self { error_type: "NoVerdict".to_owned(), error_message: error.to_string() }
+        Self { error_type: "NoDecision".to_owned(), error_message: error.to_string() }
     }
 }
 
-/// The headers that can be read, with each cookie as a line of its own: one that cannot be read hides no other (R82).
+/// Returns the readable headers, with one `cookie` header for each cookie. An unreadable one hides no other (R82).
 fn headers(headers: HashMap<String, String>, cookies: Vec<String>) -> HeaderMap {
     let cookies = cookies.into_iter().map(|cookie| ("cookie".to_owned(), cookie));
     let all = headers.into_iter().filter(|(name, _)| !name.eq_ignore_ascii_case("cookie")).chain(cookies);

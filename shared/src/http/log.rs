@@ -1,23 +1,25 @@
-//! The one line that there is for each request, and the event of one that failed. Nothing of what a caller made up stands in
-//! either but the method.
+//! The log line of each request, and the event of a request that failed.
+//!
+//! The method is the only text of the caller in a line.
 
 use std::time::Instant;
 
 use lambda_http::Context;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequestContext;
 
-use super::{Reply, reply};
-use crate::error::Error;
+use super::{Error, Reply, reply};
+use crate::error::Error as ServiceError;
+use crate::telemetry::events;
 
-/// What the gateway and Lambda say of a request.
-pub(super) struct Line {
+/// What is known about a request before it is read.
+pub(super) struct RequestLog {
     function: String,
     request_id: String,
     method: Option<String>,
     route: Option<String>,
 }
 
-impl Line {
+impl RequestLog {
     pub(super) fn new(context: &Context, event: Option<&ApiGatewayV2httpRequestContext>) -> Self {
         Self {
             function: context.env_config.function_name.clone(),
@@ -27,70 +29,41 @@ impl Line {
         }
     }
 
-    /// Writes the one line that there is for every request.
-    pub(super) fn write(&self, response: &Reply, started: Instant) {
+    /// Writes the line of a request.
+    pub(super) fn answered(&self, response: &Reply, started: Instant) {
         let Self { function, request_id, method, route } = self;
         let status = response.status().as_u16();
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(function, method, route, status, milliseconds, request_id, "A request was answered.");
     }
 
-    /// The response to a request that failed. What a person should act on is logged, with its causes, once.
+    /// Logs an error, and returns its response.
     pub(super) fn failed(&self, error: &Error) -> Reply {
-        let Self { function, request_id, .. } = self;
-        failure(error, function, request_id);
-        reply::from_error(error, request_id)
+        failed(error, &self.function, &self.request_id);
+        reply::from_error(error, &self.request_id)
     }
 }
 
-/// Says that a request failed on our side, and why; or that it came from a foreign page, which may be an origin that is
-/// missing from `ALLOWED_ORIGINS`. What else was wrong with a request is between us and who sent it.
-pub(super) fn failure(error: &Error, function: &str, request_id: &str) {
-    let causes = error.causes();
-    match error {
-        Error::ForeignOrigin => {
-            tracing::info!(event = "foreign_origin", function, request_id, "A page of another site may not do this.");
+/// Logs the event of an error. Errors that only the caller can fix are not events.
+pub(super) fn failed(error: &Error, function: &str, request_id: &str) {
+    let service = match error {
+        Error::ForeignOrigin => return events::foreign_origin(function, request_id),
+        Error::MethodNotAllowed { .. } | Error::TooLarge { .. } | Error::UnsupportedMediaType { .. } => return,
+        Error::Service(error) => error,
+    };
+    match service {
+        ServiceError::Unavailable(_) => events::store_failed(function, service, request_id),
+        ServiceError::ConcurrentUpdate(_) => events::concurrent_update(function, service, request_id),
+        ServiceError::Corrupt(_) => events::record_unreadable(function, service, request_id),
+        ServiceError::Misconfigured(_) | ServiceError::Setting { .. } => {
+            events::misconfigured(function, service, request_id);
         }
-        Error::Unavailable(_) => {
-            tracing::error!(
-                event = "store_failed",
-                function,
-                causes,
-                request_id,
-                "Nothing is known, so nothing was decided."
-            );
-        }
-        Error::Overtaken(_) => {
-            tracing::info!(event = "overtaken", function, causes, request_id, "Something else came first.");
-        }
-        Error::Corrupt(_) => {
-            tracing::error!(
-                event = "record_unreadable",
-                function,
-                causes,
-                request_id,
-                "A stored record cannot be read."
-            );
-        }
-        Error::Misconfigured(_) | Error::Setting { .. } => {
-            tracing::error!(event = "misconfigured", function, %error, causes, request_id, "The service is not set up correctly.");
-        }
-        Error::Unexpected(_) => {
-            tracing::error!(
-                event = "internal_error",
-                function,
-                causes,
-                request_id,
-                "Something went wrong on our side."
-            );
-        }
-        Error::Malformed(_)
-        | Error::NotAuthorized
-        | Error::TooManyAttempts { .. }
-        | Error::NotFound(_)
-        | Error::MethodNotAllowed { .. }
-        | Error::TooLarge { .. }
-        | Error::UnsupportedMediaType { .. }
-        | Error::Taken(_) => {}
+        ServiceError::Unexpected(_) => events::internal_error(function, service, request_id),
+        ServiceError::InvalidRequest(_)
+        | ServiceError::NotAuthorized
+        | ServiceError::NotAuthorizedClearCookies(_)
+        | ServiceError::TooManyAttempts { .. }
+        | ServiceError::NotFound(_)
+        | ServiceError::Taken(_) => {}
     }
 }

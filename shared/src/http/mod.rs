@@ -1,8 +1,8 @@
-//! The only HTTP in the service.
+//! HTTP: the only module that names a status code, a header or a Lambda event.
 //!
-//! Owns what happens between Lambda and a handler: the event becomes a [`Request`], an error becomes a response, and
-//! nothing that a request brings can stop the function. Handlers never see an event; the runtime never sees an `Err`,
-//! which it would turn into a failed invocation.
+//! Owns what happens between Lambda and a handler: an event becomes a [`Request`], an error becomes a response, and no
+//! request can stop the function. A handler never sees an event. The Lambda runtime never sees an `Err`, because it
+//! would turn that into a failed invocation.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -16,97 +16,110 @@ use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Adapter, Body, LambdaEvent, RequestExt as _, Response, Service, service_fn};
 use serde::Serialize;
 
-use crate::error::{Error, Result};
+use crate::error::Error as ServiceError;
 
 pub mod authorizer;
+mod error;
 mod log;
 mod origin;
 pub mod reply;
 mod request;
+#[cfg(test)]
+mod tests;
 
+pub use error::{Error, Result};
+pub use origin::AllowedOrigins;
 pub use request::Request;
 
-use log::Line;
+use log::RequestLog;
 
-/// What a handler answers with.
+/// The response of a handler.
 pub type Reply = Response<Body>;
 
-/// Serves requests until Lambda stops the environment.
+/// Serves requests until Lambda stops the instance.
 ///
 /// # Errors
-/// [`Error::Unexpected`] where the Lambda runtime cannot be reached.
-pub async fn serve<'a, H, F>(allowed_origins: &'a [String], handler: H) -> Result<()>
+/// [`Error::Unexpected`](ServiceError::Unexpected) if the Lambda runtime cannot be reached.
+pub async fn serve<'a, H, F>(allowed_origins: AllowedOrigins, handler: H) -> crate::error::Result<()>
 where
     H: Fn(Request) -> F + Clone + Send + Sync + 'a,
     F: Future<Output = Result<Reply>> + Send + 'a,
 {
-    lambda_runtime::run(service(allowed_origins, handler)).await.map_err(Error::Unexpected)
+    lambda_runtime::run(service(allowed_origins, handler)).await.map_err(ServiceError::Unexpected)
 }
 
-/// A function as Lambda calls it: a guard around `lambda_http`'s adapter around a handler.
+/// Returns a function as Lambda calls it: a guard around the adapter of `lambda_http` around a handler.
 ///
-/// The adapter panics on hostile headers before any handler runs, so the guard stands in front of it: it takes out what
-/// would make the adapter drop our cookies, and answers 400 where the event cannot be converted and 500 where the
-/// handler panics. Either way the next request is served.
+/// The adapter panics on some hostile headers before the handler runs. So the guard stands in front of it. It removes
+/// cookies that would make the adapter drop all cookies. It answers 400 if the event cannot be converted and 500 if the
+/// handler panics. In both cases the next request is served.
 pub fn service<'a, H, F>(
-    allowed_origins: &'a [String],
+    allowed_origins: AllowedOrigins,
     handler: H,
 ) -> impl Service<LambdaEvent<LambdaRequest>, Response = impl Serialize, Error = Infallible>
 where
     H: Fn(Request) -> F + Clone + Send + Sync + 'a,
     F: Future<Output = Result<Reply>> + Send + 'a,
 {
-    let adapter = Adapter::from(service_fn(move |event| answer(event, allowed_origins, handler.clone())));
+    let adapter = Adapter::from(service_fn(move |event| answer(event, allowed_origins.clone(), handler.clone())));
     service_fn(move |LambdaEvent { payload, context }: LambdaEvent<LambdaRequest>| {
         let mut adapter = adapter.clone();
         async move {
             let started = Instant::now();
-            let line = Line::new(&context, context_of(&payload));
-            let event = LambdaEvent::new(with_readable_cookies(payload), context);
+            let log = RequestLog::new(&context, context_of(&payload));
+            let event = LambdaEvent::new(without_unreadable_cookies(payload), context);
             let error = match catch_unwind(AssertUnwindSafe(|| adapter.call(event))) {
                 Ok(answer) => match AssertUnwindSafe(answer).catch_unwind().await {
                     Ok(Ok(response)) => return Ok(Outcome::Answered(response)),
                     Ok(Err(never)) => match never {},
-                    Err(_) => Error::Unexpected("the handler panicked".into()),
+                    Err(_) => ServiceError::unexpected("the handler panicked").into(),
                 },
-                Err(_) => Error::Malformed("The request has a header, a query or a body that cannot be read.".into()),
+                Err(_) => Error::invalid_request("The request has a header, a query or a body that cannot be read."),
             };
-            let response = reply::finished(line.failed(&error), false);
-            line.write(&response, started);
-            Ok(Outcome::Stopped(Box::new(into_gateway(response))))
+            let response = reply::finish(log.failed(&error), false);
+            log.answered(&response, started);
+            Ok(Outcome::Guarded(Box::new(into_gateway(response))))
         }
     })
 }
 
-/// What Lambda sends back: the adapter's response, whose type has no public name, or the guard's own.
+/// The response to Lambda: the adapter's, whose type has no public name, or the guard's.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Outcome<R> {
     Answered(R),
-    Stopped(Box<ApiGatewayV2httpResponse>),
+    Guarded(Box<ApiGatewayV2httpResponse>),
 }
 
-/// From an event that could be converted to a response, whatever happens on the way.
-async fn answer<H, F>(event: lambda_http::Request, allowed_origins: &[String], handler: H) -> Result<Reply, Infallible>
+/// Answers an event that could be converted.
+async fn answer<H, F>(
+    event: lambda_http::Request,
+    allowed_origins: AllowedOrigins,
+    handler: H,
+) -> Result<Reply, Infallible>
 where
     H: Fn(Request) -> F,
     F: Future<Output = Result<Reply>>,
 {
     let started = Instant::now();
     let context = event.lambda_context();
-    let line = Line::new(&context, event.request_context_ref().and_then(http_context));
-    let to_head = event.method() == Method::HEAD;
+    let log = RequestLog::new(&context, event.request_context_ref().and_then(http_context));
+    let is_head = event.method() == Method::HEAD;
+    let may_set_cookies = request::may_set_cookies(event.method(), event.headers());
     let outcome = async {
-        origin::check(event.method(), event.headers(), allowed_origins)?;
+        allowed_origins.check(event.method(), event.headers())?;
         handler(Request::new(event, &context)?).await
     };
-    let response = outcome.await.unwrap_or_else(|error| line.failed(&error));
-    let response = reply::finished(response, to_head);
-    line.write(&response, started);
+    let response = outcome.await.unwrap_or_else(|error| {
+        let response = log.failed(&error);
+        if may_set_cookies { response } else { reply::without_cookies(response) }
+    });
+    let response = reply::finish(response, is_head);
+    log.answered(&response, started);
     Ok(response)
 }
 
-/// What the gateway says of a request, before it is converted.
+/// Returns the request context of an event that has not been converted.
 fn context_of(payload: &LambdaRequest) -> Option<&ApiGatewayV2httpRequestContext> {
     match payload {
         LambdaRequest::ApiGatewayV2(event) => Some(&event.request_context),
@@ -114,7 +127,7 @@ fn context_of(payload: &LambdaRequest) -> Option<&ApiGatewayV2httpRequestContext
     }
 }
 
-/// What the gateway says of a request, after it was converted.
+/// Returns the request context of an event that has been converted.
 fn http_context(context: &RequestContext) -> Option<&ApiGatewayV2httpRequestContext> {
     match context {
         RequestContext::ApiGatewayV2(context) => Some(context),
@@ -122,9 +135,9 @@ fn http_context(context: &RequestContext) -> Option<&ApiGatewayV2httpRequestCont
     }
 }
 
-/// Leaves out the cookies with a byte that cannot stand in a header: one such foreign cookie would make the adapter drop them all (R82). The
-/// header of that name only counts where there is no list.
-fn with_readable_cookies(payload: LambdaRequest) -> LambdaRequest {
+/// Removes cookies with control bytes from the event's `cookies`. One of them would make the adapter drop all cookies
+/// (R82).
+fn without_unreadable_cookies(payload: LambdaRequest) -> LambdaRequest {
     let LambdaRequest::ApiGatewayV2(mut event) = payload else { return payload };
     let is_readable = |cookie: &String| !cookie.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t');
     if let Some(cookies) = &mut event.cookies {
@@ -133,7 +146,7 @@ fn with_readable_cookies(payload: LambdaRequest) -> LambdaRequest {
     LambdaRequest::ApiGatewayV2(event)
 }
 
-/// A response in the form of payload version 2.0; the guard's own responses set no cookie.
+/// Returns a response in payload version 2.0. The guard's own responses have no cookies.
 fn into_gateway(response: Reply) -> ApiGatewayV2httpResponse {
     let (parts, body) = response.into_parts();
     let mut gateway = ApiGatewayV2httpResponse::default();
@@ -141,376 +154,4 @@ fn into_gateway(response: Reply) -> ApiGatewayV2httpResponse {
     gateway.headers = parts.headers;
     gateway.body = Some(body);
     gateway
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use serde::Deserialize;
-    use serde_json::{Value, json};
-    use testbed::Event;
-
-    use super::*;
-
-    /// What a function with this handler answers.
-    async fn answered<F>(event: Event, handler: impl Fn(Request) -> F + Clone + Send + Sync) -> testbed::Reply
-    where
-        F: Future<Output = Result<Reply>> + Send,
-    {
-        let allowed = ["https://localhost:3000".to_owned()];
-        event.send(&mut service(&allowed, handler)).await
-    }
-
-    async fn ok(_: Request) -> Result<Reply> {
-        reply::json(&json!({}))
-    }
-
-    fn get() -> Event {
-        Event::recorded("userinfo-without")
-    }
-
-    fn post() -> Event {
-        Event::recorded("login")
-    }
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Word {
-        word: String,
-    }
-
-    async fn echo(request: Request) -> Result<Reply> {
-        let Word { word } = request.json()?;
-        reply::json(&json!({ "word": word }))
-    }
-
-    /// R94, F33.
-    #[tokio::test]
-    async fn an_event_that_cannot_be_converted_is_400_and_the_next_request_is_served() {
-        let mut service = service(&[], ok);
-        for hostile in [
-            get().header("host", "a:99999"),
-            get().header("host", "a b"),
-            get().header("x-forwarded-proto", ","),
-            get().query("a b"),
-            get().query("a=\""),
-            post().with("/isBase64Encoded", json!(true)),
-        ] {
-            let refused = hostile.send(&mut service).await;
-            assert_eq!(refused.status, 400, "{hostile:?}");
-            assert_eq!(refused.header("content-type"), Some("application/problem+json"));
-            assert_eq!(refused.header("cache-control"), Some("no-store"));
-            assert_eq!(refused.json()["request_id"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd");
-            assert!(refused.cookies.is_empty());
-            assert_eq!(get().send(&mut service).await.status, 200);
-        }
-    }
-
-    /// R94, F33.
-    #[tokio::test]
-    async fn a_panic_is_500_and_the_next_request_is_served() {
-        async fn late(request: Request) -> Result<Reply> {
-            tokio::task::yield_now().await;
-            assert!(request.method == Method::POST, "the word that nobody may see");
-            ok(request).await
-        }
-        let early = |request: Request| {
-            assert!(request.method == Method::POST, "the word that nobody may see");
-            ok(request)
-        };
-        for panicked in [answered(get(), late).await, answered(get(), early).await] {
-            assert_eq!(panicked.status, 500);
-            assert_eq!(panicked.header("content-type"), Some("application/problem+json"));
-            assert!(!panicked.body().contains("nobody may see"), "{}", panicked.body());
-        }
-        let mut service = service(&[], late);
-        assert_eq!(get().send(&mut service).await.status, 500);
-        assert_eq!(post().send(&mut service).await.status, 200);
-    }
-
-    /// R93: an answer is one of a fixed set, whatever the cause says.
-    #[tokio::test]
-    async fn every_error_has_its_status_and_keeps_its_cause_to_itself() {
-        type Make = fn() -> Error;
-        let cases: [(Make, u16, &str); 12] = [
-            (|| Error::Malformed("The word is missing.".into()), 400, "The word is missing."),
-            (
-                || Error::ForeignOrigin,
-                403,
-                "A request that changes something must come from this site or from an allowed origin.",
-            ),
-            (|| Error::MethodNotAllowed { allowed: "GET, HEAD" }, 405, "This address answers GET, HEAD."),
-            (|| Error::Taken("login name"), 409, "This login name is taken."),
-            (|| Error::TooLarge { limit: 8192 }, 413, "The body is larger than 8192 bytes."),
-            (
-                || Error::UnsupportedMediaType { expected: "application/json" },
-                415,
-                "The body must be application/json.",
-            ),
-            (|| Error::Corrupt("users-1234".into()), 500, "A stored record cannot be read."),
-            (|| Error::Setting { name: "X", problem: "is not set".into() }, 500, "X is not set"),
-            (|| Error::Misconfigured("users-1234".into()), 500, "The service is not set up correctly."),
-            (|| Error::Unexpected("users-1234".into()), 500, "Something went wrong on our side."),
-            (
-                || Error::Unavailable("users-1234".into()),
-                503,
-                "The service cannot answer right now. Try again in a moment.",
-            ),
-            (|| Error::NotAuthorized, 401, "Not Authorized"),
-        ];
-        for (error, status, text) in cases {
-            let reply = answered(get(), move |_| async move { Err(error()) }).await;
-            assert_eq!(reply.status, status, "{text}");
-            assert!(!reply.body().contains("users-1234"));
-            assert!(reply.cookies.is_empty(), "an error never touches a cookie");
-            if status == 401 {
-                assert_eq!((reply.body(), reply.header("content-type")), (text, Some("text/plain; charset=utf-8")));
-                continue;
-            }
-            assert_eq!(reply.header("content-type"), Some("application/problem+json"));
-            let problem = reply.json();
-            assert_eq!((&problem["status"], &problem["detail"]), (&json!(status), &json!(text)));
-            for name in ["type", "title", "request_id"] {
-                assert!(problem[name].is_string(), "{name}");
-            }
-        }
-    }
-
-    /// R90.
-    #[tokio::test]
-    async fn a_refused_method_says_what_is_answered_and_an_outage_when_to_come_back() {
-        let refused =
-            answered(get(), |request: Request| async move { request.accept("POST").map(|()| unreachable!()) }).await;
-        assert_eq!((refused.status, refused.header("allow")), (405, Some("POST")));
-        let outage = answered(get(), |_| async { Err(Error::Unavailable("no reply".into())) }).await;
-        assert_eq!((outage.status, outage.header("retry-after")), (503, Some("1")));
-    }
-
-    /// R90.
-    #[tokio::test]
-    async fn a_method_is_what_the_gateway_says_and_no_header_overrides_it() {
-        let handler = |request: Request| async move {
-            request.accept("GET, HEAD")?;
-            ok(request).await
-        };
-        assert_eq!(answered(get().header("x-http-method-override", "POST"), handler).await.status, 200);
-        for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "get", "FOO"] {
-            assert_eq!(answered(get().method(method), handler).await.status, 405, "{method}");
-        }
-    }
-
-    /// R87, R88, R89.
-    #[tokio::test]
-    async fn every_response_carries_the_security_headers() {
-        let replies = [
-            answered(get(), ok).await,
-            answered(get(), |_| async { Ok(reply::found("/userinfo")) }).await,
-            answered(get(), |_| async { Ok(reply::reset_content()) }).await,
-            answered(get(), |_| async { Err(Error::NotAuthorized) }).await,
-            answered(get(), |_| async { Err(Error::Unavailable("x".into())) }).await,
-            answered(post().header("origin", "https://evil.example"), ok).await,
-            answered(get().header("host", "a:99999"), ok).await,
-        ];
-        for reply in replies {
-            for (name, value) in [
-                ("cache-control", "no-store"),
-                ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
-                ("cross-origin-resource-policy", "same-origin"),
-                ("referrer-policy", "same-origin"),
-                ("strict-transport-security", "max-age=63072000"),
-                ("x-content-type-options", "nosniff"),
-            ] {
-                assert_eq!(reply.header(name), Some(value), "{} {name}", reply.status);
-            }
-            assert_eq!(reply.header("access-control-allow-origin"), None, "CORS is the gateway's (R87)");
-        }
-    }
-
-    /// R85: the table is in `origin`; here, that it stands in front of every handler.
-    #[tokio::test]
-    async fn a_foreign_page_never_reaches_a_handler() {
-        static CALLS: AtomicUsize = AtomicUsize::new(0);
-        let counting = |request: Request| async move {
-            CALLS.fetch_add(1, Ordering::Relaxed);
-            ok(request).await
-        };
-        let refused = answered(post().header("sec-fetch-site", "cross-site"), counting).await;
-        assert_eq!((refused.status, CALLS.load(Ordering::Relaxed)), (403, 0));
-        let allowed = post().header("origin", "https://localhost:3000").header("sec-fetch-site", "same-site");
-        assert_eq!((answered(allowed, counting).await.status, CALLS.load(Ordering::Relaxed)), (200, 1));
-    }
-
-    #[tokio::test]
-    async fn an_answer_to_head_has_the_headers_and_no_body() {
-        let reply = answered(get().method("HEAD"), ok).await;
-        assert_eq!((reply.status, reply.body(), reply.header("content-type")), (200, "", Some("application/json")));
-    }
-
-    /// R30, R32.
-    #[tokio::test]
-    async fn a_body_is_json_of_exactly_the_expected_form() {
-        assert_eq!(answered(post().body(r#"{"word":"a"}"#), echo).await.json(), json!({ "word": "a" }));
-        let deep = "[".repeat(8000);
-        for body in [
-            "",
-            "null",
-            "[]",
-            "\"word\"",
-            "{}",
-            r#"{"word":"a"}x"#,
-            r#"{"word":"a","word":"a"}"#,
-            r#"{"word":"a","role":"admin"}"#,
-            r#"{"word":["a"]}"#,
-            r#"{"word":true}"#,
-            r#"{"word":null}"#,
-            r#"{"word":"a""#,
-            "{'word':'a'}",
-            &deep,
-        ] {
-            let refused = answered(post().body(body), echo).await;
-            assert_eq!(refused.status, 400, "{body:.40}");
-        }
-    }
-
-    /// R93.
-    #[tokio::test]
-    async fn a_refused_body_is_never_quoted() {
-        for body in [r#"{"word":7,"x":"hunter42"}"#, r#"{"hunter42":"a"}"#, r#"{"word":{"hunter42":1}}"#, "hunter42"] {
-            let refused = answered(post().body(body), echo).await;
-            assert!(!refused.body().contains("hunter42"), "{}", refused.body());
-        }
-    }
-
-    /// R32.
-    #[tokio::test]
-    async fn a_body_is_decoded_when_the_event_says_so() {
-        let encoded = |text| post().body(text).with("/isBase64Encoded", json!(true));
-        assert_eq!(answered(encoded("eyJ3b3JkIjoiYSJ9"), echo).await.json(), json!({ "word": "a" }));
-        assert_eq!(answered(encoded("eyJ3b3JkIjoi/yJ9"), echo).await.status, 400, "not UTF-8");
-    }
-
-    /// R32.
-    #[tokio::test]
-    async fn a_body_over_8_kib_is_413() {
-        let of_length = |length: usize| post().body(format!(r#"{{"word":"{}"}}"#, "x".repeat(length - 11)));
-        assert_eq!(answered(of_length(8192), echo).await.status, 200);
-        assert_eq!(answered(of_length(8193), echo).await.status, 413);
-    }
-
-    /// R29.
-    #[tokio::test]
-    async fn a_body_that_is_not_said_to_be_json_is_415() {
-        let of_type = |media_type| post().body(r#"{"word":"a"}"#).header("content-type", media_type);
-        for media_type in ["application/json", "application/json; charset=utf-8", "Application/JSON ;charset=UTF-8"] {
-            assert_eq!(answered(of_type(media_type), echo).await.status, 200, "{media_type}");
-        }
-        for media_type in
-            ["text/plain", "", "application/jsonp", "application/x-www-form-urlencoded", "multipart/form-data"]
-        {
-            assert_eq!(answered(of_type(media_type), echo).await.status, 415, "{media_type}");
-        }
-        assert_eq!(answered(post().without_header("content-type"), echo).await.status, 415);
-    }
-
-    #[tokio::test]
-    async fn a_bearer_token_is_what_follows_the_scheme() {
-        async fn bearer(request: Request) -> Result<Reply> {
-            reply::json(&request.bearer().map(|token| String::from_utf8_lossy(token).into_owned()))
-        }
-        assert_eq!(answered(get(), bearer).await.json(), Value::Null);
-        for (value, token) in [
-            ("Bearer a.b.c", json!("a.b.c")),
-            ("bearer a.b.c", json!("a.b.c")),
-            ("BEARER  a.b.c ", json!("a.b.c")),
-            ("Bearer", json!("")),
-            ("Bearer ", json!("")),
-            ("Bearer a, Bearer b", json!("a, Bearer b")),
-            ("Basic a2ltOjEyMzQ=", Value::Null),
-            ("Bearera.b.c", Value::Null),
-            ("", Value::Null),
-        ] {
-            assert_eq!(answered(get().header("authorization", value), bearer).await.json(), token, "{value}");
-        }
-    }
-
-    /// R86.
-    #[tokio::test]
-    async fn only_a_page_of_ours_that_waits_for_the_answer_may_renew() {
-        async fn may_renew(request: Request) -> Result<Reply> {
-            Ok(if request.may_renew() { reply::found("/yes") } else { reply::found("/no") })
-        }
-        for (event, expected) in [
-            (get(), "/yes"),
-            (get().header("sec-fetch-site", "same-origin").header("sec-fetch-dest", "empty"), "/yes"),
-            (get().header("sec-fetch-site", "same-site").header("sec-fetch-dest", "empty"), "/yes"),
-            (get().header("sec-fetch-site", "none").header("sec-fetch-dest", "document"), "/yes"),
-            (get().method("HEAD"), "/no"),
-            (get().header("sec-fetch-site", "cross-site"), "/no"),
-            (get().header("sec-purpose", "prefetch"), "/no"),
-            (get().header("sec-purpose", "prefetch;prerender"), "/no"),
-            (get().header("purpose", "prefetch"), "/no"),
-            (get().header("sec-fetch-dest", "image"), "/no"),
-            (get().header("sec-fetch-dest", "iframe"), "/no"),
-            (get().header("sec-fetch-dest", "dokument\u{e9}"), "/no"),
-            (get().header("sec-fetch-site", "cross-site, cross-site"), "/no"),
-            (get().header("sec-fetch-site", "Cross-Site"), "/no"),
-            (get().header("sec-purpose", "\u{e9}prefetch"), "/no"),
-        ] {
-            assert_eq!(answered(event.clone(), may_renew).await.header("location"), Some(expected), "{event:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_flag_is_true_or_false_and_nothing_else() {
-        async fn everywhere(request: Request) -> Result<Reply> {
-            reply::json(&request.flag("everywhere")?)
-        }
-        for (query, value) in
-            [("", false), ("everywhere=true", true), ("everywhere=false", false), ("a=b&everywhere=true", true)]
-        {
-            assert_eq!(answered(get().query(query), everywhere).await.json(), json!(value), "{query}");
-        }
-        for query in ["everywhere", "everywhere=1", "everywhere=yes", "everywhere=true&everywhere=x"] {
-            assert_eq!(answered(get().query(query), everywhere).await.status, 400, "{query}");
-        }
-    }
-
-    /// F16: the stores must be done while there is still time to answer. Local tools send a deadline in the past.
-    #[tokio::test]
-    async fn the_budget_ends_before_the_invocation_and_a_deadline_in_the_past_is_none() {
-        async fn left(request: Request) -> Result<Reply> {
-            reply::json(&request.budget.left().as_millis().to_string())
-        }
-        let millis =
-            |event: Event| async move { answered(event, left).await.json().as_str().unwrap().parse::<u64>().unwrap() };
-        let now = u64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
-        assert!(millis(get().deadline(now + 1000)).await <= 600);
-        assert_eq!(millis(get().deadline(now + 300)).await, 0);
-        for none in [0, 600_000, now + 60_000] {
-            assert_eq!(millis(get().deadline(none)).await, 2000);
-        }
-    }
-
-    /// R97.
-    #[tokio::test]
-    async fn a_request_does_not_print_what_it_brought() {
-        let event = post()
-            .body(r#"{"word":"hunter42"}"#)
-            .cookies(["access_jwt=hunter42"])
-            .header("authorization", "Bearer hunter42");
-        let printed = answered(event, |request: Request| async move { reply::json(&format!("{request:?}")) }).await;
-        assert!(printed.body().contains("POST") && !printed.body().contains("hunter42"), "{}", printed.body());
-    }
-
-    /// R25.
-    #[tokio::test]
-    async fn the_source_address_is_the_gateways_word() {
-        let event = get()
-            .header("x-forwarded-for", "1.2.3.4")
-            .header("x-real-ip", "1.2.3.4")
-            .header("forwarded", "for=1.2.3.4");
-        let reply = answered(event, |request: Request| async move { reply::json(&request.source_ip()) }).await;
-        assert_eq!(reply.json(), json!("203.0.113.7"));
-    }
 }

@@ -1,38 +1,64 @@
-//! Who may post: the defence against requests that a foreign site makes a browser send (CSRF).
+//! Which requests may change something: the defence against cross-site request forgery (CSRF).
 //!
-//! Owns the contract's rule of that name, for every function and every method that changes something. Knows no session:
-//! it decides before anybody asks who is signed in.
+//! Owns the contract's rule "Who may post", for every function and every unsafe method. Runs before authentication.
+
+use std::sync::Arc;
 
 use lambda_http::http::header::{AsHeaderName, HOST, ORIGIN};
 use lambda_http::http::{HeaderMap, Method};
 
-use crate::error::{Error, Result};
+use super::{Error, Result};
+use crate::config::{Environment, reject};
 
-/// Lets a request pass that changes nothing, or that our own pages, an allowed origin or no browser at all sent.
-///
-/// # Errors
-/// [`Error::ForeignOrigin`] for all others.
-pub(super) fn check(method: &Method, headers: &HeaderMap, allowed_origins: &[String]) -> Result<()> {
-    if method.is_safe() || may_change(headers, allowed_origins) { Ok(()) } else { Err(Error::ForeignOrigin) }
+/// The origins whose pages may change something, besides our own.
+#[derive(Clone, Debug, Default)]
+pub struct AllowedOrigins(Arc<[String]>);
+
+impl AllowedOrigins {
+    /// Reads `ALLOWED_ORIGINS`: a comma-separated list, empty by default.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::error::Error::Setting) for an entry that no browser sends.
+    pub fn from_env(env: &Environment) -> crate::error::Result<Self> {
+        let list = env.or("ALLOWED_ORIGINS", "");
+        let listed = list.split(',').map(str::trim).filter(|origin| !origin.is_empty());
+        let origins: Option<_> = listed.map(|origin| is_origin(origin).then(|| origin.to_owned())).collect();
+        let problem = "must list origins such as https://app.example.com, each as a browser sends it";
+        origins.map_or_else(|| reject("ALLOWED_ORIGINS", problem), |origins| Ok(Self(origins)))
+    }
+
+    /// Returns the origins.
+    #[must_use]
+    pub fn as_slice(&self) -> &[String] {
+        &self.0
+    }
+
+    /// Accepts a request with a safe method, and one from our own pages, from an allowed origin, or from no browser.
+    ///
+    /// # Errors
+    /// [`Error::ForeignOrigin`] for every other request.
+    pub(super) fn check(&self, method: &Method, headers: &HeaderMap) -> Result<()> {
+        if method.is_safe() || self.may_change(headers) { Ok(()) } else { Err(Error::ForeignOrigin) }
+    }
+
+    fn may_change(&self, headers: &HeaderMap) -> bool {
+        let origin = only(headers, ORIGIN);
+        if origin.is_some_and(|origin| self.0.iter().any(|allowed| allowed == origin)) {
+            return true;
+        }
+        if headers.contains_key("sec-fetch-site") {
+            return matches!(only(headers, "sec-fetch-site"), Some("same-origin" | "none"));
+        }
+        if headers.contains_key(ORIGIN) {
+            return origin
+                .and_then(host_of)
+                .is_some_and(|host| only(headers, HOST).is_some_and(|ours| ours.eq_ignore_ascii_case(host)));
+        }
+        true
+    }
 }
 
-fn may_change(headers: &HeaderMap, allowed_origins: &[String]) -> bool {
-    let origin = only(headers, ORIGIN);
-    if origin.is_some_and(|origin| allowed_origins.iter().any(|allowed| allowed == origin)) {
-        return true;
-    }
-    if headers.contains_key("sec-fetch-site") {
-        return matches!(only(headers, "sec-fetch-site"), Some("same-origin" | "none"));
-    }
-    if headers.contains_key(ORIGIN) {
-        return origin
-            .and_then(host_of)
-            .is_some_and(|host| only(headers, HOST).is_some_and(|ours| ours.eq_ignore_ascii_case(host)));
-    }
-    true
-}
-
-/// The host, and the port where it is not the scheme's own, as a browser writes both into `Host`.
+/// Returns the host of an origin, with its port unless it is the default port of the scheme.
 fn host_of(origin: &str) -> Option<&str> {
     let (scheme, host) = origin.split_once("://")?;
     let default_port = match scheme {
@@ -43,12 +69,37 @@ fn host_of(origin: &str) -> Option<&str> {
     Some(host.strip_suffix(default_port).unwrap_or(host))
 }
 
-/// The value of a header that was sent once. One that was sent twice says nothing: the gateway joins them with a comma,
-/// and no value that is compared here has one.
+/// Returns the value of a header that was sent once, or `None`. The gateway joins repeated headers with a comma, and no
+/// value that is compared here has one.
 pub(super) fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().filter(|_| values.next().is_none());
     value.and_then(|value| value.to_str().ok())
+}
+
+/// Returns `true` for an origin as a browser sends it (RFC 6454 §6.2): scheme, host and an optional port, in lower
+/// case, without a path and without the default port. For a page on `http`, browsers send our cookies on this machine
+/// only.
+fn is_origin(origin: &str) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let default_port = match (scheme, host) {
+        ("https", _) => 443,
+        ("http", "localhost" | "127.0.0.1" | "[::1]") => 80,
+        _ => return false,
+    };
+    let is_host = host == "[::1]" || host.split('.').all(is_label);
+    let is_other_port =
+        |port: &str| port.parse::<u16>().is_ok_and(|number| number != default_port && number.to_string() == port);
+    is_host && port.is_none_or(is_other_port)
+}
+
+fn is_label(label: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !label.is_empty() && label.bytes().all(is_inner) && !label.starts_with('-') && !label.ends_with('-')
 }
 
 #[cfg(test)]
@@ -57,46 +108,75 @@ mod tests {
 
     use super::*;
 
+    fn allowed(list: &str) -> crate::error::Result<AllowedOrigins> {
+        AllowedOrigins::from_env(&Environment::new(testbed::settings(&[("ALLOWED_ORIGINS", list)])))
+    }
+
     fn headers(origin: Option<&str>, site: Option<&str>, host: Option<&str>) -> HeaderMap {
         let named = [("origin", origin), ("sec-fetch-site", site), ("host", host)];
         named.into_iter().filter_map(|(name, value)| Some((name.parse().unwrap(), value?.parse().unwrap()))).collect()
     }
 
-    /// R29, R85: contract, "Who may post", for every method that changes something.
+    /// R29, R85: the contract, "Who may post".
     #[test]
-    fn what_changes_something_must_come_from_us_from_an_allowed_origin_or_from_no_browser() {
-        let allowed = ["https://localhost:3000".to_owned()];
+    fn an_unsafe_method_needs_our_origin_an_allowed_origin_or_no_browser() {
+        let allowed = allowed("https://localhost:3000").unwrap();
         for (origin, site, host, passes) in WHO_MAY_POST {
             for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
-                let verdict = check(&method, &headers(origin, site, host), &allowed);
-                assert_eq!(verdict.is_ok(), passes, "{method} {origin:?} {site:?} {host:?}");
+                let outcome = allowed.check(&method, &headers(origin, site, host));
+                assert_eq!(outcome.is_ok(), passes, "{method} {origin:?} {site:?} {host:?}");
             }
         }
     }
 
     /// R85.
     #[test]
-    fn what_changes_nothing_may_come_from_anywhere() {
+    fn a_safe_method_may_come_from_any_origin() {
         for method in [Method::GET, Method::HEAD, Method::OPTIONS] {
-            assert!(
-                check(&method, &headers(Some("https://evil.example"), Some("cross-site"), Some("localhost")), &[])
-                    .is_ok()
-            );
+            let foreign = headers(Some("https://evil.example"), Some("cross-site"), Some("localhost"));
+            assert!(AllowedOrigins::default().check(&method, &foreign).is_ok());
         }
     }
 
     /// R85.
     #[test]
-    fn an_empty_list_of_origins_never_means_any() {
+    fn an_empty_list_allows_no_origin() {
         let headers = headers(Some("https://localhost:3000"), Some("same-site"), Some("localhost:4000"));
-        assert!(check(&Method::POST, &headers, &[]).is_err());
+        assert!(AllowedOrigins::default().check(&Method::POST, &headers).is_err());
     }
 
-    /// R85: where the two come apart, too.
+    /// R85: the adapter may keep repeated headers apart.
     #[test]
-    fn a_header_sent_twice_says_nothing() {
+    fn a_repeated_origin_header_does_not_count() {
         let mut headers = headers(Some("https://localhost:3000"), None, Some("localhost:4000"));
         headers.append(ORIGIN, "https://evil.example".parse().unwrap());
-        assert!(check(&Method::POST, &headers, &["https://localhost:3000".to_owned()]).is_err());
+        assert!(allowed("https://localhost:3000").unwrap().check(&Method::POST, &headers).is_err());
+    }
+
+    #[test]
+    fn allowed_origins_are_exact() {
+        let origins = allowed("https://localhost:3000, https://app.example.com,http://localhost:5173").unwrap();
+        assert_eq!(origins.as_slice(), ["https://localhost:3000", "https://app.example.com", "http://localhost:5173"]);
+        assert!(allowed("").unwrap().as_slice().is_empty());
+        for origin in [
+            "*",
+            "null",
+            "https://*.example.com",
+            "https://app.example.com/",
+            "app.example.com",
+            "http://app.example.com",
+            "https://",
+            "HTTPS://App.example.com",
+            "https://App.example.com",
+            "https://app.example.com:443",
+            "http://localhost:80",
+            "https://a:b:c",
+            "https://[[[",
+            "https://x:",
+            "https://x:0443",
+            "https://x:99999",
+        ] {
+            assert!(allowed(origin).is_err(), "{origin}");
+        }
     }
 }

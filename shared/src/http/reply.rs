@@ -1,7 +1,7 @@
-//! The responses that there are.
+//! Responses.
 //!
-//! Owns every status code, every response header and the one place where an error becomes a response. What caused an
-//! error goes to the log and stays out of the answer (R93).
+//! Owns every status code, every response header, and the mapping from errors to responses. The cause of an error goes
+//! to the log and never into the response (R93).
 
 use lambda_http::http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
@@ -10,15 +10,15 @@ use lambda_http::http::{HeaderValue, StatusCode};
 use lambda_http::{Body, Response};
 use serde::Serialize;
 
-use super::Reply;
-use crate::error::{Error, Result};
+use super::{Error, Reply, Result};
+use crate::error::Error as ServiceError;
 
-/// Seconds after which a store that did not answer may be asked again.
-const TRY_AGAIN_AFTER: u64 = 1;
+/// The `Retry-After` of a 503 in seconds.
+const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// What every response of every function says (R88, R89). `same-origin` and not `no-referrer`: under the latter a form
-/// of our own would be posted with `Origin: null`.
-const ON_EVERY_RESPONSE: [(HeaderName, &str); 6] = [
+/// The headers of every response (R88, R89). The referrer policy is `same-origin`, because browsers send `Origin: null`
+/// with a form under `no-referrer`.
+const COMMON_HEADERS: [(HeaderName, &str); 6] = [
     (CACHE_CONTROL, "no-store"),
     (HeaderName::from_static("content-security-policy"), "default-src 'none'; frame-ancestors 'none'"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
@@ -30,13 +30,13 @@ const ON_EVERY_RESPONSE: [(HeaderName, &str); 6] = [
 /// 200 with a JSON body.
 ///
 /// # Errors
-/// [`Error::Unexpected`] for what cannot be written as JSON.
+/// [`ServiceError::Unexpected`] if the value cannot be serialized.
 pub fn json(value: &impl Serialize) -> Result<Reply> {
-    let body = serde_json::to_string(value).map_err(|error| Error::Unexpected(error.into()))?;
+    let body = serde_json::to_string(value).map_err(ServiceError::unexpected)?;
     Ok(typed(StatusCode::OK, "application/json", body))
 }
 
-/// 302: what was asked for is over there.
+/// 302: a redirect to another path.
 #[must_use]
 pub fn found(location: &'static str) -> Reply {
     let mut response = empty(StatusCode::FOUND);
@@ -44,39 +44,39 @@ pub fn found(location: &'static str) -> Reply {
     response
 }
 
-/// 204: it is done.
+/// 204: done, without a body.
 #[must_use]
 pub fn no_content() -> Reply {
     empty(StatusCode::NO_CONTENT)
 }
 
-/// 205: it is done, and there is nothing to show any more (RFC 9110 §15.3.6).
+/// 205: done, and the client resets its view (RFC 9110 §15.3.6).
 #[must_use]
 pub fn reset_content() -> Reply {
     empty(StatusCode::RESET_CONTENT)
 }
 
-/// 401, as old as the first client: plain text, and always the same.
+/// 401: plain text, always the same, as the first clients expect it.
 #[must_use]
 pub fn not_authorized() -> Reply {
-    let mut response = typed(StatusCode::UNAUTHORIZED, "text/plain; charset=utf-8", Error::NotAuthorized.to_string());
+    let mut response = typed(StatusCode::UNAUTHORIZED, "text/plain; charset=utf-8", ServiceError::NotAuthorized.to_string());
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }
 
-/// Adds `Set-Cookie` lines to a response, each as a line of its own (R84).
+/// Adds `Set-Cookie` lines to a response, one header for each (R84).
 ///
 /// # Errors
-/// [`Error::Unexpected`] for a line that cannot stand in a header.
+/// [`ServiceError::Unexpected`] if a line is not a valid header value.
 pub fn with_cookies(mut response: Reply, lines: impl IntoIterator<Item = String>) -> Result<Reply> {
     for line in lines {
-        let line = HeaderValue::try_from(line).map_err(|error| Error::Unexpected(error.into()))?;
+        let line = HeaderValue::try_from(line).map_err(ServiceError::unexpected)?;
         response.headers_mut().append(SET_COOKIE, line);
     }
     Ok(response)
 }
 
-/// Problem details (RFC 9457 §3.1). The type is `about:blank`: there is no more to know than what the status says.
+/// Problem details (RFC 9457 §3.1). The type is `about:blank`, because the status says everything.
 #[derive(Serialize)]
 struct Problem<'a> {
     #[serde(rename = "type")]
@@ -87,22 +87,34 @@ struct Problem<'a> {
     request_id: &'a str,
 }
 
-/// The response to a request that failed: problem details (RFC 9457), or the plain 401.
+/// Returns the response of an error: problem details (RFC 9457), or the plain 401.
 pub(super) fn from_error(error: &Error, request_id: &str) -> Reply {
-    let status = match error {
-        Error::NotAuthorized => return not_authorized(),
-        Error::Malformed(_) => StatusCode::BAD_REQUEST,
-        Error::ForeignOrigin => StatusCode::FORBIDDEN,
-        Error::NotFound(_) => StatusCode::NOT_FOUND,
-        Error::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-        Error::Taken(_) => StatusCode::CONFLICT,
-        Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        Error::UnsupportedMediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Error::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
-        Error::Unavailable(_) | Error::Overtaken(_) => StatusCode::SERVICE_UNAVAILABLE,
-        Error::Corrupt(_) | Error::Setting { .. } | Error::Misconfigured(_) | Error::Unexpected(_) => {
-            StatusCode::INTERNAL_SERVER_ERROR
+    let (status, header) = match error {
+        Error::ForeignOrigin => (StatusCode::FORBIDDEN, None),
+        Error::MethodNotAllowed { allowed } => {
+            (StatusCode::METHOD_NOT_ALLOWED, Some((ALLOW, HeaderValue::from_static(allowed))))
         }
+        Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, None),
+        Error::UnsupportedMediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, None),
+        Error::Service(error) => match error {
+            ServiceError::NotAuthorized => return not_authorized(),
+            ServiceError::NotAuthorizedClearCookies(lines) => {
+                return with_cookies(not_authorized(), lines.clone()).unwrap_or_else(|_| not_authorized());
+            }
+            ServiceError::InvalidRequest(_) => (StatusCode::BAD_REQUEST, None),
+            ServiceError::NotFound(_) => (StatusCode::NOT_FOUND, None),
+            ServiceError::Taken(_) => (StatusCode::CONFLICT, None),
+            ServiceError::TooManyAttempts { wait } => {
+                (StatusCode::TOO_MANY_REQUESTS, Some((RETRY_AFTER, wait.as_secs().into())))
+            }
+            ServiceError::Unavailable(_) | ServiceError::ConcurrentUpdate(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, Some((RETRY_AFTER, RETRY_AFTER_SECONDS.into())))
+            }
+            ServiceError::Corrupt(_)
+            | ServiceError::Setting { .. }
+            | ServiceError::Misconfigured(_)
+            | ServiceError::Unexpected(_) => (StatusCode::INTERNAL_SERVER_ERROR, None),
+        },
     };
     let problem = Problem {
         kind: "about:blank",
@@ -113,22 +125,24 @@ pub(super) fn from_error(error: &Error, request_id: &str) -> Reply {
     };
     let problem = serde_json::to_string(&problem).unwrap_or_default();
     let mut response = typed(status, "application/problem+json", problem);
-    let (name, value) = match error {
-        Error::MethodNotAllowed { allowed } => (ALLOW, HeaderValue::from_static(allowed)),
-        Error::TooManyAttempts { wait } => (RETRY_AFTER, wait.as_secs().into()),
-        Error::Unavailable(_) | Error::Overtaken(_) => (RETRY_AFTER, TRY_AGAIN_AFTER.into()),
-        _ => return response,
-    };
-    response.headers_mut().insert(name, value);
+    if let Some((name, value)) = header {
+        response.headers_mut().insert(name, value);
+    }
     response
 }
 
-/// Adds what every response says, and takes the body off an answer to `HEAD`.
-pub(super) fn finished(mut response: Reply, to_head: bool) -> Reply {
-    for (name, value) in ON_EVERY_RESPONSE {
+/// Removes the `Set-Cookie` lines of a response.
+pub(super) fn without_cookies(mut response: Reply) -> Reply {
+    response.headers_mut().remove(SET_COOKIE);
+    response
+}
+
+/// Adds the headers of every response. Removes the body of a response to `HEAD`.
+pub(super) fn finish(mut response: Reply, is_head: bool) -> Reply {
+    for (name, value) in COMMON_HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
-    if to_head {
+    if is_head {
         *response.body_mut() = Body::Empty;
     }
     response

@@ -1,6 +1,6 @@
-//! A request as the handlers see it: already read, bounded, and carrying the time it may take.
+//! A request as the handlers see it.
 //!
-//! Owns how method, headers and body are read, each in one place. Knows nothing of what they are for.
+//! Owns how method, headers, parameters and body are read, with their limits, and the time budget of the request.
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
@@ -13,22 +13,21 @@ use lambda_http::{Body, Context, RequestExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use super::origin;
-use crate::error::{Error, Result};
+use super::{Error, Result, origin};
+use crate::budget::Budget;
 use crate::json;
-use crate::store::Budget;
 
-/// The largest body that is read, in bytes (R32).
-const LARGEST_BODY: usize = 8 * 1024;
+/// The largest accepted body in bytes (R32).
+const MAX_BODY: usize = 8 * 1024;
 
-/// What is kept of an invocation's time for the answer itself.
-const TIME_TO_ANSWER: Duration = Duration::from_millis(400);
+/// The time before the deadline of the invocation that is reserved for the response.
+const RESPONSE_RESERVE: Duration = Duration::from_millis(400);
 
 /// A request to one of our functions.
 pub struct Request {
-    /// What is asked for.
+    /// The method.
     pub method: Method,
-    /// How long the stores may take.
+    /// The time budget for the stores.
     pub budget: Budget,
     headers: HeaderMap,
     path: Vec<(String, String)>,
@@ -38,10 +37,10 @@ pub struct Request {
 }
 
 impl Request {
-    /// Takes over what API Gateway sent.
+    /// Reads a converted event.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] over 8 KiB of body.
+    /// [`Error::TooLarge`] if the body is larger than 8 KiB.
     pub(super) fn new(event: lambda_http::Request, context: &Context) -> Result<Self> {
         let owned = |parameters: QueryMap| {
             parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>()
@@ -57,23 +56,23 @@ impl Request {
             Body::Binary(bytes) => bytes,
             _ => Vec::new(),
         };
-        if body.len() > LARGEST_BODY {
-            return Err(Error::TooLarge { limit: LARGEST_BODY });
+        if body.len() > MAX_BODY {
+            return Err(Error::TooLarge { limit: MAX_BODY });
         }
-        let budget = Budget::new(answer_by(context));
+        let budget = Budget::new(store_deadline(context));
         Ok(Self { method: parts.method, budget, headers: parts.headers, path, query, body, source_ip })
     }
 
-    /// A request that is only asked about, by its headers.
-    pub(super) fn about(method: Method, headers: HeaderMap, context: &Context) -> Self {
-        let budget = Budget::new(answer_by(context));
+    /// Returns a request without a body and parameters, for the authorizer.
+    pub(super) fn from_headers(method: Method, headers: HeaderMap, context: &Context) -> Self {
+        let budget = Budget::new(store_deadline(context));
         Self { method, budget, headers, path: vec![], query: vec![], body: vec![], source_ip: None }
     }
 
-    /// Lets the request pass if its method is one of `allowed`, a list such as `"GET, HEAD"`.
+    /// Accepts the methods in `allowed`, a list such as `"GET, HEAD"` (R90).
     ///
     /// # Errors
-    /// [`Error::MethodNotAllowed`] for any other (R90).
+    /// [`Error::MethodNotAllowed`] for any other method.
     pub fn accept(&self, allowed: &'static str) -> Result<()> {
         if allowed.split(", ").any(|method| method == self.method.as_str()) {
             return Ok(());
@@ -81,11 +80,11 @@ impl Request {
         Err(Error::MethodNotAllowed { allowed })
     }
 
-    /// The body as JSON of exactly the form of `T`.
+    /// Returns the body, which must be the JSON of a `T`.
     ///
     /// # Errors
-    /// [`Error::UnsupportedMediaType`] where it is not said to be JSON; [`Error::Malformed`] where it is none, or has
-    /// another form. The body is never quoted: it holds a password.
+    /// [`Error::UnsupportedMediaType`] for another media type; an invalid request for any other body. The error never
+    /// quotes the body, which may hold a password.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         let media_type = self.header(CONTENT_TYPE).unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().trim();
@@ -100,16 +99,17 @@ impl Request {
                 Category::Syntax | Category::Io => "is not valid JSON",
             };
             let (line, column) = (error.line(), error.column());
-            Error::Malformed(format!("The body {problem} (line {line}, column {column}).").into())
+            Error::invalid_request(format!("The body {problem} (line {line}, column {column})."))
         })
     }
 
-    /// The lines of the `Cookie` header, byte by byte.
+    /// Returns the lines of the `Cookie` header as bytes.
     pub fn cookie_lines(&self) -> impl Iterator<Item = &[u8]> {
         self.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes)
     }
 
-    /// What follows `Bearer` in the `Authorization` header (RFC 6750 §2.1); empty where nothing does.
+    /// Returns the text after `Bearer` in the `Authorization` header (RFC 6750 §2.1), which may be empty. Returns
+    /// `None` for another scheme or without the header.
     #[must_use]
     pub fn bearer(&self) -> Option<&[u8]> {
         let value = self.headers.get(AUTHORIZATION)?.as_bytes();
@@ -118,44 +118,37 @@ impl Request {
         is_bearer.then(|| rest.trim_ascii())
     }
 
-    /// Whether the answer may renew a session: somebody is there to receive it, and our own page asked (R86).
+    /// Returns `true` if the response may renew the session: a page of ours asked, and it waits for the response (R86).
     #[must_use]
-    pub fn may_renew(&self) -> bool {
-        let absent_or = |name: &str, says: fn(&str) -> bool| {
-            !self.headers.contains_key(name) || origin::only(&self.headers, name).is_some_and(says)
-        };
-        self.method != Method::HEAD
-            && absent_or("sec-fetch-site", |site| matches!(site, "same-origin" | "same-site" | "none"))
-            && absent_or("sec-fetch-dest", |dest| matches!(dest, "empty" | "document"))
-            && absent_or("sec-purpose", |purpose| !purpose.contains("prefetch"))
-            && absent_or("purpose", |purpose| !purpose.contains("prefetch"))
+    pub fn may_set_cookies(&self) -> bool {
+        may_set_cookies(&self.method, &self.headers)
     }
 
-    /// What stands in the path where the route has `{name}`.
+    /// Returns the path parameter `{name}` of the route.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.path.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether the query says `name=true`.
+    /// Returns `true` if the query has `name=true`.
     ///
     /// # Errors
-    /// [`Error::Malformed`] where it says anything but `true` or `false`.
+    /// An invalid request for any other value than `true` and `false`.
     pub fn flag(&self, name: &'static str) -> Result<bool> {
-        let said = self.query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        said.map(str::parse)
+        let values = self.query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        values.map(str::parse)
             .try_fold(false, |_, value| value)
-            .map_err(|_| Error::Malformed(format!("The parameter `{name}` is true or false.").into()))
+            .map_err(|_| Error::invalid_request(format!("The parameter `{name}` must be true or false.")))
     }
 
-    /// What the browser says it is.
+    /// Returns the `User-Agent` header.
     #[must_use]
     pub fn user_agent(&self) -> Option<String> {
         let value = self.headers.get(USER_AGENT)?;
         Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
     }
 
-    /// The address at the other end of the connection, as the gateway saw it: never what a header claims (R25).
+    /// Returns the source address as API Gateway reports it, never from a header (R25).
     #[must_use]
     pub fn source_ip(&self) -> Option<String> {
         self.source_ip.clone()
@@ -166,16 +159,29 @@ impl Request {
     }
 }
 
+/// Returns `false` for a `HEAD`, a prefetch, a cross-site request, and one whose `Sec-Fetch-Dest` is neither `empty`
+/// nor `document` (R86).
+pub(super) fn may_set_cookies(method: &Method, headers: &HeaderMap) -> bool {
+    let is_absent_or = |name: &str, is_accepted: fn(&str) -> bool| {
+        !headers.contains_key(name) || origin::only(headers, name).is_some_and(is_accepted)
+    };
+    method != Method::HEAD
+        && is_absent_or("sec-fetch-site", |site| matches!(site, "same-origin" | "same-site" | "none"))
+        && is_absent_or("sec-fetch-dest", |dest| matches!(dest, "empty" | "document"))
+        && is_absent_or("sec-purpose", |purpose| !purpose.contains("prefetch"))
+        && is_absent_or("purpose", |purpose| !purpose.contains("prefetch"))
+}
+
 impl fmt::Debug for Request {
-    /// Headers and body hold passwords and tokens (R97).
+    /// Prints neither headers nor body, which hold passwords and tokens (R97).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request").field("method", &self.method).field("budget", &self.budget).finish_non_exhaustive()
     }
 }
 
-/// When the stores must be done for the answer to arrive in time. A deadline in the past is none: the local tools send
-/// one that means nothing.
-fn answer_by(context: &Context) -> Option<Instant> {
+/// Returns the time by which the stores must have answered. Ignores a deadline in the past, because the local tools
+/// send meaningless ones.
+fn store_deadline(context: &Context) -> Option<Instant> {
     let left = context.deadline().duration_since(SystemTime::now()).ok()?;
-    Some(Instant::now() + left.saturating_sub(TIME_TO_ANSWER))
+    Some(Instant::now() + left.saturating_sub(RESPONSE_RESERVE))
 }

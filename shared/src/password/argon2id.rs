@@ -1,8 +1,7 @@
-//! Argon2: what we make, and what others have made with it.
+//! Argon2: parsing and computing.
 //!
-//! Owns how its hashes are read, how they are computed, and the memory that computing them takes: allocated once for each
-//! environment, reused, and wiped each time: what else it costs to allocate it is up to the allocator. Knows
-//! nothing of passwords in other forms.
+//! Owns PHC strings of Argon2 and the memory of a hash. An instance allocates that memory once, reuses it, and wipes it
+//! after each hash.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,14 +11,14 @@ use zeroize::Zeroize as _;
 
 use super::Problem;
 
-/// The most passes and the most lanes that a stored hash may ask for (R12).
-pub(super) const MOST_ITERATIONS: u32 = 10;
-const MOST_LANES: u32 = 16;
+/// The most accepted passes and lanes of a stored hash (R12).
+const MAX_ITERATIONS: u32 = 10;
+const MAX_LANES: u32 = 16;
 
-/// The shortest hash that is compared with: one of a few bytes would match many passwords.
-pub(super) const SHORTEST_DIGEST: usize = 16;
+/// The shortest accepted digest. A digest of a few bytes would match many passwords.
+pub(super) const MIN_DIGEST_BYTES: usize = 16;
 
-/// A hash that was made with Argon2.
+/// A hash of Argon2.
 pub(super) struct Argon {
     pub(super) algorithm: Algorithm,
     pub(super) version: Version,
@@ -29,15 +28,15 @@ pub(super) struct Argon {
 }
 
 impl Argon {
-    /// Reads a PHC string. Its parameters are capped before anything is computed: one line in a table must not take the memory
-    /// of the function (R12).
-    pub(super) fn parse(text: &str, largest_kib: u32) -> Result<Self, Problem> {
+    /// Parses a PHC string. Caps its parameters before anything is computed: one stored hash must not exhaust the
+    /// memory of the function (R12).
+    pub(super) fn parse(text: &str, max_memory_kib: u32) -> Result<Self, Problem> {
         let phc = Phc::new(text).map_err(|_| "it is not a PHC string")?;
-        let algorithm = Algorithm::try_from(phc.algorithm.as_str()).map_err(|_| "it is of no kind of Argon2")?;
-        // Before version 19 there was no `v=`.
+        let algorithm = Algorithm::try_from(phc.algorithm.as_str()).map_err(|_| "it is not a variant of Argon2")?;
+        // `v=` is missing in hashes before version 19.
         let version = phc.version.unwrap_or(Version::V0x10.into());
-        let version = Version::try_from(version).map_err(|_| "it is of no version of Argon2 that is known")?;
-        // What is left out would be taken from the defaults of the library.
+        let version = Version::try_from(version).map_err(|_| "its version of Argon2 is unknown")?;
+        // The library would replace a missing parameter by its own default.
         let names: Vec<_> = phc.params.iter().map(|(name, _)| name).collect();
         let names: Vec<_> = names.iter().map(Ident::as_str).collect();
         if !matches!(names[..], ["m", "t", "p"] | ["m", "t", "p", "keyid" | "data"] | ["m", "t", "p", "keyid", "data"])
@@ -45,17 +44,17 @@ impl Argon {
             return Err("its parameters cannot be read");
         }
         let params = Params::try_from(&phc).map_err(|_| "its parameters cannot be read")?;
-        if params.m_cost() > largest_kib || params.t_cost() > MOST_ITERATIONS || params.p_cost() > MOST_LANES {
+        if params.m_cost() > max_memory_kib || params.t_cost() > MAX_ITERATIONS || params.p_cost() > MAX_LANES {
             return Err("its parameters cost too much");
         }
         let (Some(salt), Some(digest)) = (phc.salt, phc.hash) else { return Err("it has no salt or no hash") };
-        if salt.len() < argon2::MIN_SALT_LEN || digest.len() < SHORTEST_DIGEST {
+        if salt.len() < argon2::MIN_SALT_LEN || digest.len() < MIN_DIGEST_BYTES {
             return Err("its salt or its hash is too short");
         }
         Ok(Self { algorithm, version, params, salt: salt.to_vec(), digest: digest.as_bytes().to_vec() })
     }
 
-    /// What the password gives with this salt and these parameters; nothing where there is no memory for it.
+    /// Returns the digest of a password with this salt and these parameters, or `None` without enough memory.
     pub(super) fn compute(&self, password: &[u8], memory: &Memory) -> Option<Vec<u8>> {
         let argon2 = Argon2::new(self.algorithm, self.version, self.params.clone());
         let mut digest = vec![0; self.digest.len()];
@@ -66,28 +65,28 @@ impl Argon {
     }
 }
 
-/// The memory of one hash at a time: whoever comes second waits, so that no number of requests can exhaust it (F32).
+/// The memory of one hash. A second hash waits for it, so that no number of requests can exhaust the memory (F32).
 pub(super) struct Memory(Mutex<Vec<Block>>);
 
 impl Memory {
-    /// So many blocks of 1 KiB. They are written to once, so that the cold start pays for their pages and no login does.
+    /// Allocates blocks of 1 KiB. Writes to them once, so that the cold start pays for their pages and not the first
+    /// login.
     pub(super) fn new(blocks: usize) -> Option<Self> {
         allocate(blocks).map(|blocks| Self(Mutex::new(blocks)))
     }
 
-    /// Lends out as many blocks as a hash asks for, and wipes them when it is done. A hash that asks for more than there are,
-    /// which an imported one may, gets blocks of its own.
-    fn lend<T>(&self, wanted: usize, work: impl FnOnce(&mut [Block]) -> T) -> Option<T> {
+    /// Lends the blocks that a hash needs, and wipes them afterwards. An imported hash that needs more gets new blocks.
+    fn lend<T>(&self, needed: usize, work: impl FnOnce(&mut [Block]) -> T) -> Option<T> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut own;
-        let blocks = if let Some(blocks) = kept.get_mut(..wanted) {
+        let blocks = if let Some(blocks) = kept.get_mut(..needed) {
             blocks
         } else {
-            own = allocate(wanted)?;
+            own = allocate(needed)?;
             &mut own[..]
         };
         let outcome = work(blocks);
-        // As a slice: block by block, it is done word by word.
+        // Wiped as a slice, which is faster than word by word.
         for block in blocks {
             block.as_mut().zeroize();
         }

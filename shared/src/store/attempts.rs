@@ -1,8 +1,8 @@
-//! The attempts table: how often a password was wrong.
+//! The attempts table: counters of wrong passwords.
 //!
-//! Owns what is counted together (a lane), under which key, and that each attempt is written down before a password is
-//! looked at. What was counted is refused or not by [`Rule`]. Knows neither who exists nor what a password is; a name that
-//! somebody made up is counted like any other (R17), and the table holds none.
+//! Owns which attempts share a counter, the key of each counter, and that an attempt is counted before a password is
+//! hashed (R21). The limits themselves are in `throttle`. The table holds no login names, and a name that does not
+//! exist is counted like any other (R17).
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,88 +10,84 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join;
 use secrecy::ExposeSecret;
 
+use super::client::{Client, batch_get, condition_held, send};
+use super::records::{Item, from_item, number, text, to_item};
+use super::users::Account;
+use crate::budget::Budget;
 use crate::clock::Timestamp;
-use crate::config::Config;
-use crate::device::Device;
+use crate::config::Environment;
 use crate::error::{Error, Result};
-use crate::id::random;
-use crate::store::{Budget, Client, Item, from_item, number, read_all, text, to_item, was_made};
-use crate::throttle::{Rule, Tally};
-use crate::users::Account;
+use crate::telemetry::events;
+use crate::throttle::{Backoff, Device, LeakyBucket, Limit};
 
-/// In how many records the failures of a minute are counted at most, so that no single one has to take them all; and how many
-/// each takes at least before it speaks.
-const SHARDS: u32 = 8;
-const OF_EACH_SHARD: u32 = 10;
+/// How long a successful login waits until its success is written.
+const MAX_UNDO: Duration = Duration::from_millis(500);
 
-/// How long a login waits for its success to be written down.
-const LONGEST_TAKING_BACK: Duration = Duration::from_millis(500);
-
-/// Who is trying, as far as that is known before a password is looked at.
+/// What is known about the caller of an attempt before the password is checked.
 #[derive(Clone, Copy)]
-pub enum Way<'a> {
-    /// Anybody.
-    Outside,
-    /// Somebody on a device on which this user has been signed in before.
-    Device(&'a Device),
-    /// Somebody who is signed in as this user. What others do outside does not keep them from changing the password.
+pub enum Channel<'a> {
+    /// The caller is unknown.
+    Public,
+    /// The caller's device is known for this account (R22).
+    KnownDevice(&'a Device),
+    /// The caller is signed in as this user. Strangers cannot block a change of password.
     SignedIn,
 }
 
-/// One attempt to give the right password.
+/// One attempt to authenticate with a password.
 #[derive(Clone, Copy)]
 pub struct Attempt<'a> {
-    /// At which account, whether there is one or not.
+    /// The account, which may not exist.
     pub account: &'a Account<'a>,
-    /// Who is trying.
-    pub way: Way<'a>,
-    /// From where, as the gateway says.
+    /// The channel.
+    pub channel: Channel<'a>,
+    /// The source address, as API Gateway reports it.
     pub source_ip: Option<&'a str>,
 }
 
-/// What is counted together.
-struct Lane {
+/// One attempt counter: its limit, its key, and its count at the last read.
+struct Counter<L: Limit> {
+    limit: L,
     key: String,
-    rule: Rule,
-    seen: Option<Tally>,
+    count: Option<L::Count>,
 }
 
-impl Lane {
-    /// The refusal of an attempt that comes too soon.
-    fn throttled(&self, wait: Duration) -> Error {
-        let (reason, _) = self.key.split_once('#').unwrap_or((&self.key, ""));
-        tracing::info!(
-            event = "throttled",
-            reason,
-            wait_s = wait.as_secs(),
-            "An attempt came too soon: no password was looked at."
-        );
-        Error::TooManyAttempts { wait }
+impl<L: Limit> Counter<L> {
+    /// Returns the count with one more attempt.
+    ///
+    /// # Errors
+    /// [`Error::TooManyAttempts`] if the limit is reached.
+    fn admit(&self, now: Timestamp) -> Result<L::Count> {
+        self.limit.admit(self.count, now).map_err(|wait| {
+            let (kind, _) = self.key.split_once('#').unwrap_or((&self.key, ""));
+            events::throttled(kind, wait);
+            Error::TooManyAttempts { wait }
+        })
     }
 }
 
-/// An attempt that may be made, and has not been counted yet.
+/// An attempt within its limits that has not been counted yet.
 pub struct Admission {
-    source: Option<Lane>,
-    account: Lane,
+    source: Option<Counter<LeakyBucket>>,
+    account: Counter<Backoff>,
 }
 
-/// An attempt that has been counted. Until it has succeeded it is a failure.
+/// An attempt that has been counted as failed. [`Attempts::succeeded`] takes that back.
 pub struct Reservation {
-    source: Option<Lane>,
-    /// What it was counted with.
-    pub lane: String,
-    /// How many in a row have failed there with this one.
+    source_key: Option<String>,
+    /// The key of the account's counter.
+    pub counter_key: String,
+    /// The failures in a row, this attempt included.
     pub failures: u32,
-    /// Whether this is the last that may be right, or one after it: no further one is until an operator says so (R20).
-    pub is_last: bool,
-    /// Whether it is one after that.
+    /// Whether the password is disabled if this attempt fails (R20).
+    pub disables: bool,
+    /// Whether the password was disabled before this attempt.
     pub is_disabled: bool,
 }
 
@@ -100,241 +96,184 @@ pub struct Attempts {
     client: Client,
     table: String,
     key: hmac::Key,
-    of_account: Rule,
-    of_source: Option<Rule>,
-    disable_after: u32,
-    alarm: Option<Alarm>,
-}
-
-/// When so many fail in a minute that somebody should know.
-#[derive(Clone, Copy)]
-struct Alarm {
-    shards: u32,
-    /// How many of them in one shard.
-    after: u32,
+    /// The limit for one account.
+    pub backoff: Backoff,
+    bucket: Option<LeakyBucket>,
 }
 
 impl Attempts {
-    /// The configured table and rules; nothing where they are switched off.
+    /// Reads `ATTEMPTS_TABLE`, `THROTTLE_SECRET`, which hides the login names in the table, and
+    /// `SOURCE_FAILURES_PER_HOUR`: how many wrong passwords one source address may send at once and in an hour, 0 to
+    /// 100000, 0 for no limit, 100 by default (R24).
     ///
     /// # Errors
-    /// [`Error::Setting`] where the table or the secret is not set.
-    pub fn new(client: Client, config: &Config) -> Result<Option<Self>> {
-        if !config.throttle {
-            return Ok(None);
-        }
-        let missing =
-            |name| Error::Setting { name, problem: "is not set; it may be missing where THROTTLE is off".into() };
-        let secret = config.throttle_secret.as_ref().ok_or_else(|| missing("THROTTLE_SECRET"))?;
-        let hourly = config.source_failures_per_hour;
-        let per_minute = config.alarm_failures_per_minute;
-        Ok(Some(Self {
+    /// [`Error::Setting`] for a missing or unsafe value.
+    pub fn from_env(client: Client, env: &Environment) -> Result<Self> {
+        let hourly = env.number("SOURCE_FAILURES_PER_HOUR", 100, 0..=100_000)?;
+        Ok(Self {
             client,
-            table: config.attempts_table.clone().ok_or_else(|| missing("ATTEMPTS_TABLE"))?,
-            key: hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes()),
-            of_account: Rule::Doubling {
-                free: config.free_failures,
-                longest: config.longest_wait,
-                disable_after: config.disable_after,
-            },
-            of_source: (hourly > 0).then_some(Rule::Draining { hourly }),
-            disable_after: config.disable_after,
-            alarm: (per_minute > 0).then(|| {
-                let shards = (per_minute / OF_EACH_SHARD).clamp(1, SHARDS);
-                Alarm { shards, after: per_minute.div_ceil(shards) }
-            }),
-        }))
+            table: env.table("ATTEMPTS_TABLE")?,
+            key: hmac::Key::new(hmac::HMAC_SHA256, env.secret("THROTTLE_SECRET")?.expose_secret().as_bytes()),
+            backoff: Backoff::default(),
+            bucket: (hourly > 0).then_some(LeakyBucket { hourly }),
+        })
     }
 
-    /// Whether another attempt may be made. That is read and not written: while an account is locked, nothing that is sent to it
-    /// costs a write (F37).
+    /// Checks the limits of an attempt. Only reads, so that attempts at a locked account cost no writes (F37).
     ///
     /// # Errors
-    /// [`Error::TooManyAttempts`] where it may not; [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
+    /// [`Error::TooManyAttempts`] if a limit is reached; [`Error::Unavailable`], [`Error::Misconfigured`] or
+    /// [`Error::Corrupt`].
     pub async fn admit(&self, attempt: Attempt<'_>, now: Timestamp, budget: &Budget) -> Result<Admission> {
-        let mut account = Lane { key: self.account_key(attempt), rule: self.of_account, seen: None };
-        let mut source = self.source_lane(attempt);
-        let keys = source.iter().chain([&account]).map(|lane| (self.table.as_str(), item_key(&lane.key)));
-        let mut found = read_all(&self.client, keys, budget).await?;
+        let mut account = Counter { limit: self.backoff, key: self.account_key(attempt), count: None };
+        let mut source = self.source_counter(attempt);
+        let keys = source.iter().map(|source| &source.key).chain([&account.key]);
+        let keys: Vec<_> = keys.map(|key| (self.table.as_str(), item_key(key))).collect();
+        let mut found = batch_get(&self.client, keys, budget).await?;
         for item in found.remove(&self.table).unwrap_or_default() {
-            let lane = source.iter_mut().chain([&mut account]).find(|lane| item.get("lane") == Some(&text(&lane.key)));
-            if let Some(lane) = lane {
-                lane.seen = Some(from_item(item, "attempts")?);
+            let has_key = |key: &str| item.get("counter_key") == Some(&text(key));
+            if has_key(&account.key) {
+                account.count = Some(from_item(item, "attempts")?);
+            } else if let Some(source) = source.as_mut().filter(|source| has_key(&source.key)) {
+                source.count = Some(from_item(item, "attempts")?);
             }
         }
-        for lane in source.iter().chain([&account]) {
-            lane.rule.admit(lane.seen, now).map_err(|wait| lane.throttled(wait))?;
+        if let Some(source) = &source {
+            source.admit(now)?;
         }
+        account.admit(now)?;
         Ok(Admission { source, account })
     }
 
-    /// Counts an attempt, before it is made: of any number at the same time, no more are let through than one after the other
-    /// would be (R21). What is refused for its source is not held against the account, nor the other way round.
+    /// Counts an attempt before the password is hashed. Concurrent attempts get no more tries than sequential ones
+    /// (R21). If one limit refuses the attempt, the other counter is not charged.
     ///
     /// # Errors
-    /// [`Error::TooManyAttempts`] where others came first; [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
+    /// [`Error::TooManyAttempts`] if a concurrent attempt reached a limit first; [`Error::Unavailable`],
+    /// [`Error::Misconfigured`] or [`Error::Corrupt`].
     pub async fn reserve(&self, admission: Admission, now: Timestamp, budget: &Budget) -> Result<Reservation> {
         let Admission { source, account } = admission;
-        if let Some(source) = &source {
+        let source_key = source.as_ref().map(|source| source.key.clone());
+        if let Some(source) = source {
             self.count(source, now, budget).await?;
         }
-        let counted = self.count(&account, now, budget).await;
+        let counter_key = account.key.clone();
+        let counted = self.count(account, now, budget).await;
         if counted.is_err() {
-            // What is not tried is not held against the source either, as far as possible.
-            let taken_back = self.take_back(source.as_ref(), budget);
-            tokio::time::timeout(LONGEST_TAKING_BACK, taken_back).await.ok();
+            // Best effort: the attempt is not made, so that the source is not charged.
+            tokio::time::timeout(MAX_UNDO, self.refund(source_key.as_deref(), budget)).await.ok();
         }
-        let Tally { failures, .. } = counted?;
-        let (is_last, is_disabled) = (failures >= self.disable_after, failures > self.disable_after);
-        Ok(Reservation { source, lane: account.key, failures, is_last, is_disabled })
+        let failures = counted?.failures;
+        let limit = self.backoff.disable_after;
+        let (disables, is_disabled) = (failures >= limit, failures > limit);
+        Ok(Reservation { source_key, counter_key, failures, disables, is_disabled })
     }
 
-    /// Takes back that an attempt failed: the account starts anew, the source has one less. It is done as far as possible, and
-    /// not for long: a password that is right stays so where this cannot be written.
+    /// Records that an attempt succeeded: the account's counter starts anew, and the source gets its attempt back. Best
+    /// effort, with a short timeout: a right password stays right if this cannot be written.
     pub async fn succeeded(&self, reservation: &Reservation, budget: &Budget) {
-        let (lane, source) = (&reservation.lane, reservation.source.as_ref());
-        let outcomes = join(self.reset(lane, budget), self.take_back(source, budget));
-        let failed = |causes: String| {
-            tracing::error!(
-                event = "success_counts_as_failed",
-                lane,
-                failures = reservation.failures,
-                causes,
-                "A password was right, and that could not be written: it counts as wrong until the next one."
-            );
-        };
-        match tokio::time::timeout(LONGEST_TAKING_BACK, outcomes).await {
-            Ok((reset, taken_back)) => {
-                for error in [reset, taken_back].into_iter().filter_map(Result::err) {
-                    failed(error.causes());
+        let Reservation { counter_key, failures, .. } = reservation;
+        let undo = join(self.reset(counter_key, budget), self.refund(reservation.source_key.as_deref(), budget));
+        match tokio::time::timeout(MAX_UNDO, undo).await {
+            Ok((reset, refunded)) => {
+                for error in [reset, refunded].into_iter().filter_map(Result::err) {
+                    events::success_counts_as_failed(counter_key, *failures, &error.causes());
                 }
             }
-            Err(_) => failed("the table did not answer in time".to_owned()),
+            Err(_) => events::success_counts_as_failed(counter_key, *failures, "the table did not answer in time"),
         }
     }
 
-    /// Leaves an attempt counted as failed. It is also counted among all others of this minute, which raises an alarm where they
-    /// are too many, refuses nobody and changes no answer (R24).
-    pub async fn failed(&self, now: Timestamp, budget: &Budget) {
-        let Some(alarm) = self.alarm else { return };
-        match self.count_in_minute(now.as_secs() / 60, alarm.shards, budget).await {
-            Ok(failures) if failures % alarm.after == 0 => tracing::error!(
-                event = "guessing_alarm",
-                "So many passwords were wrong in this minute that somebody may be guessing: look for the sources with the most \
-                 failures in the attempts table."
-            ),
-            Ok(_) => {}
-            Err(error) => tracing::warn!(
-                event = "alarm_count_failed",
-                causes = error.causes(),
-                "A wrong password is missing from the count of this minute."
-            ),
-        }
-    }
-
-    /// Forgets the failures of an account, but for those of known devices. An operator does that for somebody who is locked out.
+    /// Deletes the counters of an account, except those of known devices. An operator does this to unlock an account.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn forget(&self, account: &Account<'_>, budget: &Budget) -> Result<()> {
-        for way in [Way::Outside, Way::SignedIn] {
-            self.reset(&self.account_key(Attempt { account, way, source_ip: None }), budget).await?;
+    pub async fn unlock(&self, account: &Account<'_>, budget: &Budget) -> Result<()> {
+        for channel in [Channel::Public, Channel::SignedIn] {
+            self.reset(&self.account_key(Attempt { account, channel, source_ip: None }), budget).await?;
         }
         Ok(())
     }
 
-    /// Writes one more attempt over the tally that was seen, or over the one that was written meanwhile.
-    async fn count(&self, lane: &Lane, now: Timestamp, budget: &Budget) -> Result<Tally> {
-        let mut seen = lane.seen;
+    /// Writes one more attempt. If the count was changed in between, checks the limit again with the new count.
+    async fn count<L: Limit>(&self, mut counter: Counter<L>, now: Timestamp, budget: &Budget) -> Result<L::Count> {
         loop {
-            let counted = lane.rule.admit(seen, now).map_err(|wait| lane.throttled(wait))?;
-            let time_to_live = lane.rule.forgotten_at(counted).map(|end| ("ttl", number(end)));
-            let key = [Some(("lane", text(&lane.key))), time_to_live];
-            let put = self
+            let next = counter.admit(now)?;
+            let time_to_live = counter.limit.expires_at(next).map(|end| ("ttl", number(end)));
+            let key = [Some(("counter_key", text(&counter.key))), time_to_live];
+            let mut put = self
                 .client
                 .put_item()
                 .table_name(&self.table)
-                .set_item(Some(to_item(&counted, &key.into_iter().flatten().collect::<Vec<_>>())?))
+                .set_item(Some(to_item(&next, &key.into_iter().flatten().collect::<Vec<_>>())?))
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-            let put = match seen {
-                None => put.condition_expression("attribute_not_exists(lane)"),
-                Some(tally) => put
-                    .condition_expression("failures = :failures AND #at = :at")
-                    .expression_attribute_names("#at", "at")
-                    .expression_attribute_values(":failures", number(tally.failures))
-                    .expression_attribute_values(":at", number(tally.at)),
+            put = match counter.count.map(|count| to_item(&count, &[])).transpose()? {
+                None => put.condition_expression("attribute_not_exists(counter_key)"),
+                Some(unchanged) => {
+                    let equal: Vec<_> = unchanged.keys().map(|name| format!("#{name} = :{name}")).collect();
+                    for (name, value) in unchanged {
+                        put = put.expression_attribute_values(format!(":{name}"), value);
+                        put = put.expression_attribute_names(format!("#{name}"), name);
+                    }
+                    put.condition_expression(equal.join(" AND "))
+                }
             };
-            let Err(error) = budget.spend(put.send()).await else { return Ok(counted) };
+            let Err(error) = send(put.send(), budget).await else { return Ok(next) };
             let Some(PutItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() else {
                 return Err(error.into());
             };
-            seen = failed.item.clone().map(|item| from_item(item, "attempts")).transpose()?;
+            counter.count = failed.item.clone().map(|item| from_item(item, "attempts")).transpose()?;
         }
     }
 
-    /// What is counted for the source. A known device and somebody who is signed in have a count that nobody else adds to: they
-    /// get past what others behind the same address have used up.
-    fn source_lane(&self, attempt: Attempt<'_>) -> Option<Lane> {
-        let source_ip = attempt.source_ip.filter(|_| matches!(attempt.way, Way::Outside));
-        let (rule, key) = self.of_source.zip(source_ip.and_then(source_key))?;
-        Some(Lane { key, rule, seen: None })
+    /// Returns the counter of the source, or `None` if this attempt has none. A known device and a signed-in user have
+    /// counters that no other caller adds to, so that they get past an exhausted source.
+    fn source_counter(&self, attempt: Attempt<'_>) -> Option<Counter<LeakyBucket>> {
+        let source_ip = attempt.source_ip.filter(|_| matches!(attempt.channel, Channel::Public));
+        let (limit, key) = self.bucket.zip(source_ip.and_then(source_key))?;
+        Some(Counter { limit, key, count: None })
     }
 
-    async fn reset(&self, lane: &str, budget: &Budget) -> Result<()> {
-        let call = self.client.delete_item().table_name(&self.table).key("lane", text(lane));
-        budget.spend(call.send()).await?;
+    async fn reset(&self, counter_key: &str, budget: &Budget) -> Result<()> {
+        let call = self.client.delete_item().table_name(&self.table).set_key(Some(item_key(counter_key)));
+        send(call.send(), budget).await?;
         Ok(())
     }
 
-    /// One less. It is not tried again: two for one would let a source guess once more than it may (F09).
-    async fn take_back(&self, lane: Option<&Lane>, budget: &Budget) -> Result<()> {
-        let Some(lane) = lane else { return Ok(()) };
+    /// Gives a source one attempt back. It is not retried: two refunds for one attempt would allow an extra guess
+    /// (F09).
+    async fn refund(&self, source_key: Option<&str>, budget: &Budget) -> Result<()> {
+        let Some(source_key) = source_key else { return Ok(()) };
         let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
         let call = self
             .client
             .update_item()
             .table_name(&self.table)
-            .key("lane", text(&lane.key))
-            .update_expression("SET failures = failures - :one")
-            .condition_expression("failures >= :one")
-            .expression_attribute_values(":one", number(lane.rule.one()));
-        was_made(budget.spend(call.customize().config_override(once).send()).await).map(drop)
+            .set_key(Some(item_key(source_key)))
+            .update_expression("SET #level = #level - :attempt")
+            .condition_expression("#level >= :attempt")
+            .expression_attribute_names("#level", "level")
+            .expression_attribute_values(":attempt", number(LeakyBucket::ATTEMPT));
+        condition_held(send(call.customize().config_override(once).send(), budget).await).map(drop)
     }
 
-    async fn count_in_minute(&self, minute: u64, shards: u32, budget: &Budget) -> Result<u32> {
-        let [shard] = random()?;
-        let lane = format!("minute#{minute}#{}", u32::from(shard) % shards);
-        let call = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("lane", text(lane))
-            .update_expression("ADD failures :one SET #ttl = :ttl")
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":one", number(1_u32))
-            .expression_attribute_values(":ttl", number((minute + 60) * 60))
-            .return_values(ReturnValue::UpdatedNew);
-        let counted = budget.spend(call.send()).await?.attributes;
-        let failures = counted.and_then(|item| item.get("failures")?.as_n().ok()?.parse().ok());
-        failures.ok_or_else(|| Error::Corrupt("the count of a minute has no number".into()))
-    }
-
-    /// A name is not kept: what stands here is a keyed hash of it, since people type passwords where a name belongs.
+    /// Returns the key of an account's counter. It has a keyed hash of the login name, because people sometimes type
+    /// their password where the name belongs.
     fn account_key(&self, attempt: Attempt<'_>) -> String {
-        let (lane, device) = match attempt.way {
-            Way::Outside => ("account", None),
-            Way::Device(device) => ("device", Some(device)),
-            Way::SignedIn => ("change", None),
+        let (kind, device) = match attempt.channel {
+            Channel::Public => ("account", None),
+            Channel::KnownDevice(device) => ("device", Some(device)),
+            Channel::SignedIn => ("change", None),
         };
         let tag = hmac::sign(&self.key, format!("latchkey account\0{}", attempt.account.as_str()).as_bytes());
         let account = URL_SAFE_NO_PAD.encode(&tag.as_ref()[..16]);
         let device = device.map(|device| format!("#{}", device.id)).unwrap_or_default();
-        format!("{lane}#{account}{device}")
+        format!("{kind}#{account}{device}")
     }
 }
 
-/// The source that an address belongs to: all of an IPv4 address, and the network of an IPv6 address, of which one customer
-/// has a whole one (R24).
+/// Returns the key of a source's counter: the IPv4 address, or the /64 network of an IPv6 address, because one customer
+/// gets a whole /64 (R24). Returns `None` if the text is not an address.
 fn source_key(source_ip: &str) -> Option<String> {
     let network = match source_ip.parse::<IpAddr>().ok()?.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
@@ -346,6 +285,6 @@ fn source_key(source_ip: &str) -> Option<String> {
     Some(format!("source#{network}"))
 }
 
-fn item_key(lane: &str) -> Item {
-    Item::from([("lane".into(), text(lane))])
+fn item_key(counter_key: &str) -> Item {
+    Item::from([("counter_key".into(), text(counter_key))])
 }

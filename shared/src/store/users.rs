@@ -1,8 +1,8 @@
 //! The users table.
 //!
-//! Owns who there is and what each person is called: one item for the profile, one for signing in, one for the e-mail
-//! address, so that both names are unique without an index. Knows nothing of sessions but the epoch that ends them all,
-//! and nothing of how a hash is made.
+//! Owns users, their credentials and the uniqueness of login names and e-mail addresses. Each user has three items: the
+//! profile, the credentials under the login name, and a marker under the e-mail address. So both names are unique
+//! without an index. Knows nothing of sessions except the epoch that ends them all.
 
 use std::fmt;
 
@@ -11,93 +11,93 @@ use precis_profiles::UsernameCaseMapped;
 use precis_profiles::precis_core::profile::Profile as _;
 use serde::{Deserialize, Serialize};
 
+use super::client::{Client, condition_held, send, transact};
+use super::records::{Item, from_item, number, text, to_item};
+use crate::budget::Budget;
+use crate::config::Environment;
 use crate::error::{Error, Result};
 use crate::id::UserId;
-use crate::passwords::PasswordHash;
-use crate::store::{Budget, Client, Item, from_item, number, text, to_item, transact, was_made};
+use crate::password::PasswordHash;
 
-/// What others may see of a user: the JSON of `/userinfo`.
+/// The public part of a user: the JSON of `/userinfo`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
-    /// Names the user for ever.
+    /// The identifier.
     pub id: UserId,
-    /// The login name as its owner writes it.
+    /// The login name as the user writes it.
     pub user_id: String,
     /// The e-mail address.
     pub email: String,
-    /// What the person is called.
+    /// The full name.
     pub name: String,
-    /// What the person does.
+    /// The job.
     pub position: String,
-    /// Where the person is.
+    /// The place.
     pub location: String,
-    /// A line about the person.
+    /// A line about the user.
     pub bio: String,
-    /// What the person may do. Left out when there is nothing to say.
+    /// The roles. Absent in JSON if the user has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
 }
 
-/// A user as the table knows one, without the password.
+/// A user without the password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// What others may see.
+    /// The public part.
     #[serde(flatten)]
     pub profile: Profile,
-    /// Whether the user is shut out.
+    /// Whether the user may not sign in.
     pub disabled: bool,
-    /// Raised to end every session at once: one that was opened in another epoch is over (R76).
+    /// Raised to end all sessions at once. A session of another epoch is not active (R76).
     pub session_epoch: u64,
-    /// Raised with every new password, here and beside the hash: a login that saw only one of them is refused.
+    /// Raised with every new password, here and beside the hash. A login that reads two different versions is refused.
     pub password_version: u64,
 }
 
 impl User {
-    /// A new user with this profile, whom nothing has happened to yet.
+    /// Returns a new user with this profile.
     #[must_use]
     pub fn new(profile: Profile) -> Self {
         Self { profile, disabled: false, session_epoch: 1, password_version: 1 }
     }
 }
 
-/// What it takes to check a password.
+/// The credentials of one login name.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Credentials {
-    /// Whose they are.
+    /// The user.
     pub id: UserId,
-    /// What the password is compared with.
+    /// The hash of the password.
     pub password_hash: PasswordHash,
-    /// Which password it is.
+    /// The version of the password.
     pub password_version: u64,
 }
 
-/// A login name in its one canonical form: RFC 8265's `UsernameCaseMapped`, so that `Admin`, `admin` and the full-width
-/// `ａｄｍｉｎ` are the same person, and a name with spaces or invisible characters is nobody's (R31).
+/// A login name in its canonical form: RFC 8265's `UsernameCaseMapped`. `Admin`, `admin` and the full-width `ａｄｍｉｎ` are
+/// the same name. A name with spaces or invisible characters is invalid (R31).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LoginName(String);
 
 impl LoginName {
-    /// The canonical form of a name.
+    /// Returns the canonical form of a name.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for what cannot be a name.
+    /// [`Error::InvalidRequest`] if the name is invalid.
     pub fn parse(typed: &str) -> Result<Self> {
-        canonical(typed).map(Self).ok_or_else(|| {
-            Error::Malformed(
-                "A login name has 1 to 254 letters, digits or signs, without spaces or invisible characters.".into(),
-            )
-        })
+        let problem = "A login name has 1 to 254 letters, digits or signs, without spaces or invisible characters.";
+        canonical(typed).map(Self).ok_or_else(|| Error::InvalidRequest(problem.into()))
     }
 
-    /// The canonical form as text.
+    /// Returns the name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The account that a name stands for as it was typed, whether there is one or not.
+/// The account that a typed login name refers to. The account may not exist.
 #[derive(Clone, Debug)]
 pub struct Account<'a> {
     typed: &'a str,
@@ -105,13 +105,13 @@ pub struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
-    /// The account of that name: canonicalised here, before anything is counted or looked up for it (R31).
+    /// Canonicalises a login name before anything is counted or looked up for it (R31).
     #[must_use]
     pub fn named(typed: &'a str) -> Self {
         Self { typed, name: LoginName::parse(typed).ok() }
     }
 
-    /// One text for each account: the canonical name; or what was typed, where that cannot be a name.
+    /// Returns the canonical name, or the typed text if it is not a valid name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.name.as_ref().map_or(self.typed, LoginName::as_str)
@@ -126,14 +126,16 @@ pub struct Users {
 }
 
 impl Users {
-    /// The table of that name.
-    #[must_use]
-    pub fn new(client: Client, table: &str) -> Self {
-        Self { client, table: table.to_owned() }
+    /// Reads `USERS_TABLE`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if it is not set.
+    pub fn from_env(client: Client, env: &Environment) -> Result<Self> {
+        Ok(Self { client, table: env.table("USERS_TABLE")? })
     }
 
-    /// The credentials of an account. For what cannot be a name the table is asked all the same, so that the answer takes no
-    /// less time.
+    /// Returns the credentials of an account, or `None`. Reads the table even for an invalid name, so that the answer
+    /// takes the same time (R18).
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
@@ -143,8 +145,8 @@ impl Users {
         item.map(|item| from_item(item, "login")).transpose()
     }
 
-    /// Puts another hash of the same password in place of the one that was read. Says whether it could: not where the password
-    /// has been changed meanwhile, which is then left alone (R4).
+    /// Replaces the hash of a password by another hash of the same password. Returns `false` if the password was
+    /// changed in between (R4).
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Misconfigured`].
@@ -159,10 +161,10 @@ impl Users {
             .expression_attribute_values(":old", text(old.password_hash.as_str()))
             .expression_attribute_values(":new", text(new.as_str()))
             .expression_attribute_values(":version", number(old.password_version));
-        was_made(budget.spend(call.send()).await)
+        condition_held(send(call.send(), budget).await)
     }
 
-    /// The user of that id.
+    /// Returns the user with this id, or `None`.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
@@ -171,11 +173,11 @@ impl Users {
         item.map(|item| read_user(item, id)).transpose()
     }
 
-    /// Adds a user, whole or not at all.
+    /// Adds a user, in one transaction.
     ///
     /// # Errors
-    /// [`Error::Taken`] where somebody has the id, the login name or the address already, in whatever spelling;
-    /// [`Error::Malformed`] for what cannot be a name or an address; [`Error::Unavailable`] or [`Error::Misconfigured`].
+    /// [`Error::Taken`] if another user has the id, the login name or the e-mail address, in any spelling;
+    /// [`Error::InvalidRequest`] for an invalid name or address; [`Error::Unavailable`] or [`Error::Misconfigured`].
     pub async fn create(&self, user: &User, password_hash: PasswordHash, budget: &Budget) -> Result<()> {
         let Profile { id, user_id, email, .. } = &user.profile;
         let name = LoginName::parse(user_id)?;
@@ -187,11 +189,11 @@ impl Users {
             self.put_new(email_key(&address), &AddressOwner { id })?,
         ];
         let taken = transact(&self.client, &puts, budget).await?;
-        taken.first().map_or(Ok(()), |&place| Err(Error::Taken(["id", "login name", "e-mail address"][place])))
+        taken.first().map_or(Ok(()), |&position| Err(Error::Taken(["id", "login name", "e-mail address"][position])))
     }
 
-    /// Ends every session of the user that was opened in `epoch` or before. Where that epoch is over already, these have ended,
-    /// and whoever asks has no say over the sessions of a later one. Says whether it was not.
+    /// Ends all sessions of a user who is in `epoch`, by raising the epoch. Returns `false` if the user is in another
+    /// epoch: the sessions of `epoch` have then ended already, and a token of that epoch must not end newer sessions.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Misconfigured`].
@@ -205,12 +207,12 @@ impl Users {
             .condition_expression("session_epoch = :epoch")
             .expression_attribute_values(":epoch", number(epoch))
             .expression_attribute_values(":next", number(epoch.saturating_add(1)));
-        was_made(budget.spend(call.send()).await)
+        condition_held(send(call.send(), budget).await)
     }
 
     async fn item(&self, key: String, budget: &Budget) -> Result<Option<Item>> {
         let call = self.client.get_item().table_name(&self.table).key("pk", text(key)).consistent_read(true);
-        Ok(budget.spend(call.send()).await?.item)
+        Ok(send(call.send(), budget).await?.item)
     }
 
     fn put_new(&self, key: String, record: &impl Serialize) -> Result<TransactWriteItem> {
@@ -219,30 +221,33 @@ impl Users {
             .set_item(Some(to_item(record, &[("pk", text(key))])?))
             .condition_expression("attribute_not_exists(pk)")
             .build()
-            .map_err(|error| Error::Unexpected(error.into()))?;
+            .map_err(Error::unexpected)?;
         Ok(TransactWriteItem::builder().put(put).build())
     }
 }
 
-/// The item under `email#…`: it only keeps the address from being given twice.
+/// The item under `email#…`. It only keeps a second user from getting the address.
 #[derive(Serialize)]
 struct AddressOwner<'a> {
     id: &'a UserId,
 }
 
-/// The user in the item of that id.
-pub(crate) fn read_user(item: Item, id: &UserId) -> Result<User> {
+/// Returns the user of an item that was read under the key of `id`.
+///
+/// # Errors
+/// [`Error::Corrupt`] if the item cannot be read or has another id.
+pub(super) fn read_user(item: Item, id: &UserId) -> Result<User> {
     let user: User = from_item(item, "user")?;
-    if user.profile.id == *id { Ok(user) } else { Err(Error::Corrupt("user record under the key of another".into())) }
+    if user.profile.id == *id { Ok(user) } else { Err(Error::Corrupt("user record under the key of another user".into())) }
 }
 
-/// The key of the item that holds a profile.
-pub(crate) fn user_key(id: &UserId) -> String {
+/// Returns the key of a profile.
+pub(super) fn user_key(id: &UserId) -> String {
     format!("user#{id}")
 }
 
-/// The key of the item that holds the credentials of a login name.
-pub(crate) fn login_key(canonical: &str) -> String {
+/// Returns the key of the credentials of a login name.
+pub(super) fn login_key(canonical: &str) -> String {
     format!("login#{canonical}")
 }
 
@@ -250,19 +255,23 @@ fn email_key(canonical: &str) -> String {
     format!("email#{canonical}")
 }
 
-/// The longest name that is looked at, in bytes: the rules take time in the square of it. In full width, 254 letters
-/// have three bytes each.
-const LONGEST_TYPED: usize = 1024;
+/// The longest name that is canonicalised, in bytes. The time of the algorithm grows with the square of the length. 254
+/// full-width letters have three bytes each.
+const MAX_TYPED: usize = 1024;
 
-/// RFC 8265 §3.3.1. What does not stay as it is when the rules are applied again is refused (RFC 8264 §7).
+/// The longest canonical name in bytes.
+const MAX_NAME: usize = 254;
+
+/// Returns the canonical form (RFC 8265 §3.3.1), or `None` if the text is invalid. Rejects text whose canonical form
+/// has another canonical form (RFC 8264 §7).
 fn canonical(typed: &str) -> Option<String> {
-    if typed.len() > LONGEST_TYPED {
+    if typed.len() > MAX_TYPED {
         return None;
     }
     let profile = UsernameCaseMapped::new();
     let once = profile.enforce(typed).ok()?;
-    let stable = profile.enforce(once.as_ref()).is_ok_and(|twice| twice == once);
-    (stable && once.len() <= 254).then(|| once.into_owned())
+    let is_stable = profile.enforce(once.as_ref()).is_ok_and(|twice| twice == once);
+    (is_stable && once.len() <= MAX_NAME).then(|| once.into_owned())
 }
 
 fn canonical_address(typed: &str) -> Result<String> {
@@ -270,11 +279,11 @@ fn canonical_address(typed: &str) -> Result<String> {
         text.split_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'))
     };
     let address = canonical(typed).filter(is_address);
-    address.ok_or_else(|| Error::Malformed("An e-mail address has the form name@example.com.".into()))
+    address.ok_or_else(|| Error::InvalidRequest("An e-mail address has the form name@example.com.".into()))
 }
 
 impl fmt::Debug for Profile {
-    /// Names the user, and says nothing about the person (R97).
+    /// Prints the id only (R97).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Profile").field("id", &self.id).finish_non_exhaustive()
     }
@@ -293,13 +302,17 @@ mod tests {
     use testbed::{Fault, Tables};
 
     use super::*;
-    use crate::config::Config;
-    use crate::passwords::{Hasher, Password};
-    use crate::store;
+    use crate::password::{Hasher, Password};
+    use crate::store::client::{TRANSIENT_REASONS, connect};
 
     fn users(tables: &Tables) -> Users {
-        let config = Config::from_lookup(tables.settings(&[])).unwrap();
-        Users::new(store::connect(&config), &config.users_table)
+        let env = Environment::new(tables.settings(&[]));
+        Users::from_env(connect(&env).unwrap(), &env).unwrap()
+    }
+
+    /// The table of a mocked client.
+    fn mocked(client: Client) -> Users {
+        Users { client, table: "users".to_owned() }
     }
 
     fn user(id: &str, name: &str, email: &str) -> User {
@@ -317,7 +330,7 @@ mod tests {
     }
 
     fn hash() -> PasswordHash {
-        let hasher = Hasher::new(&Config::from_lookup(testbed::settings(&[])).unwrap()).unwrap();
+        let hasher = Hasher::from_env(&Environment::new(testbed::settings(&[]))).unwrap();
         hasher.hash(&Password::new("1234").unwrap()).unwrap()
     }
 
@@ -326,7 +339,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_user_is_found_again_by_id_and_by_login_name() {
+    async fn a_created_user_is_found_by_id_and_by_login_name() {
         let tables = Tables::new().await;
         let users = users(&tables);
         let kim = user("0", "kimcoding", "kim@example.com");
@@ -337,7 +350,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_is_found_where_nobody_is() {
+    async fn an_unknown_id_or_login_name_finds_no_user() {
         let tables = Tables::new().await;
         let users = users(&tables);
         assert!(users.find(&UserId::random().unwrap(), &budget()).await.unwrap().is_none());
@@ -346,9 +359,9 @@ mod tests {
         }
     }
 
-    /// The hash stands where `userinfo` does not read.
+    /// `userinfo` has no permission to read the item with the hash.
     #[tokio::test]
-    async fn the_password_hash_is_kept_apart_from_the_profile() {
+    async fn the_password_hash_is_not_in_the_profile_item() {
         let tables = Tables::new().await;
         users(&tables).create(&user("0", "kimcoding", "kim@example.com"), hash(), &budget()).await.unwrap();
         let mut with_hash: Vec<_> = tables.items("UsersTable");
@@ -384,7 +397,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// R31: what is stored is found again.
+        /// R31: a stored name is found again.
         #[test]
         fn the_canonical_form_of_a_canonical_form_is_itself(typed in "\\PC{1,12}") {
             if let Ok(name) = LoginName::parse(&typed) {
@@ -407,12 +420,12 @@ mod tests {
             let refused = users.create(&second, hash(), &budget()).await;
             assert!(matches!(refused, Err(Error::Taken(taken)) if taken == what), "{what}: {refused:?}");
         }
-        assert_eq!(tables.items("UsersTable").len(), before, "a user that could not be added leaves nothing behind");
+        assert_eq!(tables.items("UsersTable").len(), before, "a failed create writes nothing");
     }
 
     /// F20.
     #[tokio::test]
-    async fn a_transaction_that_met_another_or_a_busy_table_can_be_tried_again() {
+    async fn a_transaction_conflict_or_a_throttled_table_is_unavailable() {
         let kim = user("0", "kimcoding", "kim@example.com");
         let canceled = async |codes: [&'static str; 3]| {
             let canceled = mock!(Client::transact_write_items).then_error(move || {
@@ -420,10 +433,10 @@ mod tests {
                 let canceled = TransactionCanceledException::builder().set_cancellation_reasons(Some(reasons.into()));
                 TransactWriteItemsError::TransactionCanceledException(canceled.build())
             });
-            let users = Users::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&canceled]), "users");
+            let users = mocked(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&canceled]));
             users.create(&kim, hash(), &budget()).await.unwrap_err()
         };
-        for code in store::BUSY {
+        for code in TRANSIENT_REASONS {
             assert!(matches!(canceled(["None", code, "None"]).await, Error::Unavailable(_)), "{code}");
             let taken = canceled([code, "None", "ConditionalCheckFailed"]).await;
             assert!(matches!(taken, Error::Taken("e-mail address")), "{code}: {taken:?}");
@@ -431,9 +444,9 @@ mod tests {
         assert!(matches!(canceled(["ValidationError", "None", "None"]).await, Error::Misconfigured(_)));
     }
 
-    /// F20: tried again under one token, so that it is made once; and not for ever.
+    /// F20.
     #[tokio::test]
-    async fn a_transaction_that_meets_another_is_the_same_one_when_it_is_tried_again() {
+    async fn a_conflicting_transaction_is_retried_three_times_with_one_token() {
         let kim = user("0", "kimcoding", "kim@example.com");
         let tokens = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&tokens);
@@ -447,7 +460,7 @@ mod tests {
                 let canceled = TransactionCanceledException::builder().cancellation_reasons(reason).build();
                 TransactWriteItemsError::TransactionCanceledException(canceled)
             });
-        let users = Users::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&canceled]), "users");
+        let users = mocked(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&canceled]));
         assert!(matches!(users.create(&kim, hash(), &budget()).await, Err(Error::Unavailable(_))));
         let mut tokens = tokens.lock().unwrap().clone();
         assert_eq!(canceled.num_calls(), 4);
@@ -455,34 +468,34 @@ mod tests {
         assert_eq!(tokens.len(), 1, "{tokens:?}");
     }
 
-    /// R73: what decides who may sign in is read as it is now.
+    /// R73.
     #[tokio::test]
     async fn both_reads_of_a_login_are_strongly_consistent() {
         let read = mock!(Client::get_item)
             .match_requests(|request| request.consistent_read() == Some(true))
             .then_output(|| GetItemOutput::builder().build());
-        let users = Users::new(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&read]), "users");
+        let users = mocked(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&read]));
         assert!(users.credentials(&Account::named("kimcoding"), &budget()).await.unwrap().is_none());
         assert!(users.find(&UserId::parse("0").unwrap(), &budget()).await.unwrap().is_none());
         assert_eq!(read.num_calls(), 2);
     }
 
     #[tokio::test]
-    async fn a_user_whose_acknowledgement_was_lost_is_added_once() {
+    async fn a_user_is_added_once_if_the_acknowledgement_is_lost() {
         let tables = Tables::new().await;
-        let config = Config::from_lookup(tables.failing(&[("TransactWriteItems", &[Fault::LoseReply])]).await).unwrap();
-        let through_faults = Users::new(store::connect(&config), &config.users_table);
+        let env = Environment::new(tables.failing(&[("TransactWriteItems", &[Fault::LoseReply])]).await);
+        let through_faults = Users::from_env(connect(&env).unwrap(), &env).unwrap();
         through_faults.create(&user("0", "kimcoding", "kim@example.com"), hash(), &budget()).await.unwrap();
         assert_eq!(tables.items("UsersTable").len(), 3);
     }
 
     /// R31.
     #[tokio::test]
-    async fn of_many_who_want_the_same_name_at_once_exactly_one_gets_it() {
+    async fn of_concurrent_creates_with_one_login_name_exactly_one_succeeds() {
         let tables = Tables::new().await;
         let users = users(&tables);
         let hash = hash();
-        let wanting = (0..8).map(|number| {
+        let creates = (0..8).map(|number| {
             let (users, hash) = (users.clone(), hash.clone());
             tokio::spawn(async move {
                 let user = user(&number.to_string(), "Kimcoding", &format!("{number}@example.com"));
@@ -490,7 +503,7 @@ mod tests {
             })
         });
         let mut created = 0;
-        for attempt in wanting.collect::<Vec<_>>() {
+        for attempt in creates.collect::<Vec<_>>() {
             match attempt.await.unwrap() {
                 Ok(()) => created += 1,
                 Err(Error::Taken("login name")) => {}
@@ -501,18 +514,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_address_is_refused_before_anything_is_written() {
+    async fn an_invalid_address_is_rejected_before_the_write() {
         let tables = Tables::new().await;
         for email in ["", "kim", "@example.com", "kim@", "kim@a@b", "kim @example.com", "kim@exam\nple.com"] {
             let refused = users(&tables).create(&user("0", "kimcoding", email), hash(), &budget()).await;
-            assert!(matches!(refused, Err(Error::Malformed(_))), "{email}: {refused:?}");
+            assert!(matches!(refused, Err(Error::InvalidRequest(_))), "{email}: {refused:?}");
         }
         assert!(tables.items("UsersTable").is_empty());
     }
 
     /// R76.
     #[tokio::test]
-    async fn an_epoch_ends_once_however_often_it_is_asked_for() {
+    async fn ending_all_sessions_of_one_epoch_twice_raises_the_epoch_once() {
         let tables = Tables::new().await;
         let users = users(&tables);
         let kim = user("0", "kimcoding", "kim@example.com");
@@ -525,15 +538,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ending_the_sessions_of_nobody_creates_nobody() {
+    async fn ending_the_sessions_of_an_unknown_user_creates_no_user() {
         let tables = Tables::new().await;
         users(&tables).end_sessions(&UserId::parse("9").unwrap(), 1, &budget()).await.unwrap();
         assert!(tables.items("UsersTable").is_empty());
     }
 
-    /// F21: a corrupt user is a fault of ours, not an unknown user.
+    /// F21: a corrupt user is an error, not an unknown user.
     #[tokio::test]
-    async fn a_user_that_cannot_be_read_is_an_error_that_quotes_nothing() {
+    async fn a_corrupt_user_is_an_error_that_quotes_no_attribute() {
         let tables = Tables::new().await;
         for item in [
             json!({ "pk": { "S": "user#7" } }),

@@ -1,8 +1,8 @@
-//! The device cookie: a sign that somebody has been signed in on this device before.
+//! The device cookie: a sign that an account was signed in on this device before.
 //!
-//! Owns how it is made and read. It signs nobody in: all it does is count this device's wrong passwords apart from the
-//! world's, so that whoever locks an account from outside does not lock out its owner (R22). That is OWASP's device cookie
-//! protocol. Knows nothing of cookies as such.
+//! Owns how it is made and read. It signs nobody in. It only gives the wrong passwords of a known device an attempt
+//! counter of its own, so that a stranger who locks an account does not lock out its owner (R22). This is OWASP's
+//! device cookie protocol.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,51 +13,59 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::clock::Timestamp;
-use crate::config::Config;
+use crate::config::Environment;
 use crate::error::Result;
 use crate::id::random_128_bits;
 
-/// A device on which an account was signed in.
+/// How long a device is known after the last login on it.
+const LIFETIME: Duration = Duration::from_hours(180 * 24);
+
+/// The longest accepted cookie value in bytes.
+const MAX_VALUE: usize = 128;
+
+/// A known device: one on which an account was signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// Names it, for this account: 128 random bits as base64url.
+    /// The identifier, for one account: 128 random bits as base64url.
     pub id: String,
-    /// With which password that was. A device of another one is no device: whoever has collected cookies loses them all with
-    /// a change of password.
+    /// The version of the password that was used. After a change of password the device is unknown, so that stolen
+    /// device cookies become worthless.
     pub password_version: u64,
 }
 
 /// Makes and reads device cookies.
 pub struct Devices {
     key: hmac::Key,
-    time_to_live: Duration,
+    lifetime: Duration,
 }
 
-/// A device cookie on its way out.
+/// A device cookie for a response.
 pub struct DeviceCookie {
-    /// Its value.
+    /// The value.
     pub value: SecretString,
-    /// When it stops being good.
+    /// The time at which it expires.
     pub expires_at: Timestamp,
 }
 
 impl Devices {
-    /// Those of this configuration; nothing where there are none, or nothing is counted.
-    #[must_use]
-    pub fn configured(config: &Config) -> Option<Self> {
-        let secret = config.throttle_secret.as_ref().filter(|_| config.throttle && config.device_cookie);
-        secret.map(|secret| Self::new(secret, config.device_ttl))
-    }
-
-    fn new(secret: &SecretString, time_to_live: Duration) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes()), time_to_live }
-    }
-
-    /// The cookie of a device on which `account` has just signed in. A device that is known, for this password, keeps its name and
-    /// so the count of its failures; after a change of password it begins anew.
+    /// Reads `THROTTLE_SECRET`, and `DEVICE_COOKIE`: `on` or `off`, `on` by default. Returns `None` if it is `off`.
     ///
     /// # Errors
-    /// [`Error::Unexpected`](crate::error::Error::Unexpected) where the system has no randomness to give.
+    /// [`Error::Setting`](crate::error::Error::Setting) for a missing or unsafe value.
+    pub fn from_env(env: &Environment) -> Result<Option<Self>> {
+        let secret = env.secret("THROTTLE_SECRET")?;
+        Ok(env.switch("DEVICE_COOKIE")?.then(|| Self::new(&secret, LIFETIME)))
+    }
+
+    fn new(secret: &SecretString, lifetime: Duration) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes()), lifetime }
+    }
+
+    /// Returns the cookie of a device on which `account` has just signed in. A device that is known for this password
+    /// keeps its id, and with it its attempt counter. After a change of password it gets a new id.
+    ///
+    /// # Errors
+    /// [`Error::Unexpected`](crate::error::Error::Unexpected) if the random number generator fails.
     pub fn issue(
         &self,
         known: Option<Device>,
@@ -67,14 +75,14 @@ impl Devices {
     ) -> Result<DeviceCookie> {
         let known = known.filter(|device| device.password_version == password_version);
         let id = known.map_or_else(random_128_bits, |device| Ok(device.id))?;
-        let (device, expires_at) = (Device { id, password_version }, now + self.time_to_live);
-        let tag = URL_SAFE_NO_PAD.encode(hmac::sign(&self.key, &signed(&device, expires_at, account)));
+        let (device, expires_at) = (Device { id, password_version }, now + self.lifetime);
+        let tag = URL_SAFE_NO_PAD.encode(hmac::sign(&self.key, &signed_text(&device, expires_at, account)));
         let value = format!("{}.{password_version}.{}.{tag}", device.id, expires_at.as_secs()).into();
         Ok(DeviceCookie { value, expires_at })
     }
 
-    /// The device that one of these cookies names, if `account` was signed in on it and that is not too long ago: of several the
-    /// one of the newest password. A cookie that somebody has planted beside ours changes nothing.
+    /// Returns the known device of `account` that one of the cookies names, or `None`. Of several it returns the one
+    /// with the newest password. A planted cookie beside ours changes nothing.
     #[must_use]
     pub fn recognise(&self, cookies: &[&[u8]], account: &str, now: Timestamp) -> Option<Device> {
         let devices = cookies.iter().filter_map(|cookie| self.read(cookie, account, now));
@@ -82,24 +90,26 @@ impl Devices {
     }
 
     fn read(&self, cookie: &[u8], account: &str, now: Timestamp) -> Option<Device> {
-        let text = std::str::from_utf8(cookie).ok().filter(|text| text.len() <= 128)?;
+        let text = std::str::from_utf8(cookie).ok().filter(|text| text.len() <= MAX_VALUE)?;
         let parts: Vec<_> = text.split('.').collect();
         let [id, password_version, expires_at, tag] = parts[..] else { return None };
         let device = Device { id: id.to_owned(), password_version: password_version.parse().ok()? };
         let expires_at = Timestamp::from_secs(expires_at.parse().ok()?);
         let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
-        hmac::verify(&self.key, &signed(&device, expires_at, account), &tag).ok()?;
+        hmac::verify(&self.key, &signed_text(&device, expires_at, account), &tag).ok()?;
         (now < expires_at).then_some(device)
     }
 }
 
-/// No two different cookies have the same signed text: neither an id nor a number has a dot in it, and the name comes last.
-fn signed(device: &Device, expires_at: Timestamp, account: &str) -> Vec<u8> {
+/// Returns the text that is signed. It is different for different cookies: ids and numbers have no dot, and the account
+/// comes last.
+fn signed_text(device: &Device, expires_at: Timestamp, account: &str) -> Vec<u8> {
     let Device { id, password_version } = device;
     format!("latchkey device\0{id}.{password_version}.{}.{account}", expires_at.as_secs()).into_bytes()
 }
 
 impl fmt::Debug for DeviceCookie {
+    /// Prints no part of the value (R97).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeviceCookie").field("expires_at", &self.expires_at).finish_non_exhaustive()
     }
@@ -138,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_signs_in_again_keeps_its_name() {
+    fn a_known_device_keeps_its_id_at_the_next_login() {
         let devices = devices("a");
         let first = devices.recognise(&[cookie(&devices, "kim").as_bytes()], "kim", NOW).unwrap();
         let again = devices.issue(Some(first.clone()), "kim", 1, NOW + DAY).unwrap();
@@ -146,22 +156,22 @@ mod tests {
         assert_ne!(cookie(&devices, "kim"), cookie(&devices, "kim"));
     }
 
-    /// R22: what a thief has used up of it is of no consequence after a change of password.
+    /// R22: after a change of password, a thief who used up the device's attempts does no more harm.
     #[test]
-    fn a_device_gets_another_name_with_another_password() {
+    fn a_device_gets_a_new_id_with_a_new_password() {
         let devices = devices("a");
         let first = cookie(&devices, "kim");
         let known = devices.recognise(&[first.as_bytes()], "kim", NOW).unwrap();
         let again = devices.issue(Some(known.clone()), "kim", 2, NOW).unwrap().value;
         let both = [first.as_bytes(), again.expose_secret().as_bytes()];
         let newest = devices.recognise(&both, "kim", NOW).unwrap();
-        assert_eq!(newest.password_version, 2, "whichever comes first");
+        assert_eq!(newest.password_version, 2, "in either order");
         assert_ne!(newest.id, known.id);
     }
 
-    /// R22: nobody can make one, lengthen one's life, or move one to another account.
+    /// R22: nobody can forge a cookie, extend its lifetime or move it to another account.
     #[test]
-    fn a_cookie_that_was_changed_is_none_and_hides_none() {
+    fn a_modified_cookie_is_ignored_and_hides_no_valid_one() {
         let devices = devices("a");
         let good = cookie(&devices, "kim");
         let [id, version, expires_at, tag] = good.split('.').collect::<Vec<_>>().try_into().unwrap();

@@ -1,87 +1,103 @@
-//! Our cookies: set, read, clear. Two hold tokens; a third marks a device.
+//! Our cookies: set, read, clear.
 //!
-//! Owns their names and attributes in both modes, and a byte-exact reader of exactly those names (R81): a general
-//! cookie parser trims Unicode white space and lets `U+2000__Host-…` pass for ours (measured). Knows nothing of what
-//! the values mean.
+//! Owns the names and attributes of three cookies: access token, refresh token and known device. Reads exactly those
+//! names, byte by byte (R81). A general cookie parser trims Unicode white space, and `U+2000__Host-…` then passes as
+//! ours (measured with `cookie` 0.18). Knows nothing about the values.
 
 use std::collections::HashSet;
 use std::time::SystemTime;
 
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::claims::{Claims, Kind, Subject};
+use super::{Claims, Kind, Token, Verifier};
 use crate::clock::Timestamp;
-use crate::device::DeviceCookie;
+use crate::config::{Environment, reject};
 use crate::error::{Error, Result};
-use crate::session::Session;
-use crate::tokens::{Signer, Token, Verifier};
 
-/// The largest cookie that a browser keeps, name and value together (RFC 6265bis §5.6).
-const LARGEST: usize = 4096;
+/// The largest cookie that a browser stores: name and value together, in bytes (RFC 6265bis §5.6).
+const MAX_COOKIE: usize = 4096;
 
-/// Our cookies, in one of two modes: with a `Domain`, or host-only under a `__Host-` name.
+/// Our cookies in one of two modes: with a `Domain`, or host-only with `__Host-` names.
 #[derive(Clone, Debug)]
 pub struct Cookies {
     domain: Option<String>,
 }
 
-/// What a request brought under our two names.
+/// The values that a request brought under our three names. A repeated value counts once.
 #[derive(Clone, Default)]
-pub struct Presented<'a> {
+pub struct PresentedCookies<'a> {
     access: Vec<&'a [u8]>,
     refresh: Vec<&'a [u8]>,
     device: Vec<&'a [u8]>,
 }
 
-impl<'a> Presented<'a> {
-    /// Every different value under the name of `kind`.
+impl<'a> PresentedCookies<'a> {
+    /// Returns the access token, or `None` if there is none or more than one.
     #[must_use]
-    pub fn all(&self, kind: Kind) -> &[&'a [u8]] {
-        match kind {
-            Kind::Access => &self.access,
-            Kind::Refresh => &self.refresh,
-        }
+    pub fn access_token(&self) -> Option<&'a [u8]> {
+        only(&self.access)
     }
 
-    /// Every different value under the name of the device cookie.
+    /// Returns the refresh token, or `None` if there is none or more than one.
+    #[must_use]
+    pub fn refresh_token(&self) -> Option<&'a [u8]> {
+        only(&self.refresh)
+    }
+
+    /// Returns all different device cookies.
     #[must_use]
     pub fn devices(&self) -> &[&'a [u8]] {
         &self.device
     }
 
-    /// The value under the name of `kind`, where there is exactly one.
-    #[must_use]
-    pub fn one(&self, kind: Kind) -> Option<&'a [u8]> {
-        match self.all(kind) {
-            [value] => Some(value),
-            _ => None,
-        }
-    }
-
-    /// The claims of the tokens of these kinds that we signed, good now or not; of each session once.
-    #[must_use]
-    pub fn claims(&self, kinds: &[Kind], verifier: &Verifier) -> Vec<Claims> {
-        let tokens = kinds.iter().flat_map(|&kind| self.all(kind).iter().map(move |token| (kind, token)));
-        let claims = tokens.filter_map(|(kind, token)| verifier.authentic(kind, token).ok());
-        let mut seen = HashSet::new();
-        claims.filter(|claims| seen.insert((claims.sub.clone(), claims.sid.clone()))).collect()
-    }
-
-    /// Whether one of our names came twice with different values: somebody else may have set one of them (R81).
+    /// Returns `true` if a token cookie came twice with different values. Someone else may have set one of them (R81).
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
         self.access.len() > 1 || self.refresh.len() > 1
     }
+
+    /// Returns the claims of all access tokens that this service signed, expired or not.
+    #[must_use]
+    pub fn access_claims(&self, verifier: &Verifier) -> Vec<Claims> {
+        verified(&self.access, verifier).collect()
+    }
+
+    /// Returns the claims of all tokens of both kinds that this service signed, expired or not: one for each session.
+    #[must_use]
+    pub fn claims_by_session(&self, access: &Verifier, refresh: &Verifier) -> Vec<Claims> {
+        let claims = verified(&self.access, access).chain(verified(&self.refresh, refresh));
+        let mut seen = HashSet::new();
+        claims.filter(|claims| seen.insert((claims.sub.clone(), claims.sid.clone()))).collect()
+    }
+}
+
+fn only<'a>(values: &[&'a [u8]]) -> Option<&'a [u8]> {
+    match values {
+        [value] => Some(value),
+        _ => None,
+    }
+}
+
+fn verified(tokens: &[&[u8]], verifier: &Verifier) -> impl Iterator<Item = Claims> {
+    tokens.iter().filter_map(|token| verifier.verify_ignoring_time(token).ok())
 }
 
 impl Cookies {
-    /// Cookies for `domain` and what is below it, or for this host alone.
+    /// Reads `COOKIE_DOMAIN`. Without it the cookies are host-only and have `__Host-` names.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if it is not a plain domain.
+    pub fn from_env(env: &Environment) -> Result<Self> {
+        env.optional("COOKIE_DOMAIN").map(checked_domain).transpose().map(Self::new)
+    }
+
+    /// Returns cookies for `domain` and its subdomains, or for the host alone.
     #[must_use]
     pub fn new(domain: Option<String>) -> Self {
         Self { domain }
     }
 
-    /// The name of the cookie of `kind` in this mode; the other mode's name is never read.
+    /// Returns the name of the cookie for a kind of token in this mode. The name of the other mode is never read.
     #[must_use]
     pub fn name(&self, kind: Kind) -> &'static str {
         match (kind, &self.domain) {
@@ -92,15 +108,15 @@ impl Cookies {
         }
     }
 
-    /// The name of the device cookie in this mode.
+    /// Returns the name of the device cookie in this mode.
     #[must_use]
     pub fn device_name(&self) -> &'static str {
         if self.domain.is_some() { "device" } else { "__Host-device" }
     }
 
-    /// Finds our cookies in the lines of a `Cookie` header. Whatever else stands there is skipped, never an error.
-    pub fn read<'a>(&self, lines: impl IntoIterator<Item = &'a [u8]>) -> Presented<'a> {
-        let mut presented = Presented::default();
+    /// Finds our cookies in the lines of a `Cookie` header. Everything else there is skipped and is never an error.
+    pub fn read<'a>(&self, lines: impl IntoIterator<Item = &'a [u8]>) -> PresentedCookies<'a> {
+        let mut presented = PresentedCookies::default();
         for pair in lines.into_iter().flat_map(|line| line.split(|&byte| byte == b';')) {
             let pair = trim(pair);
             let Some(equals) = pair.iter().position(|&byte| byte == b'=') else { continue };
@@ -118,65 +134,46 @@ impl Cookies {
         presented
     }
 
-    /// The `Set-Cookie` lines of a session: a new access token; and the current refresh token, for somebody who asked to be
-    /// kept signed in.
+    /// Returns the `Set-Cookie` line of a token (R79).
     ///
     /// # Errors
-    /// As [`set`](Self::set), and where a token cannot be signed.
-    pub fn of_session(
-        &self,
-        session: &Session,
-        subject: &Subject<'_>,
-        signer: &Signer,
-        now: Timestamp,
-    ) -> Result<Vec<String>> {
-        let access = signer.access(subject, now, session.ends_at())?;
-        let Some(generation) = session.current_generation() else {
-            return Ok(vec![self.set(&access, Lifetime::BrowserSession, now)?]);
-        };
-        let refresh = signer.refresh(subject, &generation)?;
-        [access, refresh].iter().map(|token| self.set(token, Lifetime::Token, now)).collect()
-    }
-
-    /// The `Set-Cookie` line that hands out `token`: until it expires, or until the browser is closed (R79).
-    ///
-    /// # Errors
-    /// [`Error::Unexpected`] where a browser would throw the cookie away for its size (R83).
+    /// [`Error::Unexpected`] if the cookie is too large for a browser (R83).
     pub fn set(&self, token: &Token, lifetime: Lifetime, now: Timestamp) -> Result<String> {
         let (name, value) = (self.name(token.kind), token.expose());
-        if name.len() + value.len() > LARGEST {
-            return Err(Error::Unexpected(
-                format!("{name} would be larger than {LARGEST} bytes: too many roles?").into(),
-            ));
+        if name.len() + value.len() > MAX_COOKIE {
+            let problem = format!("{name} would be larger than {MAX_COOKIE} bytes: does the user have too many roles?");
+            return Err(Error::Unexpected(problem.into()));
         }
         Ok(match lifetime {
             Lifetime::BrowserSession => format!("{name}={value}; {}", self.attributes()),
-            Lifetime::Token => self.lasting(name, value, token.expires_at, now),
+            Lifetime::Token => self.persistent(name, value, token.expires_at, now),
         })
     }
 
-    /// The `Set-Cookie` line that marks a device. Logging out leaves it: it signs nobody in (R22).
+    /// Returns the `Set-Cookie` line of a device cookie. A logout does not clear it: it signs nobody in (R22).
     #[must_use]
-    pub fn set_device(&self, cookie: &DeviceCookie, now: Timestamp) -> String {
-        self.lasting(self.device_name(), cookie.value.expose_secret(), cookie.expires_at, now)
+    pub fn set_device(&self, value: &SecretString, expires_at: Timestamp, now: Timestamp) -> String {
+        self.persistent(self.device_name(), value.expose_secret(), expires_at, now)
     }
 
-    fn lasting(&self, name: &str, value: &str, until: Timestamp, now: Timestamp) -> String {
-        let (max_age, expires) = (until.since(now).as_secs(), httpdate::fmt_http_date(SystemTime::from(until)));
+    fn persistent(&self, name: &str, value: &str, expires_at: Timestamp, now: Timestamp) -> String {
+        let (max_age, expires) =
+            (expires_at.since(now).as_secs(), httpdate::fmt_http_date(SystemTime::from(expires_at)));
         format!("{name}={value}; {}; Max-Age={max_age}; Expires={expires}", self.attributes())
     }
 
-    /// The `Set-Cookie` line that makes a browser forget the cookie of `kind`: every attribute again, in the past (R80).
+    /// Returns the `Set-Cookie` line that deletes a token cookie: the same attributes, an empty value, in the past
+    /// (R80).
     #[must_use]
     pub fn clear(&self, kind: Kind) -> String {
         let (name, attributes) = (self.name(kind), self.attributes());
         format!("{name}=; {attributes}; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT")
     }
 
-    /// Both cookies, cleared.
+    /// Returns the `Set-Cookie` lines that delete both token cookies.
     #[must_use]
-    pub fn clear_both(&self) -> [String; 2] {
-        [Kind::Access, Kind::Refresh].map(|kind| self.clear(kind))
+    pub fn clear_both(&self) -> Vec<String> {
+        [Kind::Access, Kind::Refresh].map(|kind| self.clear(kind)).into()
     }
 
     fn attributes(&self) -> String {
@@ -185,12 +182,12 @@ impl Cookies {
     }
 }
 
-/// How long a browser keeps a cookie.
+/// How long a browser stores a token cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lifetime {
-    /// As long as the token in it is good.
+    /// Until the token expires: with `Max-Age` and `Expires`.
     Token,
-    /// Until the browser is closed: neither `Max-Age` nor `Expires`.
+    /// Until the browser is closed: with neither `Max-Age` nor `Expires`.
     BrowserSession,
 }
 
@@ -202,14 +199,30 @@ fn trim(bytes: &[u8]) -> &[u8] {
     &bytes[start..end]
 }
 
-/// The reader alone. What is set, and what hostile events bring, is in `tests/hostile_cookies.rs`.
+/// Accepts a plain domain. It is written into a header as it is. Browsers reject cookies for an IP address or for a
+/// top-level domain, except for `localhost`.
+fn checked_domain(domain: String) -> Result<String> {
+    let is_address = domain.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let is_name = domain.split('.').all(is_label) && !is_address;
+    if is_name && (domain.contains('.') || domain == "localhost") {
+        return Ok(domain);
+    }
+    reject("COOKIE_DOMAIN", "must be a plain domain such as example.com")
+}
+
+fn is_label(label: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    !label.is_empty() && label.bytes().all(is_inner) && !label.starts_with('-') && !label.ends_with('-')
+}
+
+/// Reading, and the domain. `tests/hostile_cookies.rs` tests setting, and hostile events.
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// R82: also bytes that no event can carry, for an event is JSON.
+    /// R82. Also tries bytes that a JSON event cannot carry.
     #[test]
-    fn our_cookies_are_found_between_foreign_ones_of_any_bytes() {
+    fn our_cookies_are_found_between_foreign_cookies_with_any_bytes() {
         let [domain, host_only] = [Cookies::new(Some("localhost".into())), Cookies::new(None)];
         let every_byte: Vec<_> = (0..=u8::MAX).filter(|byte| *byte != b';').collect();
         for (cookies, ours) in [
@@ -220,11 +233,33 @@ mod tests {
                 let line = ours.map(|pair| [foreign, b";", pair, b"; "].concat()).concat();
                 for lines in [vec![&line[..]], line.split_inclusive(|byte| *byte == b';').collect()] {
                     let presented = cookies.read(lines);
-                    assert_eq!(presented.one(Kind::Access), Some(&b"A"[..]), "{foreign:?}");
-                    assert_eq!(presented.one(Kind::Refresh), Some(&b"R"[..]), "{foreign:?}");
+                    assert_eq!(presented.access_token(), Some(&b"A"[..]), "{foreign:?}");
+                    assert_eq!(presented.refresh_token(), Some(&b"R"[..]), "{foreign:?}");
                     assert_eq!(presented.devices(), [b"D"], "{foreign:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_cookie_domain_that_is_not_a_plain_domain_stops_the_start() {
+        for domain in ["localhost", "login.example.com"] {
+            assert_eq!(checked_domain(domain.to_owned()).unwrap(), domain);
+        }
+        for domain in [
+            "example.com; Path=/x",
+            ".example.com",
+            "example..com",
+            "exam ple.com",
+            "https://example.com",
+            "-a.com",
+            "é.com",
+            "com",
+            "127.0.0.1",
+            "\u{fffd}",
+        ] {
+            let rejected = checked_domain(domain.to_owned());
+            assert!(matches!(rejected, Err(Error::Setting { name: "COOKIE_DOMAIN", .. })), "{domain}");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What never reaches a function, by the routes of the template: the local gateway stands in for the real one.
+//! Requests that never reach a function, because the template has no route for them. The local gateway stands in for
+//! the real one.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use dev::template::Template;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A gateway before functions that let anybody in, and how often one was reached.
+/// A gateway in front of a function that answers 200 to every request, and counts them.
 struct World {
     gateway: std::net::SocketAddr,
     reached: Arc<AtomicUsize>,
@@ -28,8 +29,8 @@ impl World {
                 let mut request = [0; 4096];
                 stream.try_read(&mut request).ok();
                 let cors = "access-control-allow-origin: *\r\naccess-control-allow-credentials: true\r\n";
-                let answer = format!("HTTP/1.1 200 OK\r\n{cors}content-length: 0\r\nconnection: close\r\n\r\n");
-                stream.write_all(answer.as_bytes()).await.ok();
+                let response = format!("HTTP/1.1 200 OK\r\n{cors}content-length: 0\r\nconnection: close\r\n\r\n");
+                stream.write_all(response.as_bytes()).await.ok();
             }
         });
         let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
@@ -46,26 +47,26 @@ impl World {
         Self { gateway: address, reached }
     }
 
-    /// The status and the headers of the answer, in lower case; and whether a function was reached.
-    async fn ask(&self, line: &str, headers: &str) -> (u16, String, bool) {
+    /// Returns the status, the whole response in lower case, and `true` if the request reached the function.
+    async fn send(&self, line: &str, headers: &str) -> (u16, String, bool) {
         let before = self.reached.load(Ordering::Relaxed);
         let mut stream = TcpStream::connect(self.gateway).await.unwrap();
         let request = format!("{line} HTTP/1.1\r\nhost: localhost:4000\r\nconnection: close\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.ok();
-        let answer = String::from_utf8_lossy(&answer).to_lowercase();
-        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
-        (status, answer, self.reached.load(Ordering::Relaxed) > before)
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await.ok();
+        let response = String::from_utf8_lossy(&response).to_lowercase();
+        let status = response.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+        (status, response, self.reached.load(Ordering::Relaxed) > before)
     }
 }
 
 /// R90.
 #[tokio::test]
-async fn a_path_or_a_method_without_a_route_reaches_no_function() {
+async fn a_request_without_a_route_reaches_no_function() {
     let world = World::new().await;
     for line in ["GET /userinfo", "HEAD /userinfo", "DELETE /sessions/AAAAAAAAAAAAAAAAAAAAAA", "GET /userinfo?a=//b"] {
-        let (status, _, reached) = world.ask(line, "").await;
+        let (status, _, reached) = world.send(line, "").await;
         assert!(reached && status == 200, "{line}: {status}");
     }
     for line in [
@@ -96,15 +97,16 @@ async fn a_path_or_a_method_without_a_route_reaches_no_function() {
     ] {
         for headers in ["", "x-http-method-override: GET\r\nx-original-url: /userinfo\r\nx-rewrite-url: /userinfo\r\n"]
         {
-            let (status, _, reached) = world.ask(line, headers).await;
+            let (status, _, reached) = world.send(line, headers).await;
             assert!(!reached && matches!(status, 400 | 404 | 405), "{line} {headers}: {status}");
         }
     }
 }
 
-/// R87: an exact list, with credentials; never `*`, never whoever asks.
+/// R87: the gateway compares with an exact list. It never answers `*`, and never repeats an origin that is not on the
+/// list.
 #[tokio::test]
-async fn only_an_allowed_origin_is_told_that_it_is() {
+async fn only_an_allowed_origin_gets_cors_headers() {
     let world = World::new().await;
     for (origin, is_allowed) in [
         ("https://localhost:3000", true),
@@ -120,14 +122,14 @@ async fn only_an_allowed_origin_is_told_that_it_is() {
     ] {
         for line in ["GET /userinfo", "OPTIONS /login", "GET /nothing-here"] {
             let preflight = "access-control-request-method: POST\r\n";
-            let (_, answer, _) = world.ask(line, &format!("origin: {origin}\r\n{preflight}")).await;
-            let told = answer.lines().filter(|line| line.starts_with("access-control-allow-origin:"));
+            let (_, response, _) = world.send(line, &format!("origin: {origin}\r\n{preflight}")).await;
+            let allowed = response.lines().filter(|line| line.starts_with("access-control-allow-origin:"));
             let expected =
                 if is_allowed { vec!["access-control-allow-origin: https://localhost:3000"] } else { vec![] };
-            assert_eq!(told.collect::<Vec<_>>(), expected, "{line} {origin}");
-            let with_credentials = answer.contains("access-control-allow-credentials: true");
+            assert_eq!(allowed.collect::<Vec<_>>(), expected, "{line} {origin}");
+            let with_credentials = response.contains("access-control-allow-credentials: true");
             assert_eq!(with_credentials, is_allowed, "{line} {origin}");
-            let has_methods = answer.contains("access-control-allow-methods:");
+            let has_methods = response.contains("access-control-allow-methods:");
             assert_eq!(has_methods, is_allowed && line.starts_with("OPTIONS"), "{line} {origin}");
         }
     }

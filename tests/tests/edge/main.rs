@@ -1,5 +1,5 @@
-//! Where the service meets what it did not choose: every function under hostile requests and under a broken store. What holds
-//! for all of them is written down here as one table each; what one function does of its own is tested beside it.
+//! Every function under hostile requests and over a broken store. These tests hold for all functions and are written as
+//! one table each. What only one function does is tested beside that function.
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
 mod gateway;

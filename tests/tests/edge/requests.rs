@@ -1,4 +1,4 @@
-//! Requests that no client of ours would send.
+//! Requests that no legitimate client would send.
 
 use std::time::{Duration, Instant};
 
@@ -7,9 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use testbed::{Event, WHO_MAY_POST};
 
-use crate::world::{CHANGES, NOW, REQUESTS, World, names_somebody, status_of};
+use crate::world::{CHANGES, NOW, REQUESTS, World, reveals_a_user, status_of};
 
-/// The same request, as a page of another site might have made a browser send it.
+/// Returns the event with these three headers, or without those that are `None`. A page of another site can make a
+/// browser send such a request.
 fn sent_by(event: Event, origin: Option<&str>, site: Option<&str>, host: Option<&str>) -> Event {
     let headers = [("origin", origin), ("sec-fetch-site", site), ("host", host)];
     headers.into_iter().fold(event, |event, (name, value)| match value {
@@ -18,11 +19,11 @@ fn sent_by(event: Event, origin: Option<&str>, site: Option<&str>, host: Option<
     })
 }
 
-/// R29, R85: contract, "Who may post": the one table, through every route that changes something. What is refused costs no
-/// call and no hash, and touches no cookie; what passes is done.
+/// R29, R85: the table of the contract's "Who may post", through every route that changes something. A rejected request
+/// costs no call and no hash, and changes no cookie. Every other request succeeds.
 #[tokio::test]
-async fn who_may_post_is_the_same_on_every_route() {
-    let (world, mut refused) = (World::new().await, 0);
+async fn every_route_has_the_same_origin_check() {
+    let (world, mut rejected) = (World::new().await, 0);
     let (service, before) = (world.service(), world.records());
     for (origin, site, host, passes) in WHO_MAY_POST {
         for name in CHANGES {
@@ -32,37 +33,37 @@ async fn who_may_post_is_the_same_on_every_route() {
                 assert_eq!(status, status_of(name), "{name}: {origin:?} {site:?} {host:?}");
                 world.restore();
             } else {
-                assert!(answer.is_refusal_at_the_door(403), "{name}: {origin:?} {site:?} {host:?}: {answer:?}");
-                refused += 1;
+                assert!(answer.is_rejected_before_any_work(403), "{name}: {origin:?} {site:?} {host:?}: {answer:?}");
+                rejected += 1;
             }
         }
     }
-    assert!(refused > 200, "{refused}");
+    assert!(rejected > 200, "{rejected}");
     assert!(before.iter().all(|record| world.records().contains(record)));
 }
 
-/// R85: what stands behind the authorizer is as safe.
+/// R85: a function behind the authorizer is protected in the same way.
 #[tokio::test]
-async fn who_may_post_is_the_same_behind_the_authorizer() {
+async fn the_authorizer_has_the_same_origin_check() {
     let world = World::new().await;
     let service = world.service();
     for method in ["POST", "PUT", "PATCH", "DELETE"] {
         for (origin, site, host, passes) in WHO_MAY_POST {
-            let event = world.question().method(method);
-            let verdict = service.ask(&sent_by(event, origin, site, host), NOW).await.unwrap();
-            assert_eq!(verdict["isAuthorized"], passes, "{method} {origin:?} {site:?} {host:?}");
+            let event = world.authorizer_event().method(method);
+            let decision = service.authorize(&sent_by(event, origin, site, host), NOW).await.unwrap();
+            assert_eq!(decision["isAuthorized"], passes, "{method} {origin:?} {site:?} {host:?}");
             assert_eq!(service.calls.take().is_empty(), !passes, "{method} {origin:?} {site:?} {host:?}");
         }
     }
 }
 
-/// As the gateway sends a body that is not text.
+/// Encodes a body as the gateway does if the body is not text.
 fn encoded(bytes: impl AsRef<[u8]>) -> String {
     STANDARD.encode(bytes)
 }
 
-/// What a body can be: a name for it, the body, whether the event says that it is base64, and the status that is due. `good`
-/// is one with the password `1234`.
+/// Returns all kinds of bodies: a name, the body, whether the event declares it as base64, and the expected status.
+/// `good` is a valid body with the password `1234`.
 fn bodies(good: &str, passes: u16) -> Vec<(&'static str, (Value, bool), u16)> {
     let padded = |length: usize| format!("{good}{}", " ".repeat(length - good.len()));
     let binary = |bytes: &[u8]| (json!(encoded(bytes)), true);
@@ -71,40 +72,40 @@ fn bodies(good: &str, passes: u16) -> Vec<(&'static str, (Value, bool), u16)> {
     let with_password = |value: &str| text(good.replace("\"1234\"", value));
     let (head, tail) = good.split_once("1234").unwrap();
     vec![
-        ("as it is", text(good.to_owned()), passes),
+        ("valid", text(good.to_owned()), passes),
         ("8 KiB", text(padded(8192)), passes),
-        ("8 KiB and a byte", text(padded(8193)), 413),
+        ("8 KiB and one byte", text(padded(8193)), 413),
         ("64 KiB", text(padded(1 << 16)), 413),
         ("in base64", binary(good.as_bytes()), passes),
         ("8 KiB in base64", binary(padded(8192).as_bytes()), passes),
-        ("8 KiB and a byte in base64", binary(padded(8193).as_bytes()), 413),
-        ("text that is said to be base64", (json!(good), true), 400),
-        ("base64 that is cut off", (json!(&encoded(good.as_bytes())[1..]), true), 400),
-        ("base64 that is said to be text", text(encoded(good.as_bytes())), 400),
-        ("none", (Value::Null, false), 400),
-        ("none, in base64", (Value::Null, true), 400),
-        ("nothing", text(String::new()), 400),
+        ("8 KiB and one byte in base64", binary(padded(8193).as_bytes()), 413),
+        ("text declared as base64", (json!(good), true), 400),
+        ("truncated base64", (json!(&encoded(good.as_bytes())[1..]), true), 400),
+        ("base64 declared as text", text(encoded(good.as_bytes())), 400),
+        ("no body", (Value::Null, false), 400),
+        ("no body, declared as base64", (Value::Null, true), 400),
+        ("empty", text(String::new()), 400),
         ("white space", text(" \r\n\t".into()), 400),
         ("null", text("null".into()), 400),
-        ("as many brackets as are read", text("[".repeat(8192)), 400),
-        ("more brackets than are read", text("[".repeat(10_000)), 413),
-        ("deep objects", text("{\"a\":".repeat(1600)), 400),
-        ("a deep password", with_password(&format!("{}{}", "[".repeat(200), "]".repeat(200))), 400),
+        ("8 KiB of brackets", text("[".repeat(8192)), 400),
+        ("more than 8 KiB of brackets", text("[".repeat(10_000)), 413),
+        ("deeply nested objects", text("{\"a\":".repeat(1600)), 400),
+        ("deeply nested lists as a password", with_password(&format!("{}{}", "[".repeat(200), "]".repeat(200))), 400),
         ("a list as a password", with_password("[\"1234\"]"), 400),
         ("an object as a password", with_password("{\"1234\":\"1234\"}"), 400),
         ("true as a password", with_password("true"), 400),
         ("a number as a password", with_password("1234"), 400),
         ("a huge number as a password", with_password("1e999"), 400),
-        ("no password", with_password("null"), 400),
-        ("half a character", with_password("\"\\ud800\""), 400),
-        ("a line break in a word", with_password("\"12\n34\""), 400),
+        ("null as a password", with_password("null"), 400),
+        ("a lone surrogate", with_password("\"\\ud800\""), 400),
+        ("an unescaped line break in a string", with_password("\"12\n34\""), 400),
         ("a password of more than 4 KiB", with_password(&format!("\"{}\"", "p".repeat(4097))), 400),
-        ("a name that nobody knows", member("\"role\":\"admin\""), 400),
-        ("a name from another language", member("\"__proto__\":{\"role\":\"admin\"}"), 400),
-        ("everything twice", member(good.trim_start_matches('{').trim_end_matches('}')), 400),
-        ("a list around it", text(format!("[{good}]")), 400),
-        ("two of them", text(format!("{good}{good}")), 400),
-        ("a comma too many", text(good.replacen('}', ",}", 1)), 400),
+        ("an unknown name", member("\"role\":\"admin\""), 400),
+        ("the name __proto__", member("\"__proto__\":{\"role\":\"admin\"}"), 400),
+        ("every name twice", member(good.trim_start_matches('{').trim_end_matches('}')), 400),
+        ("a list around the object", text(format!("[{good}]")), 400),
+        ("two objects", text(format!("{good}{good}")), 400),
+        ("a trailing comma", text(good.replacen('}', ",}", 1)), 400),
         ("a comment", text(format!("/**/{good}")), 400),
         ("a byte order mark", text(format!("\u{feff}{good}")), 400),
         ("a byte order mark in base64", binary(&[b"\xef\xbb\xbf", good.as_bytes()].concat()), 400),
@@ -116,13 +117,12 @@ fn bodies(good: &str, passes: u16) -> Vec<(&'static str, (Value, bool), u16)> {
     ]
 }
 
-/// How long a refusal takes at most.
-const AT_ONCE: Duration = Duration::from_millis(50);
+/// The longest time that a rejection may take.
+const MAX_REJECTION: Duration = Duration::from_millis(50);
 
-/// R30, R32: the two routes that read a body, and whatever else a body can be. What is refused is refused at once, before
-/// anything is looked up or hashed.
+/// R30, R32: the two routes that read a body reject an invalid one quickly, without a call and without a hash.
 #[tokio::test]
-async fn a_body_is_read_in_full_or_refused_at_the_door() {
+async fn an_invalid_body_is_rejected_before_any_work() {
     let world = World::new().await;
     let service = world.service();
     for name in ["login", "password"] {
@@ -136,22 +136,22 @@ async fn a_body_is_read_in_full_or_refused_at_the_door() {
                 continue;
             }
             let mut times = Vec::new();
-            // Once is enough: the machine may be busy, the work is the same each time.
-            while times.len() < 10 && times.iter().all(|time| *time > AT_ONCE) {
+            // One fast rejection is enough. The machine may be busy, and the work is the same each time.
+            while times.len() < 10 && times.iter().all(|time| *time > MAX_REJECTION) {
                 let started = Instant::now();
                 let answer = service.send(&event, NOW).await;
                 times.push(started.elapsed());
-                assert!(answer.is_refusal_at_the_door(status), "{name}: {what}: {answer:?}");
-                assert!(!answer.reply.body().contains("1234"), "{name}: {what} is quoted");
+                assert!(answer.is_rejected_before_any_work(status), "{name}: {what}: {answer:?}");
+                assert!(!answer.reply.body().contains("1234"), "{name}: {what}: the response quotes the body");
             }
-            assert!(times.iter().any(|time| *time <= AT_ONCE), "{name}: {what}: {times:?}");
+            assert!(times.iter().any(|time| *time <= MAX_REJECTION), "{name}: {what}: {times:?}");
         }
     }
 }
 
-/// R29: a page of another site can post these without asking first.
+/// R29: a page of another site can post some of these without a preflight.
 #[tokio::test]
-async fn a_body_of_another_media_type_is_refused_at_the_door() {
+async fn a_body_of_another_media_type_is_415_before_any_work() {
     let world = World::new().await;
     let service = world.service();
     for name in ["login", "password"] {
@@ -167,17 +167,17 @@ async fn a_body_of_another_media_type_is_refused_at_the_door() {
             "",
         ] {
             let answer = service.send(&world.request(name).header("content-type", media_type), NOW).await;
-            assert!(answer.is_refusal_at_the_door(415), "{name}: {media_type}: {answer:?}");
+            assert!(answer.is_rejected_before_any_work(415), "{name}: {media_type}: {answer:?}");
         }
         let answer = service.send(&world.request(name).without_header("content-type"), NOW).await;
-        assert!(answer.is_refusal_at_the_door(415), "{name}: {answer:?}");
+        assert!(answer.is_rejected_before_any_work(415), "{name}: {answer:?}");
     }
 }
 
-/// R85, R90: each function answers its own methods and says so; `GET /logout` changes nothing. No header makes one method
-/// another.
+/// R85, R90: each function answers its own methods and lists them in `Allow`. `GET /logout` changes nothing. No header
+/// and no parameter overrides the method.
 #[tokio::test]
-async fn every_other_method_is_405_at_the_door() {
+async fn every_other_method_is_405_before_any_work() {
     let world = World::new().await;
     let (service, before) = (world.service(), world.records());
     for (name, allowed) in [
@@ -198,7 +198,7 @@ async fn every_other_method_is_405_at_the_door() {
             let event = world.request(name).method(method).query(&format!("_method={own}"));
             let event = event.header("x-http-method-override", own).header("x-method-override", own);
             let answer = service.send(&event.header("x-http-method", own), NOW).await;
-            assert!(answer.is_refusal_at_the_door(405), "{name}: {method}: {answer:?}");
+            assert!(answer.is_rejected_before_any_work(405), "{name}: {method}: {answer:?}");
             assert_eq!(answer.reply.header("allow"), Some(allowed), "{name}: {method}");
             assert_eq!(answer.reply.body().is_empty(), method == "HEAD", "{name}: {method}");
         }
@@ -206,9 +206,9 @@ async fn every_other_method_is_405_at_the_door() {
     assert_eq!(world.records(), before);
 }
 
-/// R90: the gateway decides by the path. Should one of these come through, it opens nothing.
+/// R90: the gateway routes by the path. If one of these paths gets through, it does not authenticate a request.
 #[tokio::test]
-async fn a_path_opens_nothing() {
+async fn an_unusual_path_does_not_authenticate_a_request() {
     let world = World::new().await;
     let service = world.service();
     let long = format!("/userinfo/{}", "x".repeat(10_240));
@@ -234,22 +234,22 @@ async fn a_path_opens_nothing() {
         &long,
     ] {
         for stage in ["$default", "prod"] {
-            let tricked = |event: Event| {
+            let with_path = |event: Event| {
                 let event = event.with("/rawPath", json!(path)).with("/requestContext/http/path", json!(path));
                 event.with("/requestContext/stage", json!(stage))
             };
-            let answer = service.send(&tricked(Event::recorded("userinfo-without")), NOW).await;
+            let answer = service.send(&with_path(Event::recorded("userinfo-without")), NOW).await;
             assert!(matches!(answer.reply.status, 400 | 401), "{path:.40}: {answer:?}");
-            assert!(answer.calls.is_empty() && !names_somebody(&answer.reply), "{path:.40}: {answer:?}");
-            let answer = service.send(&tricked(world.request("userinfo")), NOW).await;
+            assert!(answer.calls.is_empty() && !reveals_a_user(&answer.reply), "{path:.40}: {answer:?}");
+            let answer = service.send(&with_path(world.request("userinfo")), NOW).await;
             assert!(matches!(answer.reply.status, 200 | 400), "{path:.40}: {answer:?}");
         }
     }
 }
 
-/// R90: what stands in the path of a session is an id of ours, or there is no such session.
+/// R90: a path parameter that is not a session id is an unknown session.
 #[tokio::test]
-async fn a_session_that_has_no_name_of_ours_is_404_and_ends_nothing() {
+async fn an_invalid_session_id_is_404_and_ends_no_session() {
     let world = World::new().await;
     let (service, before) = (world.service(), world.records());
     let (other, long) = (&world.other, "A".repeat(10_240));
@@ -273,39 +273,39 @@ async fn a_session_that_has_no_name_of_ours_is_404_and_ends_nothing() {
         "\u{ff21}".repeat(22),
         long,
     ] {
-        let answer = service.send(&world.ending(&id), NOW).await;
+        let answer = service.send(&world.end_session(&id), NOW).await;
         assert_eq!((answer.reply.status, answer.reply.cookies.len()), (404, 0), "{id:.40?}");
         assert_eq!(answer.calls, ["BatchGetItem"], "{id:.40?}");
         assert_eq!(world.records(), before, "{id:.40?}");
     }
 }
 
-/// R92: whoever holds a token and a cookie of two people is told so, and nothing is done for either.
+/// R92: the request is rejected and changes nothing for either user.
 #[tokio::test]
-async fn a_bearer_token_and_a_cookie_of_two_people_are_400_everywhere() {
+async fn a_bearer_token_and_a_cookie_of_different_users_are_400() {
     let world = World::new().await;
-    let park = testbed::add_park(&world.config).await;
-    let (parks, _) = testbed::sign_in(&world.config, &park, true, NOW).await;
+    let park = testbed::add_park(&world.env).await;
+    let (parks, _) = testbed::sign_in(&world.env, &park, true, NOW).await;
     let (service, before) = (world.service(), world.records());
     for (name, status) in REQUESTS.into_iter().filter(|(name, _)| !name.starts_with("login")) {
         let event = world.request(name).header("authorization", &format!("Bearer {}", world.access));
         let both = event.clone().cookies([format!("access_jwt={parks}")]);
         let answer = service.send(&both, NOW).await;
         assert_eq!((answer.reply.status, answer.reply.cookies.len()), (400, 0), "{name}: {answer:?}");
-        assert!(answer.calls.is_empty() && !names_somebody(&answer.reply), "{name}: {answer:?}");
+        assert!(answer.calls.is_empty() && !reveals_a_user(&answer.reply), "{name}: {answer:?}");
         assert_eq!(world.records(), before, "{name}");
         let same = event.cookies([format!("access_jwt={}", world.access)]);
-        assert_eq!(service.send(&same, NOW).await.reply.status, status, "{name}: of one person");
+        assert_eq!(service.send(&same, NOW).await.reply.status, status, "{name}: of the same user");
         world.restore();
     }
-    let both = world.question().header("authorization", &format!("Bearer {}", world.access));
-    let verdict = service.ask(&both.cookies([format!("access_jwt={parks}")]), NOW).await;
-    assert_eq!(verdict, Some(json!({ "isAuthorized": false })));
+    let both = world.authorizer_event().header("authorization", &format!("Bearer {}", world.access));
+    let decision = service.authorize(&both.cookies([format!("access_jwt={parks}")]), NOW).await;
+    assert_eq!(decision, Some(json!({ "isAuthorized": false })));
 }
 
-/// R91: a token counts in its cookie, or as `Bearer`.
+/// R91: a token counts only in its cookie and after `Bearer`.
 #[tokio::test]
-async fn a_token_in_any_other_place_is_not_read() {
+async fn a_token_in_any_other_place_is_ignored() {
     let world = World::new().await;
     let (service, before) = (world.service(), world.records());
     let (access, refresh) = (&world.access, &world.refresh);
@@ -333,8 +333,8 @@ async fn a_token_in_any_other_place_is_not_read() {
     }
 }
 
-/// F33, R94: what stops the conversion of an event before any handler runs stops no function: 400, and the next request is
-/// served.
+/// F33, R94: an event that cannot be converted for a handler does not stop a function. The response is 400, and the
+/// next request is served.
 #[tokio::test]
 async fn a_hostile_header_is_400_in_every_function_and_the_next_request_is_served() {
     let world = World::new().await;
@@ -350,19 +350,19 @@ async fn a_hostile_header_is_400_in_every_function_and_the_next_request_is_serve
             good.clone().with("/isBase64Encoded", json!(true)).body("{\"not\":\"base64\"}"),
         ] {
             let answer = service.send(&hostile, NOW).await;
-            assert!(answer.is_refusal_at_the_door(400), "{name}: {hostile:?}: {answer:?}");
+            assert!(answer.is_rejected_before_any_work(400), "{name}: {hostile:?}: {answer:?}");
         }
         assert_eq!(service.send(&good, NOW).await.reply.status, status, "{name}");
         world.restore();
     }
     for hostile in [
-        world.question().header("host", "a:99999"),
-        world.question().header("x-forwarded-proto", ","),
-        world.question().query("a b"),
-        world.question().with("/isBase64Encoded", json!("x")),
-        world.question().with("/headers/accept", json!(null)).header("accept", "\u{0}"),
+        world.authorizer_event().header("host", "a:99999"),
+        world.authorizer_event().header("x-forwarded-proto", ","),
+        world.authorizer_event().query("a b"),
+        world.authorizer_event().with("/isBase64Encoded", json!("x")),
+        world.authorizer_event().with("/headers/accept", json!(null)).header("accept", "\u{0}"),
     ] {
-        let verdict = service.ask(&hostile, NOW).await.unwrap();
-        assert_eq!(verdict["isAuthorized"], true, "{hostile:?}");
+        let decision = service.authorize(&hostile, NOW).await.unwrap();
+        assert_eq!(decision["isAuthorized"], true, "{hostile:?}");
     }
 }

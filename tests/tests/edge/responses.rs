@@ -1,54 +1,54 @@
-//! What every response says, and what none does.
+//! What every response contains, and what no response may contain.
 
 use std::collections::BTreeSet;
 
-use shared::config::Config;
+use shared::config::Environment;
 use testbed::{Event, Fault, Reply};
 
-use crate::world::{NOW, REQUESTS, Service, World, names_somebody};
+use crate::world::{NOW, REQUESTS, Service, World, reveals_a_user};
 
-/// Every answer that there is: by every function, with every status that it has. What was asked, the status that is due,
-/// and the answer.
-async fn every_answer() -> Vec<(String, u16, Reply)> {
+/// Returns a response of every function with every status that the function has: a name for the request, the expected
+/// status, and the response.
+async fn every_response() -> Vec<(String, u16, Reply)> {
     let world = World::new().await;
     let service = world.service();
-    let mut answers = Vec::new();
-    let mut asked: Vec<(String, u16, Event)> = Vec::new();
+    let mut responses = Vec::new();
+    let mut requests: Vec<(String, u16, Event)> = Vec::new();
     for (name, status) in REQUESTS {
         let good = || world.request(name);
         let ours = format!("access_jwt={}", world.access);
-        asked.push((format!("{name}, as it should be"), status, good()));
-        asked.push((format!("{name}, unreadable"), 400, good().header("host", "a:99999")));
-        asked.push((format!("{name}, by another method"), 405, good().method("PATCH")));
-        asked.push((format!("{name}, too large"), 413, good().body("x".repeat(8193))));
+        requests.push((format!("{name}, valid"), status, good()));
+        requests.push((format!("{name}, unreadable"), 400, good().header("host", "a:99999")));
+        requests.push((format!("{name}, with another method"), 405, good().method("PATCH")));
+        requests.push((format!("{name}, too large"), 413, good().body("x".repeat(8193))));
         if !name.starts_with("userinfo") && name != "sessions" {
             let foreign = good().header("sec-fetch-site", "cross-site").header("origin", "https://evil.example");
-            asked.push((format!("{name}, from elsewhere"), 403, foreign));
+            requests.push((format!("{name}, from a foreign origin"), 403, foreign));
         }
         if name == "login" || name == "password" {
-            asked.push((format!("{name}, malformed"), 400, good().body("{")));
-            asked.push((format!("{name}, as text"), 415, good().header("content-type", "text/plain")));
+            requests.push((format!("{name}, with invalid JSON"), 400, good().body("{")));
+            requests.push((format!("{name}, as text/plain"), 415, good().header("content-type", "text/plain")));
         }
         if name.starts_with("logout") {
-            asked.push((format!("{name}, perhaps"), 400, good().query("everywhere=perhaps")));
+            requests.push((format!("{name}, with an invalid flag"), 400, good().query("everywhere=perhaps")));
             let bearer = good().header("authorization", "Bearer garbage");
-            asked.push((format!("{name}, with a token that is none"), 401, bearer));
+            requests.push((format!("{name}, with an invalid token"), 401, bearer));
         }
         if name == "password" || name.starts_with("sessions") || name.starts_with("userinfo") {
-            asked.push((format!("{name}, by nobody"), 401, good().without_cookies()));
+            requests.push((format!("{name}, without a token"), 401, good().without_cookies()));
             let twice = good().cookies([ours, "access_jwt=tossed".to_owned()]);
-            asked.push((format!("{name}, by two"), 401, twice));
+            requests.push((format!("{name}, with ambiguous cookies"), 401, twice));
         }
     }
-    asked.push(("login, wrong".to_owned(), 401, Event::recorded("login-wrong")));
-    asked.push(("sessions, end an unknown one".to_owned(), 404, world.ending("AAAAAAAAAAAAAAAAAAAAAA")));
-    asked.push(("sessions, end one's own".to_owned(), 204, world.ending(&world.session)));
-    asked.push(("userinfo, HEAD".to_owned(), 200, world.request("userinfo").method("HEAD")));
-    for (what, status, event) in asked {
-        answers.push((what, status, service.send(&event, NOW).await.reply));
+    requests.push(("login, wrong password".to_owned(), 401, Event::recorded("login-wrong")));
+    requests.push(("sessions, end an unknown session".to_owned(), 404, world.end_session("AAAAAAAAAAAAAAAAAAAAAA")));
+    requests.push(("sessions, end its own session".to_owned(), 204, world.end_session(&world.session)));
+    requests.push(("userinfo, HEAD".to_owned(), 200, world.request("userinfo").method("HEAD")));
+    for (what, status, event) in requests {
+        responses.push((what, status, service.send(&event, NOW).await.reply));
         world.restore();
     }
-    // A refresh token from before the last two renewals: the session is ended, and the cookies are cleared.
+    // A refresh token from before the last two renewals: the session ends, and the cookies are cleared.
     let mut renewing = world.request("userinfo, renewing");
     for _ in 0..2 {
         let renewed = service.send(&renewing, NOW).await.reply;
@@ -56,18 +56,20 @@ async fn every_answer() -> Vec<(String, u16, Reply)> {
             Event::recorded("userinfo").cookies([format!("refresh_jwt={}", renewed.cookie("refresh_jwt").unwrap())]);
     }
     let reused = service.send(&world.request("userinfo, renewing"), NOW).await.reply;
-    answers.push(("userinfo, with a stolen token".to_owned(), 401, reused));
+    responses.push(("userinfo, with a reused token".to_owned(), 401, reused));
     world.restore();
 
-    for (name, _) in REQUESTS {
+    let operations = ["BatchGetItem", "GetItem", "UpdateItem"];
+    let broken = REQUESTS.iter().map(|(name, _)| (*name, &operations[..])).chain([("login", &operations[1..])]);
+    for (name, operations) in broken {
         for (status, fault) in
             [(500, Fault::Refuse(400, "AccessDeniedException")), (503, Fault::Refuse(400, "ThrottlingException"))]
         {
             let faults = [fault; 9];
-            let operations = ["BatchGetItem", "GetItem", "UpdateItem"].map(|operation| (operation, &faults[..]));
-            let config = Config::from_lookup(world.tables.failing(&operations).await).unwrap();
-            let reply = Service::for_request(name, config).send(&world.request(name), NOW).await.reply;
-            answers.push((format!("{name}, with a broken store"), status, reply));
+            let faults: Vec<_> = operations.iter().map(|operation| (*operation, &faults[..])).collect();
+            let env = Environment::new(world.tables.failing(&faults).await);
+            let reply = Service::new(env).send(&world.request(name), NOW).await.reply;
+            responses.push((format!("{name}, with a broken store"), status, reply));
         }
     }
     world.restore();
@@ -76,16 +78,16 @@ async fn every_answer() -> Vec<(String, u16, Reply)> {
         for _ in 0..5 {
             assert_eq!(service.send(&event, NOW).await.reply.status, 401);
         }
-        answers.push((format!("{name}, once too often"), 429, service.send(&event, NOW).await.reply));
+        responses.push((format!("{name}, throttled"), 429, service.send(&event, NOW).await.reply));
     }
-    answers
+    responses
 }
 
-/// R88, R89: `no-store` and the security headers on every response, whatever its status.
+/// R88, R89: every response has `no-store` and the security headers, whatever its status.
 #[tokio::test]
-async fn every_answer_of_every_function_says_what_all_do() {
+async fn every_response_has_the_common_headers() {
     let mut statuses = BTreeSet::new();
-    for (what, status, reply) in every_answer().await {
+    for (what, status, reply) in every_response().await {
         assert_eq!(reply.status, status, "{what}: {reply:?}");
         for (name, value) in [
             ("cache-control", "no-store"),
@@ -102,49 +104,48 @@ async fn every_answer_of_every_function_says_what_all_do() {
     assert!(statuses.into_iter().eq([200, 204, 205, 302, 400, 401, 403, 404, 405, 413, 415, 429, 500, 503]));
 }
 
-/// The first of the rules for faults: only a verdict touches a cookie. No refusal for form, number or sender does, and no
-/// outage (F04, F05, F06).
+/// The first rule for faults: only a decision about a session changes cookies. An invalid, throttled or foreign request
+/// does not, and an outage does not (F04, F05, F06).
 #[tokio::test]
-async fn only_a_verdict_touches_a_cookie() {
-    let (mut touched, mut untouched) = (BTreeSet::new(), BTreeSet::new());
-    for (what, _, reply) in every_answer().await {
-        assert_eq!(reply.header("set-cookie"), None, "{what}: a cookie is a line of its own");
+async fn only_a_decision_about_a_session_changes_cookies() {
+    let (mut changing, mut unchanging) = (BTreeSet::new(), BTreeSet::new());
+    for (what, _, reply) in every_response().await {
+        assert_eq!(reply.header("set-cookie"), None, "{what}: each cookie has its own line");
         if matches!(reply.status, 200 | 204 | 205 | 302 | 401) {
-            touched.extend((!reply.cookies.is_empty()).then_some(what));
+            changing.extend((!reply.cookies.is_empty()).then_some(what));
         } else {
             assert_eq!(reply.cookies, Vec::<String>::new(), "{what}");
-            untouched.insert(reply.status);
+            unchanging.insert(reply.status);
         }
     }
-    assert!(untouched.into_iter().eq([400, 403, 404, 405, 413, 415, 429, 500, 503]));
+    assert!(unchanging.into_iter().eq([400, 403, 404, 405, 413, 415, 429, 500, 503]));
     let expected = [
-        "login, as it should be",
-        "login, unthrottled, as it should be",
-        "logout, as it should be",
-        "logout, everywhere, as it should be",
-        "password, by two",
-        "sessions, by two",
-        "sessions, end one's own",
-        "sessions, end one, by two",
-        "sessions, end others, by two",
-        "userinfo, by two",
-        "userinfo, renewing, as it should be",
-        "userinfo, renewing, by two",
-        "userinfo, with a stolen token",
+        "login, valid",
+        "logout, everywhere, valid",
+        "logout, valid",
+        "password, with ambiguous cookies",
+        "sessions, end its own session",
+        "sessions, end one, with ambiguous cookies",
+        "sessions, end others, with ambiguous cookies",
+        "sessions, with ambiguous cookies",
+        "userinfo, renewing, valid",
+        "userinfo, renewing, with ambiguous cookies",
+        "userinfo, with a reused token",
+        "userinfo, with ambiguous cookies",
     ];
-    assert_eq!(touched, expected.map(str::to_owned).into());
+    assert_eq!(changing, expected.map(str::to_owned).into());
 }
 
-/// R93: who fails is told what, in words that are always the same, with the id to ask about; R94: and never who is behind
-/// the request.
+/// R93: an error response says what is wrong in a fixed text, with the id of the request. R94: it never says anything
+/// about a user.
 #[tokio::test]
-async fn an_error_says_what_and_never_why_or_who() {
-    const WORDS: [&str; 15] = [
+async fn an_error_response_has_a_fixed_text_and_reveals_no_user() {
+    const TEXTS: [&str; 15] = [
         "A request that changes something must come from this site or from an allowed origin.",
         "The body ends too early (line 1, column 1).",
         "The body is larger than 8192 bytes.",
         "The body must be application/json.",
-        "The parameter `everywhere` is true or false.",
+        "The parameter `everywhere` must be true or false.",
         "The request has a header, a query or a body that cannot be read.",
         "The service cannot answer right now. Try again in a moment.",
         "The service is not set up correctly.",
@@ -156,9 +157,9 @@ async fn an_error_says_what_and_never_why_or_who() {
         "This address answers POST.",
         "This address answers PUT.",
     ];
-    let mut said = BTreeSet::new();
-    for (what, _, reply) in every_answer().await.into_iter().filter(|(_, status, _)| *status >= 400) {
-        assert!(!names_somebody(&reply), "{what}: {}", reply.body());
+    let mut details = BTreeSet::new();
+    for (what, _, reply) in every_response().await.into_iter().filter(|(_, status, _)| *status >= 400) {
+        assert!(!reveals_a_user(&reply), "{what}: {}", reply.body());
         if reply.status == 401 {
             assert_eq!(reply.body(), "Not Authorized", "{what}");
             assert_eq!(reply.header("content-type"), Some("text/plain; charset=utf-8"), "{what}");
@@ -171,15 +172,15 @@ async fn an_error_says_what_and_never_why_or_who() {
         assert_eq!((&problem["type"], &problem["status"]), (&"about:blank".into(), &reply.status.into()), "{what}");
         assert_eq!(problem["request_id"], "8476a536-e9f4-11e8-9739-2dfe598c3fcd", "{what}");
         let detail = problem["detail"].as_str().unwrap().to_owned();
-        assert!(WORDS.contains(&detail.as_str()), "{what}: {detail}");
-        said.insert(detail);
+        assert!(TEXTS.contains(&detail.as_str()), "{what}: {detail}");
+        details.insert(detail);
     }
-    assert!(said.len() > 10, "{said:?}");
+    assert!(details.len() > 10, "{details:?}");
 }
 
-/// R87: CORS is the gateway's, and what a function says of it would be one list too many.
+/// R87: only the gateway sets CORS headers. A second list of origins could differ from its list.
 #[tokio::test]
-async fn no_function_says_anything_about_cors() {
+async fn no_function_sets_cors_headers() {
     let world = World::new().await;
     let service = world.service();
     for origin in ["https://evil.example", "null", "https://sub.evil.example", "https://localhost:3000", "*"] {

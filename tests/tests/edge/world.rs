@@ -1,4 +1,4 @@
-//! Somebody who is signed in, and all functions, each sent what Lambda would send it.
+//! A signed-in user, and all functions, which get the events that Lambda would send.
 
 use authorizer::Authorizer;
 use login::Login;
@@ -6,28 +6,21 @@ use logout::Logout;
 use password::PasswordChange;
 use serde_json::{Value, json};
 use sessions::OwnSessions;
-use shared::access::Access;
 use shared::clock::Timestamp;
-use shared::config::Config;
-use shared::cookies::Cookies;
-use shared::session::Rules;
-use shared::sessions::Sessions;
-use shared::store::Client;
-use shared::tokens::{Signer, Verifier};
-use shared::users::Users;
-use shared::{http, store};
+use shared::config::Environment;
+use shared::http::{self, AllowedOrigins};
+use shared::store::{self, Client};
 use testbed::{Calls, Event, Reply, Tables};
 use userinfo::Userinfo;
 
-/// When everybody signs in.
+/// The time at which the user signs in.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 pub(crate) const DAY: u64 = 86_400;
 
-/// What can be asked for: a name, and the status where all is well.
-pub(crate) const REQUESTS: [(&str, u16); 10] = [
+/// Every kind of request: its name, and its status when it succeeds.
+pub(crate) const REQUESTS: [(&str, u16); 9] = [
     ("login", 302),
-    ("login, unthrottled", 302),
     ("logout", 205),
     ("logout, everywhere", 205),
     ("password", 204),
@@ -38,11 +31,11 @@ pub(crate) const REQUESTS: [(&str, u16); 10] = [
     ("userinfo, renewing", 200),
 ];
 
-/// Those that change something, if their sender may.
+/// The requests that change something if the origin check passes.
 pub(crate) const CHANGES: [&str; 6] =
     ["login", "logout", "logout, everywhere", "password", "sessions, end one", "sessions, end others"];
 
-/// The status of a request where all is well.
+/// The status of a request that succeeds.
 pub(crate) fn status_of(name: &str) -> u16 {
     REQUESTS.iter().find(|(request, _)| *request == name).unwrap().1
 }
@@ -51,15 +44,15 @@ pub(crate) fn after(secs: u64) -> Timestamp {
     NOW + std::time::Duration::from_secs(secs)
 }
 
-/// Kim, signed in on two devices.
+/// The user `kimcoding`, signed in on two devices.
 pub(crate) struct World {
     pub(crate) tables: Tables,
-    pub(crate) config: Config,
+    pub(crate) env: Environment,
     pub(crate) access: String,
     pub(crate) refresh: String,
-    /// The session that is asking.
+    /// The session of both tokens.
     pub(crate) session: String,
-    /// The one on the other device.
+    /// The session on the other device.
     pub(crate) other: String,
     before: Vec<(&'static str, Value)>,
 }
@@ -67,68 +60,68 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new() -> Self {
         let tables = Tables::new().await;
-        let config = Config::from_lookup(tables.settings(&[])).unwrap();
-        let kim = testbed::add_kim(&config).await;
-        testbed::sign_in(&config, &kim, true, NOW).await;
+        let env = tables.environment(&[]);
+        let kim = testbed::add_kim(&env).await;
+        testbed::sign_in(&env, &kim, true, NOW).await;
         let ids = || tables.items("SessionsTable").into_iter().map(|item| item["session_id"]["S"].clone());
         let text = |id: Value| id.as_str().unwrap().to_owned();
         let other = ids().map(text).next().unwrap();
-        let (access, refresh) = testbed::sign_in(&config, &kim, true, NOW).await;
+        let (access, refresh) = testbed::sign_in(&env, &kim, true, NOW).await;
         let session = ids().map(text).find(|id| *id != other).unwrap();
         let items = |table| tables.items(table).into_iter().map(move |item| (table, item));
         let before = items("UsersTable").chain(items("SessionsTable")).collect();
-        Self { tables, config, access, refresh, session, other, before }
+        Self { tables, env, access, refresh, session, other, before }
     }
 
-    /// What one of [`REQUESTS`] is, with all that it takes to succeed.
+    /// Returns the event of one of [`REQUESTS`]. It has all that the request needs to succeed.
     pub(crate) fn request(&self, name: &str) -> Event {
         let with = |event: Event| event.cookies(["theme=dark".to_owned(), format!("access_jwt={}", self.access)]);
         match name {
-            "login" | "login, unthrottled" => Event::recorded("login"),
+            "login" => Event::recorded("login"),
             "logout" => with(Event::recorded("logout")),
             "logout, everywhere" => with(Event::recorded("logout")).query("everywhere=true"),
             "password" => with(Event::recorded("password")),
             "sessions" => with(Event::recorded("sessions")),
-            "sessions, end one" => with(self.ending(&self.other)),
+            "sessions, end one" => with(self.end_session(&self.other)),
             "sessions, end others" => with(Event::recorded("sessions-end-others")),
             "userinfo" => with(Event::recorded("userinfo")),
             "userinfo, renewing" => Event::recorded("userinfo").cookies([format!("refresh_jwt={}", self.refresh)]),
-            _ => panic!("{name} is no request"),
+            _ => panic!("there is no request {name}"),
         }
     }
 
-    /// The end of the session of that id.
-    pub(crate) fn ending(&self, id: &str) -> Event {
+    /// Returns the event that ends the session with this id.
+    pub(crate) fn end_session(&self, id: &str) -> Event {
         let event = Event::recorded("sessions-end").with("/pathParameters/id", json!(id));
         event.cookies([format!("access_jwt={}", self.access)])
     }
 
-    /// What the gateway asks the authorizer for kim.
-    pub(crate) fn question(&self) -> Event {
+    /// Returns the event that the gateway sends to the authorizer.
+    pub(crate) fn authorizer_event(&self) -> Event {
         Event::recorded("authorizer").cookies([format!("access_jwt={}", self.access)])
     }
 
-    /// The functions over the tables as they are.
+    /// Returns the functions over these tables.
     pub(crate) fn service(&self) -> Service {
-        Service::new(Config::from_lookup(self.tables.settings(&[])).unwrap())
+        Service::new(self.tables.environment(&[]))
     }
 
-    /// Users and sessions.
+    /// Returns all records of users and sessions.
     pub(crate) fn records(&self) -> Vec<Value> {
         [self.tables.items("UsersTable"), self.tables.items("SessionsTable")].concat()
     }
 
-    /// Writes down again what was there in the beginning.
+    /// Puts the first records back, and deletes all attempt counters.
     pub(crate) fn restore(&self) {
         for (table, item) in &self.before {
             self.tables.put(table, item);
         }
-        for lane in self.tables.items("AttemptsTable") {
-            self.tables.delete("AttemptsTable", &json!({ "lane": lane["lane"] }));
+        for counter in self.tables.items("AttemptsTable") {
+            self.tables.delete("AttemptsTable", &json!({ "counter_key": counter["counter_key"] }));
         }
     }
 
-    /// Changes kim's own record, the one that a login looks up, or the session that is asking.
+    /// Changes a record of the user, by its `pk`, or the session of the tokens, by the name `session`.
     pub(crate) fn change(&self, record: &str, change: impl Fn(&mut Value)) {
         let (table, items) = match record {
             "session" => ("SessionsTable", self.tables.items("SessionsTable")),
@@ -144,46 +137,40 @@ impl World {
     }
 }
 
-/// What came of a request.
+/// A response, and the work behind it.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) reply: Reply,
-    /// The calls that it took.
+    /// The calls to DynamoDB.
     pub(crate) calls: Vec<String>,
-    /// How many hashes were computed.
+    /// The number of computed password hashes.
     pub(crate) hashes: u64,
 }
 
 impl Answer {
-    /// That it was refused before anything was looked at, and no cookie was touched.
-    pub(crate) fn is_refusal_at_the_door(&self, status: u16) -> bool {
+    /// Returns `true` if the request was rejected with this status, without a call, a hash or a cookie.
+    pub(crate) fn is_rejected_before_any_work(&self, status: u16) -> bool {
         let Self { reply, calls, hashes } = self;
         (reply.status, reply.cookies.len(), calls.len(), *hashes) == (status, 0, 0, 0)
     }
 }
 
-/// All functions over one client, as one environment of each of them.
+/// All functions over one client.
 pub(crate) struct Service {
-    config: Config,
+    env: Environment,
     client: Client,
     pub(crate) calls: Calls,
 }
 
 impl Service {
-    pub(crate) fn new(config: Config) -> Self {
-        let client = store::connect(&config);
-        Self::over(config, &client)
+    pub(crate) fn new(env: Environment) -> Self {
+        let client = store::connect(&env).unwrap();
+        Self::over(env, &client)
     }
 
-    pub(crate) fn over(config: Config, client: &Client) -> Self {
+    pub(crate) fn over(env: Environment, client: &Client) -> Self {
         let (client, calls) = Calls::of(client);
-        Self { config, client, calls }
-    }
-
-    /// The same, for one of [`REQUESTS`]: the writes of the throttle would come before those of the login itself.
-    pub(crate) fn for_request(name: &str, mut config: Config) -> Self {
-        config.throttle = name != "login, unthrottled";
-        Self::new(config)
+        Self { env, client, calls }
     }
 
     /// Sends an event to the function of its route.
@@ -194,64 +181,52 @@ impl Service {
     }
 
     async fn answer(&self, event: &Event, now: Timestamp) -> (Reply, u64) {
-        let (config, client, mut hashes) = (&self.config, self.client.clone(), 0);
+        let (env, client, mut hashes) = (&self.env, self.client.clone(), 0);
         let route = event.payload()["routeKey"].as_str().unwrap().to_owned();
         macro_rules! answer {
             ($function:expr) => {{
                 let function = $function;
-                let mut service = http::service(&config.allowed_origins, |request| function.handle(request, now));
+                let handler = |request| function.handle(request, now);
+                let mut service = http::service(AllowedOrigins::from_env(env).unwrap(), handler);
                 Box::pin(event.send(&mut service)).await
             }};
         }
         let reply = match route.split(['/', ' ']).nth(2).unwrap() {
             "login" => {
-                let login = Login::new(client, config).unwrap();
+                let login = Login::from_env(client, env).unwrap();
                 let reply = answer!(&login);
-                hashes = login.authentication.hasher.evaluations();
+                hashes = login.authenticator.hasher.evaluations();
                 reply
             }
             "password" => {
-                let change = PasswordChange::new(client, config).unwrap();
+                let change = PasswordChange::from_env(client, env).unwrap();
                 let reply = answer!(&change);
-                hashes = change.authentication.hasher.evaluations();
+                hashes = change.authenticator.hasher.evaluations();
                 reply
             }
-            "logout" => answer!(Logout {
-                users: Users::new(client.clone(), &config.users_table),
-                sessions: Sessions::new(client, config),
-                verifier: Verifier::new(config),
-                cookies: Cookies::new(config.cookie_domain.clone()),
-            }),
-            "sessions" => answer!(OwnSessions {
-                access: Access::new(client.clone(), config),
-                sessions: Sessions::new(client, config)
-            }),
-            "userinfo" => answer!(Userinfo {
-                access: Access::new(client.clone(), config),
-                sessions: Sessions::new(client, config),
-                rules: Rules::new(config),
-                signer: Signer::new(config),
-            }),
-            _ => panic!("{route} is no route"),
+            "logout" => answer!(Logout::from_env(client, env).unwrap()),
+            "sessions" => answer!(OwnSessions::from_env(client, env).unwrap()),
+            "userinfo" => answer!(Userinfo::from_env(client, env).unwrap()),
+            _ => panic!("there is no route {route}"),
         };
         (reply, hashes)
     }
 
-    /// The same, and leaves the calls to be looked at.
+    /// Sends an event to the function of its route, and leaves the calls in [`Self::calls`].
     pub(crate) async fn reply_to(&self, event: &Event, now: Timestamp) -> Reply {
         self.answer(event, now).await.0
     }
 
-    /// Asks the authorizer: its verdict, or nothing where the invocation fails.
-    pub(crate) async fn ask(&self, event: &Event, now: Timestamp) -> Option<Value> {
-        let access = Access::new(self.client.clone(), &self.config);
-        let authorizer = Authorizer { access, required_role: None };
+    /// Sends an event to the authorizer. Returns its decision, or `None` if the invocation fails.
+    pub(crate) async fn authorize(&self, event: &Event, now: Timestamp) -> Option<Value> {
+        let authorizer = Authorizer::from_env(self.client.clone(), &self.env).unwrap();
         let handler = |request| authorizer.handle(request, now);
-        event.authorize(&mut http::authorizer::service(&self.config.allowed_origins, handler)).await
+        let allowed_origins = AllowedOrigins::from_env(&self.env).unwrap();
+        event.authorize(&mut http::authorizer::service(allowed_origins, handler)).await
     }
 }
 
-/// Whether the answer says who is behind a request.
-pub(crate) fn names_somebody(reply: &Reply) -> bool {
+/// Returns `true` if the response says anything about a user.
+pub(crate) fn reveals_a_user(reply: &Reply) -> bool {
     ["kimcoding", "Seoul", "session_id"].iter().any(|word| reply.body().contains(word))
 }

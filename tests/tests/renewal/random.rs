@@ -1,5 +1,5 @@
-//! Long random runs: browsers, a thief, lost answers, time that passes, a logout. A model of a few lines says what has to be
-//! answered; the function and the table are the real ones.
+//! Long random runs: browsers, thieves, lost responses, time that passes, logouts. The real function and table must
+//! answer each request as a model of a few lines does.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use serde_json::json;
 use tokio::runtime::Runtime;
 
-use crate::servers::{self, Latchkey, NOW, Token, WINDOW};
+use crate::servers::{self, GRACE, Latchkey, NOW, Token};
 
 const DAY: u64 = 86_400;
 const HOLDERS: usize = 4;
@@ -16,55 +16,55 @@ const HOLDERS: usize = 4;
 /// What happens next.
 #[derive(Clone, Debug)]
 enum Event {
-    /// Somebody shows the token that they hold, and gets the answer or does not.
+    /// A holder presents its token. The response arrives or is lost.
     Renew { holder: usize, arrives: bool },
-    /// A thief shows a token that was issued at any time.
-    Replay { generation: usize },
-    /// Somebody copies what another holds.
+    /// A thief presents any token that was issued.
+    Present { generation: usize },
+    /// One holder copies the token of another.
     Copy { from: usize, to: usize },
     /// Time passes.
     Wait { seconds: u64 },
-    /// The session is ended by its owner.
-    SignOut,
-    /// All sessions of the user are ended.
-    CutOff,
+    /// The session ends.
+    EndSession,
+    /// All sessions of the user end.
+    EndAllSessions,
 }
 
-/// What a token gets.
+/// The answer to a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// The token of that generation.
+enum Answer {
+    /// The token of this generation.
     Renewed(usize),
     Refused,
 }
 
-/// The session as it should be.
+/// The expected session.
 #[derive(Clone, Debug)]
 struct Model {
     now: u64,
-    /// When each token stops being good, oldest first. The last is the current one.
+    /// The expiry of each token, the oldest token first. The last token is the current one.
     expiries: Vec<u64>,
     renewed_at: u64,
-    is_over: bool,
-    /// The generation that each holder has.
+    has_ended: bool,
+    /// The generation of the token of each holder.
     held: Vec<usize>,
-    last: Verdict,
+    last: Answer,
 }
 
 impl Model {
-    fn show(&mut self, generation: usize) -> Verdict {
+    fn present(&mut self, generation: usize) -> Answer {
         let current = self.expiries.len() - 1;
-        if self.is_over || self.now >= self.expiries[current] {
-            Verdict::Refused
+        if self.has_ended || self.now >= self.expiries[current] {
+            Answer::Refused
         } else if generation == current {
             self.renewed_at = self.now;
             self.expiries.push((self.now + 7 * DAY).min(30 * DAY));
-            Verdict::Renewed(current + 1)
-        } else if generation + 1 == current && self.now <= self.renewed_at + WINDOW {
-            Verdict::Renewed(current)
+            Answer::Renewed(current + 1)
+        } else if generation + 1 == current && self.now <= self.renewed_at + GRACE {
+            Answer::Renewed(current)
         } else {
-            self.is_over = true;
-            Verdict::Refused
+            self.has_ended = true;
+            Answer::Refused
         }
     }
 }
@@ -74,46 +74,47 @@ impl ReferenceStateMachine for Model {
     type Transition = Event;
 
     fn init_state() -> BoxedStrategy<Self> {
-        let held = vec![0; HOLDERS];
-        let last = Verdict::Refused;
-        Just(Self { now: 0, expiries: vec![7 * DAY], renewed_at: 0, is_over: false, held, last }).boxed()
+        let (held, last) = (vec![0; HOLDERS], Answer::Refused);
+        Just(Self { now: 0, expiries: vec![7 * DAY], renewed_at: 0, has_ended: false, held, last }).boxed()
     }
 
     fn transitions(state: &Self) -> BoxedStrategy<Event> {
         let generations = state.expiries.len();
+        let arrives = prop::bool::weighted(0.7);
+        let seconds = prop::sample::select(vec![1, GRACE, GRACE + 1, DAY, 6 * DAY]);
         prop_oneof![
-            12 => (0..HOLDERS, prop::bool::weighted(0.7)).prop_map(|(holder, arrives)| Event::Renew { holder, arrives }),
-            2 => (0..generations).prop_map(|generation| Event::Replay { generation }),
+            12 => (0..HOLDERS, arrives).prop_map(|(holder, arrives)| Event::Renew { holder, arrives }),
+            2 => (0..generations).prop_map(|generation| Event::Present { generation }),
             4 => (0..HOLDERS, 0..HOLDERS).prop_map(|(from, to)| Event::Copy { from, to }),
-            8 => prop::sample::select(vec![1, WINDOW, WINDOW + 1, DAY, 6 * DAY]).prop_map(|seconds| Event::Wait { seconds }),
-            1 => Just(Event::SignOut),
-            1 => Just(Event::CutOff),
+            8 => seconds.prop_map(|seconds| Event::Wait { seconds }),
+            1 => Just(Event::EndSession),
+            1 => Just(Event::EndAllSessions),
         ]
         .boxed()
     }
 
     fn preconditions(state: &Self, event: &Event) -> bool {
-        !matches!(event, Event::Replay { generation } if *generation >= state.expiries.len())
+        !matches!(event, Event::Present { generation } if *generation >= state.expiries.len())
     }
 
     fn apply(mut state: Self, event: &Event) -> Self {
         match event {
             Event::Renew { holder, arrives } => {
-                state.last = state.show(state.held[*holder]);
-                if let (Verdict::Renewed(generation), true) = (state.last, arrives) {
+                state.last = state.present(state.held[*holder]);
+                if let (Answer::Renewed(generation), true) = (state.last, arrives) {
                     state.held[*holder] = generation;
                 }
             }
-            Event::Replay { generation } => state.last = state.show(*generation),
+            Event::Present { generation } => state.last = state.present(*generation),
             Event::Copy { from, to } => state.held[*to] = state.held[*from],
             Event::Wait { seconds } => state.now += seconds,
-            Event::SignOut | Event::CutOff => state.is_over = true,
+            Event::EndSession | Event::EndAllSessions => state.has_ended = true,
         }
         state
     }
 }
 
-/// The service, and every token that it has issued.
+/// The real server, and all tokens that it has issued.
 struct Service {
     runtime: Runtime,
     latchkey: Latchkey,
@@ -122,18 +123,18 @@ struct Service {
 }
 
 impl Service {
-    fn show(&mut self, generation: usize, model: &Model) -> Verdict {
+    fn present(&mut self, generation: usize, model: &Model) -> Answer {
         let (token, now) = (self.issued[generation].clone(), NOW + Duration::from_secs(model.now));
-        let answer = self.runtime.block_on(servers::renew(&self.latchkey.userinfo, &token, now));
-        let Some(token) = answer else { return Verdict::Refused };
+        let renewed = self.runtime.block_on(servers::renew(&self.latchkey.userinfo, &token, now));
+        let Some(token) = renewed else { return Answer::Refused };
         let known = self.issued.iter().position(|issued| *issued == token);
-        Verdict::Renewed(known.unwrap_or_else(|| {
+        Answer::Renewed(known.unwrap_or_else(|| {
             self.issued.push(token);
             self.issued.len() - 1
         }))
     }
 
-    /// Writes an attribute past all our code.
+    /// Writes an attribute, without the code under test.
     fn write(&self, table: &str, name: &str, number: &str) {
         let items = self.latchkey.tables.items(table);
         let mut item = items.into_iter().find(|item| item["pk"]["S"] == "user#0" || table != "UsersTable").unwrap();
@@ -157,22 +158,22 @@ impl StateMachineTest for Runs {
     fn apply(mut service: Service, model: &Model, event: Event) -> Service {
         match event {
             Event::Renew { holder, arrives } => {
-                let verdict = service.show(service.held[holder], model);
-                assert_eq!(verdict, model.last);
-                if let (Verdict::Renewed(generation), true) = (verdict, arrives) {
+                let answer = service.present(service.held[holder], model);
+                assert_eq!(answer, model.last);
+                if let (Answer::Renewed(generation), true) = (answer, arrives) {
                     service.held[holder] = generation;
                 }
             }
-            Event::Replay { generation } => assert_eq!(service.show(generation, model), model.last),
+            Event::Present { generation } => assert_eq!(service.present(generation, model), model.last),
             Event::Copy { from, to } => service.held[to] = service.held[from],
             Event::Wait { .. } => {}
-            Event::SignOut => service.write("SessionsTable", "ended_at", "1800000000"),
-            Event::CutOff => service.write("UsersTable", "session_epoch", "2"),
+            Event::EndSession => service.write("SessionsTable", "ended_at", "1800000000"),
+            Event::EndAllSessions => service.write("UsersTable", "session_epoch", "2"),
         }
         service
     }
 
-    /// At most one token renews: what is written down is one generation.
+    /// Checks that the record and the issued tokens have the same number of generations as the model.
     fn check_invariants(service: &Service, model: &Model) {
         let record = service.latchkey.tables.items("SessionsTable").remove(0);
         assert_eq!(record["gen"]["N"], model.expiries.len().to_string());
@@ -185,5 +186,5 @@ prop_state_machine! {
 
     /// R62 to R72.
     #[test]
-    fn every_run_goes_as_the_model_says(sequential 10..60 => Runs);
+    fn random_runs_agree_with_the_model(sequential 10..60 => Runs);
 }

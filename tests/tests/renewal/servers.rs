@@ -1,55 +1,50 @@
-//! What a refresh token can be shown to: our own function over a real table, and servers with the rules that are common
-//! elsewhere. Those exist to see the promises broken.
+//! What the promises are checked on: the real function with a real table, and servers with other rules.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::Value;
-use shared::access::Access;
 use shared::clock::Timestamp;
-use shared::config::Config;
-use shared::session::Rules;
-use shared::sessions::Sessions;
-use shared::store::Client;
-use shared::tokens::Signer;
-use shared::users::User;
-use shared::{http, store};
+use shared::config::Environment;
+use shared::http::{self, AllowedOrigins};
+use shared::store::{self, User};
 use testbed::{Event, Tables};
 use userinfo::Userinfo;
 
-/// When everybody signs in.
+/// The time of every login.
 pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
-/// How long a parent is good for, in seconds.
-pub(crate) const WINDOW: u64 = 10;
+/// The grace period, in seconds.
+pub(crate) const GRACE: u64 = 10;
 
 /// A refresh token, as a client holds it.
 pub(crate) type Token = String;
 
-/// Which successor of a used token is handed out, and until when.
+/// What a server answers to a refresh token that was used before, if its successor was not used yet. If the successor
+/// was used, too, or if the grace period is over, the session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
-    /// The same one, in a window from the first use. Then the session ends.
+    /// Within the grace period, the same successor.
     Latchkey,
-    /// None: any use of a used token ends the session.
-    Strict,
-    /// Another one, in a window, in place of the first.
-    ReRotate,
-    /// Another one, in a window, beside the first.
+    /// The session ends. There is no grace period.
+    NoGrace,
+    /// Within the grace period, a new successor. The first successor becomes invalid.
+    Replace,
+    /// Within the grace period, a new successor. The first successor stays valid.
     Siblings,
-    /// The same one, as long as it has not been used.
-    ParentForEver,
+    /// The same successor. The grace period never ends.
+    EndlessGrace,
 }
 
-/// A server with one session, and the token of its login.
+/// A server with one persistent session.
 pub(crate) enum Server {
     /// Ours.
     Latchkey(Box<Latchkey>),
-    /// Another.
+    /// A server with another rule.
     Other(Other),
 }
 
-/// What a server has written down.
+/// The records of a server.
 #[derive(Clone)]
 pub(crate) enum Saved {
     Latchkey(Vec<Value>),
@@ -57,7 +52,7 @@ pub(crate) enum Saved {
 }
 
 impl Server {
-    /// Signs somebody in, to be kept signed in.
+    /// Opens a persistent session and returns its first refresh token.
     pub(crate) async fn new(rule: Rule) -> (Self, Token) {
         if rule == Rule::Latchkey {
             let (latchkey, token) = Latchkey::new().await;
@@ -68,7 +63,7 @@ impl Server {
         }
     }
 
-    /// Shows a refresh token some seconds after the login: its successor, or nothing where it is refused.
+    /// Presents a refresh token, `seconds` after the login. Returns the new refresh token, or `None` if it was refused.
     pub(crate) async fn renew(&mut self, token: &str, seconds: u64) -> Option<Token> {
         match self {
             Self::Latchkey(latchkey) => latchkey.renew(token, seconds).await,
@@ -76,7 +71,7 @@ impl Server {
         }
     }
 
-    /// What is written down now.
+    /// Returns a copy of the records.
     pub(crate) fn save(&self) -> Saved {
         match self {
             Self::Latchkey(latchkey) => Saved::Latchkey(latchkey.tables.items("SessionsTable")),
@@ -84,7 +79,7 @@ impl Server {
         }
     }
 
-    /// Goes back to what was written down then.
+    /// Restores the records.
     pub(crate) fn restore(&mut self, saved: &Saved) {
         match (self, saved) {
             (Self::Latchkey(latchkey), Saved::Latchkey(items)) => {
@@ -93,123 +88,120 @@ impl Server {
                 }
             }
             (Self::Other(other), Saved::Other(saved)) => other.clone_from(saved),
-            _ => unreachable!("a server is restored from its own"),
+            _ => unreachable!("the records are those of another server"),
         }
     }
 }
 
-/// The real function over a real table.
+/// The real function with a real table.
 pub(crate) struct Latchkey {
     pub(crate) tables: Tables,
-    pub(crate) config: Config,
+    pub(crate) env: Environment,
     pub(crate) user: User,
     pub(crate) userinfo: Userinfo,
-    /// What came of showing a token at a time to what was written down: many runs begin alike.
-    known: HashMap<Case, Outcome>,
+    /// The known results. Many runs begin alike, and the same request to the same records has the same result.
+    results: HashMap<Case, Outcome>,
 }
 
-/// What was written down, which token was shown, and when.
+/// The records, the presented token, and the time.
 type Case = (String, Token, u64);
 
-/// What was answered, and what is written down now.
+/// The answer, and the records after it.
 type Outcome = (Option<Token>, Vec<Value>);
 
 impl Latchkey {
+    /// Opens a persistent session and returns its first refresh token.
     pub(crate) async fn new() -> (Self, Token) {
         let tables = Tables::new().await;
-        let config = Config::from_lookup(tables.settings(&[])).unwrap();
-        let user = testbed::add_kim(&config).await;
-        let (_, refresh) = testbed::sign_in(&config, &user, true, NOW).await;
-        let userinfo = userinfo(&config, &store::connect(&config));
-        (Self { tables, config, user, userinfo, known: HashMap::new() }, refresh)
+        let env = tables.environment(&[]);
+        let user = testbed::add_kim(&env).await;
+        let (_, refresh) = testbed::sign_in(&env, &user, true, NOW).await;
+        let userinfo = userinfo(&env);
+        (Self { tables, env, user, userinfo, results: HashMap::new() }, refresh)
     }
 
     async fn renew(&mut self, token: &str, seconds: u64) -> Option<Token> {
-        let written_down = self.tables.items("SessionsTable");
-        let case = (format!("{written_down:?}"), token.to_owned(), seconds);
-        if let Some((answer, items)) = self.known.get(&case) {
+        let records = self.tables.items("SessionsTable");
+        let case = (format!("{records:?}"), token.to_owned(), seconds);
+        if let Some((answer, items)) = self.results.get(&case) {
             for item in items {
                 self.tables.put("SessionsTable", item);
             }
             return answer.clone();
         }
         let answer = renew(&self.userinfo, token, NOW + Duration::from_secs(seconds)).await;
-        self.known.insert(case, (answer.clone(), self.tables.items("SessionsTable")));
+        self.results.insert(case, (answer.clone(), self.tables.items("SessionsTable")));
         answer
     }
 }
 
-/// The function, over the tables that this client reaches.
-pub(crate) fn userinfo(config: &Config, client: &Client) -> Userinfo {
-    Userinfo {
-        access: Access::new(client.clone(), config),
-        sessions: Sessions::new(client.clone(), config),
-        rules: Rules::new(config),
-        signer: Signer::new(config),
-    }
+/// Returns the function in this environment.
+pub(crate) fn userinfo(env: &Environment) -> Userinfo {
+    Userinfo::from_env(store::connect(env).unwrap(), env).unwrap()
 }
 
-/// Asks a function who is behind a refresh token.
+/// Sends a refresh token to `userinfo`. Returns the new refresh token, or `None` if it was refused.
 pub(crate) async fn renew(userinfo: &Userinfo, token: &str, now: Timestamp) -> Option<Token> {
     let event = Event::recorded("userinfo").cookies([format!("refresh_jwt={token}")]);
-    let reply = event.send(&mut http::service(&[], |request| userinfo.handle(request, now))).await;
+    let mut service = http::service(AllowedOrigins::default(), |request| userinfo.handle(request, now));
+    let reply = event.send(&mut service).await;
     match reply.status {
-        200 => Some(reply.cookie("refresh_jwt").expect("a renewal hands out a refresh token").to_owned()),
+        200 => Some(reply.cookie("refresh_jwt").expect("a renewal sets a refresh token").to_owned()),
         401 => None,
-        status => panic!("{status} is no verdict"),
+        status => panic!("a renewal was answered with {status}"),
     }
 }
 
-/// A server of another rule. Its tokens are numbers.
+/// A server with another rule. Its tokens are numbers.
 #[derive(Clone)]
 pub(crate) struct Other {
     rule: Rule,
     issued: u64,
-    live: Vec<Token>,
-    /// What was used: when for the first time, and what came of it.
+    valid: Vec<Token>,
+    /// The used tokens: the time of the first use, and the successor.
     used: HashMap<Token, (u64, Token)>,
-    ended: bool,
+    has_ended: bool,
 }
 
 impl Other {
     fn new(rule: Rule) -> (Self, Token) {
-        let mut server = Self { rule, issued: 0, live: vec![], used: HashMap::new(), ended: false };
+        let mut server = Self { rule, issued: 0, valid: vec![], used: HashMap::new(), has_ended: false };
         let token = server.issue();
         (server, token)
     }
 
     fn issue(&mut self) -> Token {
         self.issued += 1;
-        self.live.push(self.issued.to_string());
+        self.valid.push(self.issued.to_string());
         self.issued.to_string()
     }
 
     fn renew(&mut self, token: &str, now: u64) -> Option<Token> {
-        if self.ended {
+        if self.has_ended {
             return None;
         }
-        if self.live.iter().any(|live| live == token) {
-            self.live.retain(|live| live != token);
+        if self.valid.iter().any(|valid| valid == token) {
+            self.valid.retain(|valid| valid != token);
             let successor = self.issue();
             self.used.insert(token.to_owned(), (now, successor.clone()));
             return Some(successor);
         }
-        let parent = self.used.get(token).cloned().filter(|(_, successor)| self.live.contains(successor));
-        let again = parent.and_then(|(first_use, successor)| {
-            let in_window = now <= first_use + WINDOW;
+        let parent = self.used.get(token).cloned().filter(|(_, successor)| self.valid.contains(successor));
+        let answer = parent.and_then(|(first_use, successor)| {
+            let is_in_grace_period = now <= first_use + GRACE;
             match self.rule {
-                Rule::ReRotate if in_window => {
-                    self.live.clear();
+                Rule::Replace if is_in_grace_period => {
+                    self.valid.clear();
                     let another = self.issue();
                     self.used.insert(token.to_owned(), (first_use, another.clone()));
                     Some(another)
                 }
-                Rule::Siblings if in_window => Some(self.issue()),
-                Rule::ParentForEver => Some(successor),
+                Rule::Siblings if is_in_grace_period => Some(self.issue()),
+                Rule::EndlessGrace => Some(successor),
                 _ => None,
             }
         });
-        self.ended = again.is_none();
-        again
+        self.has_ended = answer.is_none();
+        answer
     }
 }

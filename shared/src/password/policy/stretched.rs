@@ -1,40 +1,39 @@
-//! Whether a password is a word that somebody stretched until it was long enough.
+//! Recognises a word that was stretched to the minimum length.
 //!
-//! Owns what stretching means, the list of common passwords, and what needs no list. Knows nothing of lengths that are
-//! asked for, and nothing of people. The list is the one that Django carries, compiled by Royce Williams, under
-//! BSD-3-Clause: see `common-passwords.LICENSE.txt`.
+//! Owns what stretching means, the list of common passwords, and the test for repetitions and counts. The list is
+//! Django's, compiled by Royce Williams, under BSD-3-Clause: see `common-passwords.LICENSE.txt`.
 
 use std::iter;
 
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
-/// The common passwords, one a line, lower case and sorted by their bytes, so that one is found without building
-/// anything first. Those of fewer than four characters are left out: "1" followed by digits is every tenth number. What
-/// people stretch them to is refused all the same, by [`is_repetitive`].
+/// The common passwords: one per line, in lower case, sorted by bytes for a binary search. Entries of fewer than four
+/// characters are left out, because "1" followed by digits is every tenth number. [`is_repetitive`] rejects what people
+/// stretch them to.
 const COMMON: &str = include_str!("common-passwords.txt");
 
-/// The bytes of the longest line.
-const LONGEST: usize = 66;
+/// The length of the longest line in bytes.
+const MAX_LINE: usize = 66;
 
-/// The bytes that every line has.
+/// The length of the shortest line in bytes.
 const HEAD: usize = 4;
 
-/// The most characters that can be repeated to make a password that nobody needs a list to guess.
+/// The longest unit in characters that makes a password guessable when it is repeated.
 const SHORT_UNIT: usize = 3;
 
-/// A password as it is compared with words. It is a stretched word when it consists of nothing but, in this order:
+/// A password that is compared with words. It is a stretched word if it consists of these parts, in this order:
 ///
-/// 1. one character, however often: padding in front;
-/// 2. the word, perhaps with one sign behind it;
-/// 3. both again, however often, the last time perhaps cut off;
+/// 1. padding in front: one character, any number of times;
+/// 2. the word, with one optional punctuation character after it;
+/// 3. repetitions of part 2, the last one possibly truncated;
 /// 4. digits;
-/// 5. one character, however often: padding behind.
+/// 5. padding behind: one character, any number of times.
 pub(super) struct Candidate {
     text: Zeroizing<String>,
-    /// How far padding in front can reach.
+    /// The end of the longest possible padding in front.
     front: usize,
-    /// From where on there can be nothing but digits and padding behind.
+    /// The start of the digits and the padding behind.
     filler: usize,
 }
 
@@ -48,39 +47,39 @@ impl Candidate {
         Self { text, front, filler }
     }
 
-    /// Whether this is the word, which [`fold`] made, as it is or stretched.
+    /// Returns `true` if this is the folded word, as it is or stretched.
     pub(super) fn stretches(&self, word: &str) -> bool {
         self.starts(word.len()).any(|start| self.from(start).starts_with(word) && self.only_stretches(start, word))
     }
 
-    /// Whether this is a common password, as it is or stretched.
+    /// Returns `true` if this is a common password, as it is or stretched.
     pub(super) fn stretches_a_common_one(&self) -> bool {
         self.common_words().any(|(start, word)| self.only_stretches(start, word))
     }
 
-    /// Each common password that there is at a place where a word can begin.
+    /// Returns the common passwords at all positions where a word can begin.
     fn common_words(&self) -> impl Iterator<Item = (usize, &'static str)> {
-        self.starts(LONGEST).flat_map(|start| common_at_start_of(self.from(start)).map(move |word| (start, word)))
+        self.starts(MAX_LINE).flat_map(|start| common_at_start_of(self.from(start)).map(move |word| (start, word)))
     }
 
-    /// Where a word of at most so many bytes can begin. It may begin with the character that is the padding, so that
-    /// the padding ends within the word: the places are bounded by the word, however long the padding is.
+    /// Returns the positions where a word of at most this length can begin. The word may begin with the padding
+    /// character. So the number of positions depends on the length of the word and not on the length of the padding.
     fn starts(&self, longest_word: usize) -> impl Iterator<Item = usize> {
         iter::once(0).chain(self.front.saturating_sub(longest_word).max(1)..=self.front)
     }
 
-    /// The text from there on, or nothing where that is inside a character.
+    /// Returns the text from a position on, or an empty text if the position is within a character.
     fn from(&self, start: usize) -> &str {
         self.text.get(start..).unwrap_or_default()
     }
 
-    /// Whether all that follows the word at this place repeats it or fills it up.
+    /// Returns `true` if only repetitions of the word, digits and padding follow the word at this position.
     fn only_stretches(&self, start: usize, word: &str) -> bool {
-        // In a number one digit in front is no padding, or twice as many would be a listed year followed by digits.
+        // In a number, one digit in front is not padding. Otherwise most numbers would be a listed year with padding.
         let is_inside_a_number = start == 1 && self.text.chars().all(char::is_numeric);
         let filler = if is_inside_a_number { self.text.len() } else { self.filler };
-        let sign = self.from(start + word.len()).chars().next().filter(|character| !character.is_alphanumeric());
-        let units = [word.len(), word.len() + sign.map_or(0, char::len_utf8)];
+        let punctuation = self.from(start + word.len()).chars().next().filter(|character| !character.is_alphanumeric());
+        let units = [word.len(), word.len() + punctuation.map_or(0, char::len_utf8)];
         units.into_iter().any(|unit| {
             let bytes = self.from(start).bytes();
             let repeated = bytes.clone().zip(bytes.skip(unit)).take_while(|(one, again)| one == again).count();
@@ -89,14 +88,14 @@ impl Candidate {
     }
 }
 
-/// All common passwords that the text begins with.
+/// Returns all common passwords that the text begins with.
 fn common_at_start_of(text: &str) -> impl Iterator<Item = &'static str> {
     let head = text.as_bytes().get(..HEAD).unwrap_or_default();
     let lines = if head.is_empty() { "" } else { &COMMON[first_line_from(head)..] };
     lines.lines().take_while(move |line| line.as_bytes().starts_with(head)).filter(move |line| text.starts_with(line))
 }
 
-/// Where the first line is that does not sort before the head.
+/// Returns the position of the first line that does not sort before the head.
 fn first_line_from(head: &[u8]) -> usize {
     let list = COMMON.as_bytes();
     let (mut from, mut to) = (0, list.len());
@@ -113,8 +112,8 @@ fn first_line_from(head: &[u8]) -> usize {
     from
 }
 
-/// Whether a password repeats a short unit, or has no more than a short unit beside one character repeated or a count:
-/// what the shortest words are stretched to. It is not folded, because that may leave fewer characters than there are.
+/// Returns `true` if a password repeats a short unit, or consists of a short unit and one repeated character or a
+/// count. The password is not folded, because folding may reduce the number of characters.
 pub(super) fn is_repetitive(password: &str) -> bool {
     let characters: Vec<char> = without_case(password.nfc()).collect();
     let repeats = |unit| always(&characters, unit, |one, again| one == again);
@@ -124,30 +123,30 @@ pub(super) fn is_repetitive(password: &str) -> bool {
         || characters.get(..but_a_unit).is_some_and(is_steady)
 }
 
-/// Whether each character is the one before it, or each is the next one, or each is the previous one.
+/// Returns `true` if all characters are equal, or count up, or count down.
 fn is_steady(characters: &[char]) -> bool {
     always(characters, 1, |one, next| one == next)
         || always(characters, 1, counts)
         || always(characters, 1, |one, next| counts(next, one))
 }
 
-/// Whether something always holds between a character and the one that follows at this distance.
+/// Returns `true` if a relation holds between all pairs of characters at this distance.
 fn always(characters: &[char], distance: usize, holds: fn(char, char) -> bool) -> bool {
     characters.iter().zip(characters.iter().skip(distance)).all(|(&one, &other)| holds(one, other))
 }
 
-/// Whether one counts on from a letter or digit to the next: "a" to "b", "1" to "2", "9" to "0" or over to "1".
+/// Returns `true` if the second letter or digit follows the first: "a" and "b", "1" and "2", "9" and "0", "9" and "1".
 fn counts(one: char, next: char) -> bool {
     let is_next = u32::from(one) + 1 == u32::from(next) && one.is_alphanumeric() && next.is_alphanumeric();
     is_next || (one == '9' && matches!(next, '0' | '1'))
 }
 
-/// The text without regard to case, its full-width letters, ligatures and the like as the plain ones they stand for.
+/// Folds a text: without case, and with plain letters for full-width letters and ligatures.
 pub(super) fn fold(text: &str) -> String {
     without_case(text.nfkd()).nfc().collect()
 }
 
-/// There and back, because the capital of "ß" is "SS", and "ς" and "σ" have the same one.
+/// Converts to upper case and back, because the upper case of "ß" is "SS", and "ς" and "σ" have the same upper case.
 fn without_case(text: impl Iterator<Item = char>) -> impl Iterator<Item = char> {
     text.flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
@@ -156,18 +155,18 @@ fn without_case(text: impl Iterator<Item = char>) -> impl Iterator<Item = char> 
 mod tests {
     use super::*;
 
-    /// R10: what the search relies on.
+    /// R10: the binary search relies on this.
     #[test]
-    fn the_list_is_sorted_and_folded_and_its_lines_are_neither_too_short_nor_too_long() {
+    fn the_list_is_sorted_and_folded_and_its_lines_have_bounded_lengths() {
         assert!(COMMON.ends_with('\n') && COMMON.lines().count() >= 3000);
         assert!(COMMON.lines().is_sorted_by(|one, next| one.as_bytes() < next.as_bytes()));
         assert!(COMMON.lines().all(|line| line == fold(line) && line.chars().count() >= HEAD));
-        assert_eq!(COMMON.lines().map(str::len).max(), Some(LONGEST));
+        assert_eq!(COMMON.lines().map(str::len).max(), Some(MAX_LINE));
     }
 
     /// R10.
     #[test]
-    fn every_line_is_found_at_the_start_of_a_text_and_nothing_else_is() {
+    fn exactly_the_lines_at_the_start_of_a_text_are_found() {
         for line in COMMON.lines() {
             assert!(common_at_start_of(line).any(|found| found == line), "{line}");
             assert!(common_at_start_of(&format!("{line}\u{1f511}")).any(|found| found == line), "{line}");
@@ -179,19 +178,19 @@ mod tests {
         }
     }
 
-    /// R10: a check looks at the password a fixed number of times, and once more for each word that it may stretch.
+    /// R10.
     #[test]
-    fn the_number_of_comparisons_is_bounded_however_long_the_password_is() {
+    fn the_number_of_comparisons_does_not_grow_with_the_password() {
         let mut most = 0;
         for unit in ["a", "1", "ab", "12", "123456", "password", "blahblah", "п", "пїѕ", "\u{fdfa}", "😀", "!1"] {
-            for padding in [0, 1, LONGEST - 1, LONGEST, LONGEST + 1, 1000] {
+            for padding in [0, 1, MAX_LINE - 1, MAX_LINE, MAX_LINE + 1, 1000] {
                 for padding in ["1", "a", "!", "п", "п1"].map(|character| character.repeat(padding)) {
                     let hostile = |length: usize| {
                         let stretched: String = unit.chars().cycle().take(length).collect();
                         Candidate::new(&format!("{padding}{stretched}xy"))
                     };
                     let (long, longer) = (hostile(2048), hostile(4096));
-                    assert!(longer.starts(LONGEST).count() <= LONGEST + 2);
+                    assert!(longer.starts(MAX_LINE).count() <= MAX_LINE + 2);
                     assert_eq!(long.common_words().count(), longer.common_words().count());
                     most = most.max(longer.common_words().count());
                 }
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_goes_on_after_nine_and_not_from_one_alphabet_to_another() {
+    fn a_count_continues_after_9_and_not_into_another_alphabet() {
         assert!(counts('1', '2') && counts('9', '0') && counts('9', '1') && counts('y', 'z') && counts('а', 'б'));
         assert!(
             !counts('2', '1') && !counts('1', '3') && !counts('9', ':') && !counts('z', '{') && !counts('😀', '😁')

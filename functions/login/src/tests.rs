@@ -1,0 +1,445 @@
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use shared::http::AllowedOrigins;
+use shared::store::{self, Users};
+use testbed::{Calls, Event, Fault, Reply, Tables};
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+fn environment(tables: &Tables, changes: &[(&str, &str)]) -> Environment {
+    Environment::new(tables.settings(changes))
+}
+
+fn login(env: &Environment) -> Login {
+    Login::from_env(store::connect(env).unwrap(), env).unwrap()
+}
+
+/// Returns a function whose calls are recorded.
+fn observed(env: &Environment) -> (Login, Calls) {
+    let (client, calls) = Calls::of(&store::connect(env).unwrap());
+    (Login::from_env(client, env).unwrap(), calls)
+}
+
+async fn send(env: &Environment, event: Event) -> Reply {
+    send_at(env, event, NOW).await
+}
+
+async fn send_at(env: &Environment, event: Event, now: Timestamp) -> Reply {
+    answer(&login(env), env, &event, now).await
+}
+
+async fn answer(login: &Login, env: &Environment, event: &Event, now: Timestamp) -> Reply {
+    let origins = AllowedOrigins::from_env(env).unwrap();
+    event.send(&mut http::service(origins, |request| login.handle(request, now))).await
+}
+
+fn form(user_id: &str, password: &str) -> Event {
+    let body = json!({ "loginInfo": { "userId": user_id, "password": password } });
+    Event::recorded("login").body(body.to_string())
+}
+
+async fn with_kim() -> (Tables, Environment) {
+    let tables = Tables::new().await;
+    let env = environment(&tables, &[]);
+    testbed::add_kim(&env).await;
+    (tables, env)
+}
+
+/// Changes an attribute of an item in the users table.
+fn change(tables: &Tables, pk: &str, name: &str, value: Value) {
+    let mut item = tables.items("UsersTable").into_iter().find(|item| item["pk"]["S"] == pk).unwrap();
+    item[name] = value;
+    tables.put("UsersTable", &item);
+}
+
+#[tokio::test]
+async fn a_persistent_login_sets_two_cookies_with_an_expiry() {
+    let (tables, env) = with_kim().await;
+    let reply = send(&env, Event::recorded("login")).await;
+    assert_eq!((reply.status, reply.header("location"), reply.body()), (302, Some("/userinfo"), ""));
+    let [access, refresh] = &reply.cookies[..] else { panic!("{:?}", reply.cookies) };
+    let attributes = "; Path=/; Secure; HttpOnly; SameSite=Strict; Domain=localhost";
+    assert!(access.starts_with("access_jwt=ey") && refresh.starts_with("refresh_jwt=ey"));
+    assert!(
+        access.ends_with(&format!("{attributes}; Max-Age=86400; Expires=Sat, 16 Jan 2027 08:00:00 GMT")),
+        "{access}"
+    );
+    assert!(
+        refresh.ends_with(&format!("{attributes}; Max-Age=604800; Expires=Fri, 22 Jan 2027 08:00:00 GMT")),
+        "{refresh}"
+    );
+    assert_eq!(tables.items("SessionsTable").len(), 1);
+}
+
+#[tokio::test]
+async fn a_login_that_is_not_persistent_sets_one_cookie_without_an_expiry() {
+    let (tables, env) = with_kim().await;
+    for flag in [json!({}), json!({ "checkedKeepLogin": false }), json!({ "checkedKeepLogin": null })] {
+        let mut body = json!({ "loginInfo": { "userId": "kimcoding", "password": "1234" } });
+        body.as_object_mut().unwrap().extend(flag.as_object().unwrap().clone());
+        let reply = send(&env, Event::recorded("login").body(body.to_string())).await;
+        assert_eq!((reply.status, reply.cookies.len()), (302, 1), "{flag}");
+        assert!(reply.cookies[0].ends_with("; Path=/; Secure; HttpOnly; SameSite=Strict; Domain=localhost"));
+    }
+    assert!(tables.items("SessionsTable").iter().all(|session| session["persistent"] == json!({ "BOOL": false })));
+}
+
+#[tokio::test]
+async fn without_a_domain_the_cookies_are_host_only() {
+    let tables = Tables::new().await;
+    let env = environment(&tables, &[("COOKIE_DOMAIN", "")]);
+    testbed::add_kim(&env).await;
+    let reply = send(&env, Event::recorded("login")).await;
+    assert!(reply.cookie("__Host-access_jwt").is_some() && reply.cookie("__Host-refresh_jwt").is_some());
+    assert!(reply.cookies.iter().all(|line| !line.contains("Domain")), "{:?}", reply.cookies);
+}
+
+/// R17: the response is the same to the last byte for every reason.
+#[tokio::test]
+async fn every_refused_login_gets_the_same_401_and_opens_no_session() {
+    let (tables, env) = with_kim().await;
+    let mut refusals = Vec::new();
+    for (name, password) in
+        [("unknown", "1234"), ("kimcoding", "4321"), ("kimcoding", ""), ("", ""), ("two words", "1234"), ("김", "1234")]
+    {
+        refusals.push(send(&env, form(name, password)).await);
+    }
+    change(&tables, "user#0", "disabled", json!({ "BOOL": true }));
+    refusals.push(send(&env, form("kimcoding", "1234")).await);
+    for refusal in refusals {
+        assert_eq!((refusal.status, refusal.body()), (401, "Not Authorized"));
+        assert_eq!(refusal.header("content-type"), Some("text/plain; charset=utf-8"));
+        assert!(refusal.cookies.is_empty());
+    }
+    assert!(tables.items("SessionsTable").is_empty());
+}
+
+/// R5, R29.
+#[tokio::test]
+async fn an_invalid_request_makes_no_call_and_computes_no_hash() {
+    let (_tables, env) = with_kim().await;
+    let (login, calls) = observed(&env);
+    for invalid in [
+        form("kimcoding", &"p".repeat(4097)),
+        Event::recorded("login-malformed"),
+        Event::recorded("login").header("origin", "https://evil.example"),
+        Event::recorded("login").header("content-type", "text/plain"),
+    ] {
+        let before = login.authenticator.hasher.evaluations();
+        assert!(matches!(answer(&login, &env, &invalid, NOW).await.status, 400 | 403 | 415));
+        assert!(calls.take().is_empty() && login.authenticator.hasher.evaluations() == before, "{invalid:?}");
+    }
+}
+
+/// R32: the time to canonicalise a name grows with the square of its length, so that the length has a bound.
+#[tokio::test]
+async fn a_long_login_name_is_refused_in_bounded_time() {
+    let (_tables, env) = with_kim().await;
+    let started = Instant::now();
+    for name in [format!("{}\u{30a1}", "\u{30fb}".repeat(2600)), "\u{660}".repeat(3900)] {
+        assert_eq!(send(&env, form(&name, "1234")).await.status, 401);
+    }
+    assert!(started.elapsed() < Duration::from_secs(2), "without the bound each login takes 2.1 s");
+}
+
+/// R25. A repeated refresh token needs the key id after a key rotation.
+#[tokio::test]
+async fn a_session_stores_the_user_agent_the_source_address_and_the_key_id() {
+    let (tables, env) = with_kim().await;
+    send(&env, Event::recorded("login").header("x-forwarded-for", "1.2.3.4")).await;
+    let session = tables.items("SessionsTable").remove(0);
+    assert_eq!(session["source_ip"], json!({ "S": "203.0.113.7" }));
+    assert!(session["user_agent"]["S"].as_str().unwrap().contains("Firefox"));
+    assert_eq!(session["kid"]["S"], Signer::from_env(&env).unwrap().refresh_kid());
+}
+
+/// Returns the login times of the sessions that have not ended, in ascending order.
+fn active(tables: &Tables) -> Vec<String> {
+    let mut active = tables.items("SessionsTable");
+    active.retain(|session| session.get("ended_at").is_none());
+    let mut logins: Vec<_> = active.iter().map(|item| item["created_at"]["N"].as_str().unwrap().to_owned()).collect();
+    logins.sort();
+    logins
+}
+
+/// R77.
+#[tokio::test]
+async fn a_login_beyond_the_limit_ends_the_oldest_session() {
+    let (tables, unlimited) = with_kim().await;
+    let env = environment(&tables, &[("SESSIONS_PER_USER", "3")]);
+    testbed::add_park(&env).await;
+    send(&env, form("parkhacker", "5678")).await;
+    for second in 1..=5 {
+        assert_eq!(send_at(&env, Event::recorded("login"), NOW + Duration::from_secs(second)).await.status, 302);
+    }
+    assert_eq!(
+        active(&tables),
+        ["1800000000", "1800000003", "1800000004", "1800000005"],
+        "the session of another user stays active"
+    );
+    send_at(&unlimited, Event::recorded("login"), NOW + Duration::from_secs(6)).await;
+    assert_eq!(active(&tables).len(), 5, "without a limit no session ends");
+}
+
+/// R77: the time of the last renewal does not count.
+#[tokio::test]
+async fn the_oldest_session_is_the_one_with_the_earliest_login() {
+    let (tables, _) = with_kim().await;
+    let env = environment(&tables, &[("SESSIONS_PER_USER", "2")]);
+    send_at(&env, Event::recorded("login"), NOW).await;
+    let mut renewed = tables.items("SessionsTable").remove(0);
+    renewed["issued_at"] = json!({ "N": "1800000100" });
+    tables.put("SessionsTable", &renewed);
+    for second in [1, 101] {
+        send_at(&env, Event::recorded("login"), NOW + Duration::from_secs(second)).await;
+    }
+    assert_eq!(active(&tables), ["1800000001", "1800000101"]);
+}
+
+/// R77: the login comes from a slow clock, or the table does not answer. The browser gets no cookies of an ended
+/// session, and the session that it already has stays active.
+#[tokio::test]
+async fn a_login_that_fails_at_the_limit_leaves_earlier_sessions_active() {
+    let (tables, _) = with_kim().await;
+    let env = environment(&tables, &[("SESSIONS_PER_USER", "1")]);
+    let first = send_at(&env, Event::recorded("login"), NOW + Duration::from_secs(20)).await;
+    let earlier = format!("refresh_jwt={}", first.cookie("refresh_jwt").unwrap());
+    let again = Event::recorded("login").cookies([earlier]);
+    let slow_clock = send_at(&env, again.clone(), NOW).await;
+    assert_eq!((slow_clock.status, slow_clock.header("retry-after"), slow_clock.cookies.len()), (503, Some("1"), 0));
+    assert_eq!(active(&tables), ["1800000020"]);
+    let failing = tables.failing(&[("Query", &[Fault::Refuse(400, "ThrottlingException"); 9])]).await;
+    let failing = Environment::new(failing);
+    let mut login = login(&failing);
+    login.sessions_per_user = Some(1);
+    let outage = answer(&login, &failing, &again, NOW + Duration::from_secs(30)).await;
+    assert_eq!((outage.status, outage.cookies.len()), (503, 0));
+    assert_eq!(active(&tables), ["1800000020"], "the new session has ended");
+}
+
+/// R77: the last of the concurrent logins sees all the others. Each login comes from a known device with an attempt
+/// counter of its own, so that the logins compete for sessions only.
+#[tokio::test]
+async fn ten_concurrent_logins_leave_as_many_sessions_as_the_limit() {
+    let (tables, _) = with_kim().await;
+    let env = environment(&tables, &[("SESSIONS_PER_USER", "3"), ("DEVICE_COOKIE", "on")]);
+    let logins = [(); 10].map(|()| {
+        let login = login(&env);
+        let device = login.devices.as_ref().unwrap().issue(None, "kimcoding", 1, NOW).unwrap();
+        let cookie = format!("device={}", device.value.expose_secret());
+        (login, Event::recorded("login").cookies([cookie]))
+    });
+    let replies = join_all(logins.iter().map(|(login, event)| answer(login, &env, event, NOW))).await;
+    assert_eq!((tables.items("SessionsTable").len(), active(&tables).len()), (10, 3), "{replies:?}");
+    assert!(replies.iter().filter(|reply| reply.status == 302).count() >= 3);
+    let losers = replies.iter().filter(|reply| reply.status != 302);
+    assert!(
+        { losers }.all(|reply| (reply.status, reply.cookies.len()) == (503, 0)),
+        "a refused login sets no cookies of an ended session"
+    );
+}
+
+/// R28.
+#[tokio::test]
+async fn a_login_ends_the_sessions_whose_cookies_the_browser_sent() {
+    let (tables, env) = with_kim().await;
+    let first = send(&env, Event::recorded("login")).await;
+    let (access, refresh) = (first.cookie("access_jwt").unwrap(), first.cookie("refresh_jwt").unwrap());
+    let again = Event::recorded("login").cookies([format!("refresh_jwt={refresh}"), format!("access_jwt={access}")]);
+    let (login, calls) = observed(&env);
+    assert_eq!(answer(&login, &env, &again, NOW).await.status, 302);
+    let after_the_hash = calls.take().split_off(5);
+    assert_eq!(after_the_hash, ["DeleteItem", "UpdateItem", "PutItem", "UpdateItem"], "one call ends the session");
+    let ended = |session: &&Value| session.get("ended_at").is_some();
+    assert_eq!(
+        (tables.items("SessionsTable").len(), tables.items("SessionsTable").iter().filter(ended).count()),
+        (2, 1)
+    );
+    let refused = Event::recorded("login-wrong").cookies([format!("refresh_jwt={refresh}")]);
+    assert_eq!(send(&env, refused).await.status, 401);
+    assert_eq!(tables.items("SessionsTable").iter().filter(ended).count(), 1, "a refused login ends no session");
+}
+
+/// R83: the size of the cookies is checked before the session is opened.
+#[tokio::test]
+async fn a_user_with_too_many_roles_for_a_cookie_opens_no_session() {
+    let (tables, env) = with_kim().await;
+    change(&tables, "user#0", "roles", json!({ "L": [{ "S": "r".repeat(3000) }] }));
+    let failed = send(&env, Event::recorded("login")).await;
+    assert_eq!((failed.status, failed.cookies.len(), tables.items("SessionsTable").len()), (500, 0, 0));
+}
+
+/// A change of password between the two reads of a login causes this.
+#[tokio::test]
+async fn a_login_that_reads_two_password_versions_is_refused() {
+    for record in ["user#0", "login#kimcoding"] {
+        let (tables, env) = with_kim().await;
+        change(&tables, record, "password_version", json!({ "N": "2" }));
+        assert_eq!(send(&env, form("kimcoding", "1234")).await.status, 401, "{record}");
+        assert!(tables.items("SessionsTable").is_empty());
+    }
+}
+
+/// R31.
+#[tokio::test]
+async fn a_login_name_matches_in_any_case_and_width() {
+    let (_tables, env) = with_kim().await;
+    for name in ["KimCoding", "KIMCODING", "ｋｉｍｃｏｄｉｎｇ"] {
+        assert_eq!(send(&env, form(name, "1234")).await.status, 302, "{name}");
+    }
+}
+
+/// R30.
+#[tokio::test]
+async fn an_invalid_body_is_rejected_before_any_call() {
+    let (tables, env) = with_kim().await;
+    let (login, calls) = observed(&env);
+    let info = r#""userId":"kimcoding","password":"1234""#;
+    for body in [
+        String::new(),
+        "{}".into(),
+        format!("{{{info}}}"),
+        r#"{"loginInfo":{"userId":"kimcoding"}}"#.into(),
+        r#"{"loginInfo":{"userId":"kimcoding","password":["1234"]}}"#.into(),
+        r#"{"loginInfo":{"userId":"kimcoding","password":true}}"#.into(),
+        r#"{"loginInfo":{"userId":null,"password":"1234"}}"#.into(),
+        format!(r#"{{"loginInfo":{{{info},"role":"admin"}}}}"#),
+        format!(r#"{{"loginInfo":{{{info},"password":"1234"}}}}"#),
+        format!(r#"{{"loginInfo":{{{info},"userId":"parkhacker"}}}}"#),
+        r#"{"loginInfo":{"userId":["kimcoding"],"password":"1234"}}"#.into(),
+        format!(r#"{{"loginInfo":{{{info}}},"loginInfo":{{{info}}}}}"#),
+        format!(r#"{{"loginInfo":{{{info}}},"checkedKeepLogin":"true"}}"#),
+        format!(r#"{{"loginInfo":{{{info}}},"checkedKeepLogin":1}}"#),
+        format!(r#"{{"loginInfo":{{{info}}},"keep":true}}"#),
+        r#"{"loginInfo":["kimcoding","1234"]}"#.into(),
+        format!(r"[{{{info}}},true]"),
+    ] {
+        let rejected = answer(&login, &env, &Event::recorded("login").body(body.clone()), NOW).await;
+        assert_eq!((rejected.status, rejected.cookies.len()), (400, 0), "{body}");
+    }
+    for event in [Event::recorded("login-malformed"), form("kimcoding", &"p".repeat(4097))] {
+        assert_eq!(answer(&login, &env, &event, NOW).await.status, 400, "{event:?}");
+    }
+    assert!(calls.take().is_empty() && tables.items("SessionsTable").is_empty());
+}
+
+/// R90.
+#[tokio::test]
+async fn any_method_except_post_is_405_and_opens_no_session() {
+    let (tables, env) = with_kim().await;
+    let refused = send(&env, Event::recorded("login").method("GET")).await;
+    assert_eq!((refused.status, refused.header("allow")), (405, Some("POST")));
+    assert!(tables.items("SessionsTable").is_empty());
+}
+
+/// R29.
+#[tokio::test]
+async fn a_foreign_origin_or_another_media_type_opens_no_session() {
+    let (tables, env) = with_kim().await;
+    let foreign = Event::recorded("login").header("origin", "https://evil.example");
+    assert_eq!(send(&env, foreign).await.status, 403);
+    let as_text = Event::recorded("login").header("content-type", "text/plain");
+    assert_eq!(send(&env, as_text).await.status, 415);
+    assert!(tables.items("SessionsTable").is_empty());
+}
+
+/// R61.
+#[tokio::test]
+async fn no_token_no_password_and_no_key_is_stored() {
+    let (tables, env) = with_kim().await;
+    send(&env, Event::recorded("login-wrong")).await;
+    let reply = send(&env, Event::recorded("login")).await;
+    let stored = ["UsersTable", "SessionsTable", "AttemptsTable"].map(|table| tables.items(table)).concat();
+    let stored = Value::from(stored).to_string();
+    for name in ["access_jwt", "refresh_jwt"] {
+        for part in reply.cookie(name).unwrap().split('.') {
+            assert!(!stored.contains(part), "{name}");
+        }
+    }
+    assert!(!stored.contains("1234\""), "no password");
+    let settings = tables.settings(&[]);
+    for name in ["ACCESS_SECRET", "REFRESH_SECRET", "THROTTLE_SECRET"] {
+        assert!(!stored.contains(&settings(name).unwrap()), "{name}");
+    }
+}
+
+/// F02, F16: an outage is not a refusal. If it comes before the hash, the function computes no hash.
+#[tokio::test]
+async fn an_outage_is_503_in_time_and_sets_no_cookie() {
+    let (tables, env) = with_kim().await;
+    let throttled = Fault::Refuse(400, "ThrottlingException");
+    for (operation, fault, hashes) in [
+        ("GetItem", Fault::Stall, 0),
+        ("GetItem", throttled, 0),
+        ("PutItem", Fault::Stall, 1),
+        ("PutItem", throttled, 1),
+    ] {
+        let failing = Environment::new(tables.failing(&[(operation, &[fault; 9])]).await);
+        let client = store::connect(&failing).unwrap();
+        // The attempts table answers. `tests/guessing.rs` tests its outages.
+        let mut login = login(&env);
+        login.authenticator.users = Users::from_env(client.clone(), &failing).unwrap();
+        login.sessions = Sessions::from_env(client, &failing).unwrap();
+        let started = Instant::now();
+        let outage = answer(&login, &env, &Event::recorded("login"), NOW).await;
+        assert_eq!((outage.status, outage.header("retry-after"), outage.cookies.len()), (503, Some("1"), 0));
+        assert!(started.elapsed() < Duration::from_secs(3), "{operation} {fault:?}");
+        assert_eq!(login.authenticator.hasher.evaluations(), hashes, "{operation} {fault:?}");
+    }
+    assert!(tables.items("SessionsTable").is_empty());
+}
+
+/// R28: the earlier session stays active, and the browser keeps its cookies.
+#[tokio::test]
+async fn an_outage_while_an_earlier_session_is_ended_is_503_and_sets_no_cookie() {
+    let (tables, env) = with_kim().await;
+    let first = send(&env, Event::recorded("login")).await;
+    let again = Event::recorded("login").cookies([format!("refresh_jwt={}", first.cookie("refresh_jwt").unwrap())]);
+    let env = Environment::new(tables.failing(&[("UpdateItem", &[Fault::Stall; 9])]).await);
+    let outage = send(&env, again).await;
+    assert_eq!((outage.status, outage.cookies.len()), (503, 0));
+    assert!(tables.items("SessionsTable").iter().all(|session| session.get("ended_at").is_none()));
+}
+
+/// F12, F36: if the first response is lost, the browser has no tokens of the first session. That session expires.
+#[tokio::test]
+async fn a_repeated_login_opens_a_second_session() {
+    let (tables, env) = with_kim().await;
+    let replies = [send(&env, Event::recorded("login")).await, send(&env, Event::recorded("login")).await];
+    assert!(replies.iter().all(|reply| (reply.status, reply.cookies.len()) == (302, 2)));
+    assert_ne!(replies[0].cookie("refresh_jwt"), replies[1].cookie("refresh_jwt"));
+    let expiries: Vec<_> =
+        tables.items("SessionsTable").iter().map(|session| session["idle_exp"]["N"].clone()).collect();
+    assert_eq!(expiries, ["1800604800", "1800604800"]);
+}
+
+/// F08: the session was stored, and the retry finds it.
+#[tokio::test]
+async fn a_login_whose_acknowledgement_is_lost_opens_one_session() {
+    let (tables, env) = with_kim().await;
+    let (mut login, calls) = observed(&env);
+    // Only the sessions table loses an acknowledgement.
+    let failing = Environment::new(tables.failing(&[("PutItem", &[Fault::LoseReply])]).await);
+    let (client, session_calls) = Calls::of(&store::connect(&failing).unwrap());
+    login.sessions = Sessions::from_env(client, &failing).unwrap();
+    let reply = answer(&login, &env, &Event::recorded("login"), NOW).await;
+    assert_eq!((reply.status, reply.cookies.len()), (302, 2));
+    assert_eq!(calls.take(), ["BatchGetItem", "GetItem", "GetItem", "PutItem", "PutItem", "DeleteItem", "UpdateItem"]);
+    assert_eq!(session_calls.take(), ["PutItem", "PutItem"]);
+    assert_eq!(tables.items("SessionsTable").len(), 1);
+}
+
+/// F19.
+#[tokio::test]
+async fn a_session_that_cannot_be_stored_is_500_and_sets_no_cookie() {
+    let tables = Tables::new().await;
+    let env = environment(&tables, &[("SESSIONS_TABLE", "no-such-table")]);
+    testbed::add_kim(&env).await;
+    let failed = send(&env, Event::recorded("login")).await;
+    assert_eq!((failed.status, failed.cookies.len()), (500, 0));
+    assert!(!failed.body().contains("no-such-table"), "{}", failed.body());
+}

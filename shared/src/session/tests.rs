@@ -1,0 +1,157 @@
+use super::renewal::{Reuse, Rules, Standing};
+use super::*;
+use crate::token::{Claims, Signer, Subject, Verifier};
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+const DAY: u64 = 86_400;
+
+fn after(secs: u64) -> Timestamp {
+    NOW + Duration::from_secs(secs)
+}
+
+fn env() -> Environment {
+    Environment::new(testbed::settings(&[]))
+}
+
+fn rules() -> Rules {
+    Rules::from_env(&env()).unwrap()
+}
+
+fn new(user_id: &UserId, persistent: bool) -> NewSession<'_> {
+    NewSession { user_id, epoch: 1, persistent, kid: "k", user_agent: None, source_ip: None }
+}
+
+fn opened(persistent: bool) -> Session {
+    let kid = Signer::from_env(&env()).unwrap().refresh_kid().to_owned();
+    let user_id = UserId::parse("0").unwrap();
+    let new = NewSession { kid: &kid, ..new(&user_id, persistent) };
+    Lifetimes::from_env(&env()).unwrap().open(new, NOW).unwrap()
+}
+
+fn renewed(session: &Session, now: Timestamp) -> Session {
+    rules().renewed(session, &session.kid, now)
+}
+
+/// The claims of the current refresh token of a session.
+fn token(session: &Session) -> Claims {
+    let subject =
+        Subject { user_id: &session.user_id, email: "kim@example.com", roles: &[], session_id: &session.id };
+    let token = Signer::from_env(&env()).unwrap().refresh(&subject, &session.current_generation().unwrap()).unwrap();
+    Verifier::for_refresh_tokens(&env()).unwrap().verify_ignoring_time(token.expose().as_bytes()).unwrap()
+}
+
+#[test]
+fn a_persistent_session_lives_7_days_without_renewal_and_at_most_30() {
+    let session = opened(true);
+    assert_eq!((session.idle_exp, session.abs_exp), (after(7 * DAY), after(30 * DAY)));
+    let current = session.current_generation().unwrap();
+    assert_eq!((current.number, current.issued_at, current.expires_at), (1, NOW, after(7 * DAY)));
+}
+
+#[test]
+fn a_session_that_is_not_persistent_ends_after_a_day_and_never_renews() {
+    let session = opened(false);
+    assert_eq!(session.ends_at(), after(DAY));
+    assert_eq!(session.current_generation(), None);
+    assert_eq!(rules().standing(&token(&opened(true)), &session, NOW), Standing::Unknown);
+}
+
+#[test]
+fn a_user_agent_is_truncated_between_two_characters() {
+    let user_id = UserId::parse("0").unwrap();
+    let new = NewSession { user_agent: Some("é".repeat(400)), ..new(&user_id, true) };
+    let session = Lifetimes::from_env(&env()).unwrap().open(new, NOW).unwrap();
+    assert_eq!(session.user_agent.unwrap(), "é".repeat(256));
+}
+
+/// R70, R71, R72, R76.
+#[test]
+fn a_session_is_active_until_it_expires_ends_or_its_epoch_ends() {
+    let session = opened(true);
+    assert!(session.is_active(1, NOW) && session.is_active(1, after(7 * DAY - 1)));
+    assert!(!session.is_active(1, after(7 * DAY)));
+    assert!(!session.is_active(2, NOW));
+    assert!(!Session { ended_at: Some(NOW), ..session }.is_active(1, NOW));
+}
+
+#[test]
+fn a_session_ended_recently_for_one_minute_and_never_after_its_absolute_expiry() {
+    let session = opened(true);
+    assert!(session.is_active_or_ended_recently(after(30 * DAY - 1)) && !session.is_active_or_ended_recently(after(30 * DAY)));
+    let ended = Session { ended_at: Some(NOW), ..session };
+    assert!(ended.is_active_or_ended_recently(after(60)) && !ended.is_active_or_ended_recently(after(61)));
+}
+
+/// R71.
+#[test]
+fn a_renewal_adds_7_days_but_never_exceeds_30() {
+    let mut session = opened(true);
+    for day in 1..30 {
+        session = renewed(&session, after(day * DAY));
+        let ends_at = after((day + 7).min(30) * DAY);
+        assert_eq!((session.ends_at(), session.abs_exp), (ends_at, after(30 * DAY)));
+        assert_eq!(session.current_generation().unwrap().expires_at, ends_at);
+    }
+    assert_eq!(session.generation, 30);
+}
+
+/// R63, R64, R65, R66, R67.
+#[test]
+fn the_parent_has_a_grace_period_of_10_seconds_and_older_tokens_are_reuse() {
+    let first = opened(true);
+    let second = renewed(&first, after(100));
+    let standing =
+        |token_of: &Session, session: &Session, secs| rules().standing(&token(token_of), session, after(secs));
+    assert_eq!(standing(&first, &first, 100), Standing::Current);
+    let late = Standing::Reused(Reuse::GraceMissed);
+    for (secs, expected) in [(100, Standing::InGracePeriod), (110, Standing::InGracePeriod), (111, late), (7 * DAY, late)] {
+        assert_eq!(standing(&first, &second, secs), expected, "{secs}");
+        assert_eq!(standing(&second, &second, secs), Standing::Current, "{secs}");
+    }
+    let third = renewed(&second, after(100));
+    assert_eq!(
+        standing(&first, &third, 100),
+        Standing::Reused(Reuse::OlderGeneration),
+        "in the same second"
+    );
+    assert_eq!(standing(&second, &third, 100), Standing::InGracePeriod);
+}
+
+/// F29: the clock that judges is behind the clock that issued the successor.
+#[test]
+fn a_slow_clock_is_not_reuse() {
+    let first = opened(true);
+    let second = renewed(&first, after(100));
+    assert_eq!(rules().standing(&token(&first), &second, after(70)), Standing::InGracePeriod);
+}
+
+/// F24: the record may be older than the token, for example after a restored backup.
+#[test]
+fn a_token_that_the_record_does_not_know_is_unknown_and_not_reuse() {
+    let first = opened(true);
+    let second = renewed(&first, after(100));
+    let standing = |token_of: &Session, session: &Session| rules().standing(&token(token_of), session, after(100));
+    assert_eq!(standing(&second, &first), Standing::Unknown);
+    assert_eq!(standing(&renewed(&first, after(50)), &second), Standing::Unknown, "issued at another time");
+    let shorter = Session { idle_exp: after(DAY), ..second.clone() };
+    assert_eq!(standing(&shorter, &second), Standing::Unknown, "good until another time");
+}
+
+#[test]
+fn the_grace_period_is_5_to_60_seconds() {
+    let read = |seconds: &str| Rules::from_env(&Environment::new(testbed::settings(&[("REFRESH_GRACE", seconds)])));
+    assert_eq!(rules().grace_period, Duration::from_secs(10));
+    for (seconds, is_valid) in [("4", false), ("5", true), ("60", true), ("61", false), ("ten", false)] {
+        assert_eq!(read(seconds).is_ok(), is_valid, "{seconds}");
+    }
+}
+
+#[test]
+fn the_number_of_sessions_is_unlimited_unless_it_is_set() {
+    let read = |limit: &str| sessions_per_user(&Environment::new(testbed::settings(&[("SESSIONS_PER_USER", limit)])));
+    assert_eq!(read("").unwrap(), None);
+    assert_eq!((read("1").unwrap(), read("1000").unwrap()), (Some(1), Some(1000)));
+    for limit in ["0", "1001", "-1", "many"] {
+        assert!(read(limit).is_err(), "{limit}");
+    }
+}

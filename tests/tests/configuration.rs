@@ -1,0 +1,141 @@
+//! The settings agree in the code, in `template.yaml` and in `docs/configuration.md`.
+#![expect(clippy::unwrap_used, reason = "a panic is a failure")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use authorizer::Authorizer;
+use login::Login;
+use logout::Logout;
+use password::PasswordChange;
+use sessions::OwnSessions;
+use shared::config::Environment;
+use shared::error::Result;
+use shared::http::AllowedOrigins;
+use shared::store::{self, Client};
+use shared::telemetry;
+use userinfo::Userinfo;
+
+type Start = fn(Client, &Environment) -> Result<()>;
+
+/// What `main.rs` of each function calls.
+const FUNCTIONS: [(&str, Start); 6] = [
+    ("authorizer", |client, env| Authorizer::from_env(client, env).map(drop)),
+    ("login", |client, env| Login::from_env(client, env).map(drop)),
+    ("logout", |client, env| Logout::from_env(client, env).map(drop)),
+    ("password", |client, env| PasswordChange::from_env(client, env).map(drop)),
+    ("sessions", |client, env| OwnSessions::from_env(client, env).map(drop)),
+    ("userinfo", |client, env| Userinfo::from_env(client, env).map(drop)),
+];
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
+}
+
+/// Starts a function, and returns the names of the variables that it reads. Leaves out the variables of AWS.
+fn variables_read_by(start: Start) -> BTreeSet<String> {
+    let names = Arc::new(Mutex::new(BTreeSet::new()));
+    let (recorded, settings) = (Arc::clone(&names), testbed::settings(&[]));
+    let env = Environment::new(move |name| {
+        recorded.lock().unwrap().insert(name.to_owned());
+        settings(name)
+    });
+    telemetry::metrics_namespace(&env).unwrap();
+    AllowedOrigins::from_env(&env).unwrap();
+    start(store::connect(&env).unwrap(), &env).unwrap();
+    names.lock().unwrap().iter().filter(|name| !name.starts_with("AWS_")).cloned().collect()
+}
+
+/// The variables of each function, as the code reads them.
+fn variables_in_code() -> BTreeMap<String, BTreeSet<String>> {
+    FUNCTIONS.into_iter().map(|(name, start)| (name.to_owned(), variables_read_by(start))).collect()
+}
+
+/// The variables of each function in the template: its own and those of `Globals`, with their values.
+fn variables_in_template() -> BTreeMap<String, BTreeMap<String, String>> {
+    let template = read("template.yaml");
+    let (globals, resources) = template.split_once("\nResources:\n").unwrap();
+    let variables = |block: &str| -> BTreeMap<String, String> {
+        let Some((_, block)) = block.split_once("Variables:\n") else { return BTreeMap::new() };
+        let lines = block.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        let lines = lines.take_while(|line| line.starts_with(|first: char| first.is_ascii_uppercase()));
+        let pairs = lines.map_while(|line| line.split_once(": "));
+        pairs.filter(|(name, _)| *name == name.to_uppercase()).map(|(name, value)| (name.into(), value.into())).collect()
+    };
+    let ids = resources.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix("Function:"));
+    let functions = ids.filter(|id| !id.contains(' ')).map(|id| (id.to_lowercase(), id.to_owned()));
+    functions
+        .map(|(name, id)| {
+            let (_, block) = resources.split_once(&format!("  {id}Function:\n")).unwrap();
+            let (block, _) = block.split_once("      Policies:\n").unwrap();
+            let mut all = variables(globals);
+            all.extend(variables(block));
+            all.retain(|name, _| !name.starts_with("AWS_"));
+            (name, all)
+        })
+        .collect()
+}
+
+/// R96: a function that never signs a token, or never reads a refresh token, has no key for that.
+#[test]
+fn each_function_has_exactly_the_variables_that_it_reads() {
+    let template = variables_in_template();
+    let names = template.into_iter().map(|(function, all)| (function, all.into_keys().collect()));
+    assert_eq!(names.collect::<BTreeMap<_, BTreeSet<_>>>(), variables_in_code());
+    for function in ["authorizer", "sessions", "password"] {
+        assert!(!variables_in_code()[function].contains("REFRESH_SECRET"), "{function}");
+    }
+}
+
+/// `ACCESS_TTL` has the parameter `AccessTtl`. A variable of a table has the name of the table.
+#[test]
+fn each_variable_has_a_parameter_of_the_same_name() {
+    let template = read("template.yaml");
+    for (variable, value) in variables_in_template().into_values().flatten() {
+        let words = variable.split('_').map(|word| [&word[..1], &word[1..].to_lowercase()].concat());
+        let name: String = words.collect();
+        if variable == "METRICS_NAMESPACE" {
+            continue;
+        }
+        assert_eq!(value, format!("!Ref {name}"), "{variable}");
+        assert!(template.contains(&format!("\n  {name}:\n")), "{name}");
+    }
+}
+
+/// The page lists every variable once, with the functions that read it.
+#[test]
+fn the_page_lists_each_variable_with_its_functions() {
+    let page = read("docs/configuration.md");
+    let mut expected: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (function, variables) in variables_in_code() {
+        for variable in variables {
+            expected.entry(variable).or_default().insert(function.clone());
+        }
+    }
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let mut listed = BTreeMap::new();
+    for row in rows {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let functions = match cells[3].trim_end_matches('|').trim() {
+            "all" => FUNCTIONS.map(|(name, _)| name.to_owned()).into(),
+            list => list.split(", ").map(str::to_owned).collect(),
+        };
+        assert!(listed.insert(cells[0].trim_matches('`').to_owned(), functions).is_none(), "{row}");
+    }
+    assert_eq!(listed, expected);
+}
+
+/// A setting exists only if two real deployments would want different values.
+#[test]
+fn there_are_at_most_25_variables_and_15_parameters_beside_the_secrets() {
+    let variables: BTreeSet<_> = variables_in_code().into_values().flatten().collect();
+    assert!(variables.len() <= 25, "{}", variables.len());
+    let template = read("template.yaml");
+    let (_, parameters) = template.split_once("\nParameters:\n").unwrap();
+    let (parameters, _) = parameters.split_once("\nConditions:\n").unwrap();
+    let all = parameters.matches("\n    Type: ").count();
+    let secrets = parameters.matches("\n    NoEcho: true").count();
+    assert!(secrets == 7 && all - secrets <= 15, "{all} parameters, {secrets} of them secrets");
+}

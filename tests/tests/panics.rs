@@ -1,0 +1,30 @@
+//! What the log says about a panic. The panic hook is global, so that this test has a process of its own.
+
+use shared::config::Environment;
+use shared::http::{self, AllowedOrigins, Request};
+use shared::telemetry;
+use testbed::{Event, Log};
+
+#[tokio::test]
+async fn a_panic_is_an_event_with_its_place_and_without_its_message() {
+    let env = Environment::new(testbed::settings(&[("AWS_LAMBDA_LOG_LEVEL", "ERROR")]));
+    telemetry::init(&env).unwrap();
+    let log = Log::start();
+    let handler = |_: Request| async { panic!("a message that may quote a request") };
+    let mut service = http::service(AllowedOrigins::default(), handler);
+    for (event, status, expected) in [
+        (Event::recorded("userinfo"), 500, &["panicked", "internal_error"][..]),
+        // `lambda_http` panics before the handler runs.
+        (Event::recorded("userinfo").header("host", "a:99999"), 400, &["panicked"]),
+    ] {
+        assert_eq!(event.send(&mut service).await.status, status, "{event:?}");
+        let text = log.take();
+        assert!(!text.contains("quote a request") && !text.contains("99999"), "{text}");
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let events: Vec<_> = lines.iter().filter_map(|line| line["event"].as_str()).collect();
+        assert_eq!(events, expected, "{text}");
+        let panicked = lines.iter().find(|line| line["event"] == "panicked").unwrap();
+        assert_eq!((&panicked["panicked"], &panicked["level"]), (&1.into(), &"WARN".into()));
+        assert!(panicked["place"].as_str().is_some_and(|place| place.contains(".rs:")), "{panicked}");
+    }
+}
