@@ -211,7 +211,7 @@ fn remark(name: &str, value: &Value) -> String {
         ("aud", _) => "audience: the services that accept it",
         ("sub", _) => "subject: the id of the user",
         ("id", _) => "the id of the user again, for older services",
-        ("email", _) => "e-mail address: the token ends when it changes",
+        ("email", _) => "e-mail address: after a change of the address, the token is no longer valid",
         ("sid", _) => "session id",
         ("iat", _) => return at("issued at", value),
         ("exp", _) => return at("expires at", value),

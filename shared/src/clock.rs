@@ -12,7 +12,7 @@ use time::{OffsetDateTime, PrimitiveDateTime};
 
 /// Whole seconds since the Unix epoch, below 2^53: the `NumericDate` of RFC 7519 §2, without fractions.
 ///
-/// The bound keeps a hostile `exp` from overflowing arithmetic, also in languages whose numbers are doubles.
+/// With the bound, a hostile `exp` cannot overflow. Below 2^53, a double (JavaScript) holds every integer exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u64", into = "u64")]
 pub struct Timestamp(u64);
@@ -27,7 +27,7 @@ impl Timestamp {
         Self::from_secs(since_epoch.as_secs())
     }
 
-    /// Returns the time that many seconds after the epoch. Larger values become the largest timestamp.
+    /// Returns the timestamp of `secs` seconds after the epoch. A value of 2^53 or more becomes the largest timestamp.
     #[must_use]
     pub const fn from_secs(secs: u64) -> Self {
         if secs < Self::LIMIT { Self(secs) } else { Self(Self::LIMIT - 1) }
@@ -39,7 +39,7 @@ impl Timestamp {
         self.0
     }
 
-    /// Formats the time as RFC 3339 in UTC. Times after the year 9999 become its last second.
+    /// Formats the time as RFC 3339 in UTC. A time after the year 9999 is formatted as the last second of 9999.
     #[must_use]
     pub fn rfc3339(self) -> String {
         let secs = i64::try_from(self.0).unwrap_or(i64::MAX);

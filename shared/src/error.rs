@@ -1,7 +1,7 @@
 //! The errors of the service, without HTTP.
 //!
-//! Owns [`Error`]. Its `Display` text is safe to show to a stranger. The cause is in the source, and `http` logs it
-//! once. The `Debug` text of a cause is never printed, because the SDK prints whole responses there.
+//! Owns [`Error`]. Its `Display` text is safe to show to a stranger. `Error::source` returns the cause, which `http`
+//! logs once. The `Debug` text of a cause is never printed, because the SDK prints whole responses there.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -49,7 +49,7 @@ pub enum Error {
     #[error("The service cannot answer right now. Try again in a moment.")]
     Unavailable(#[source] Cause),
 
-    /// Another request changed the same records at the same time. Nothing was written.
+    /// Another request was first, or this instance does not have the newest key yet. The client can retry.
     #[error("The service cannot answer right now. Try again in a moment.")]
     ConcurrentUpdate(#[source] Cause),
 
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_listed_outermost_first_in_the_log_only() {
+    fn the_log_lists_the_causes_outermost_first_and_the_display_text_omits_them() {
         let error = Error::Unavailable(Box::new(Timeout { after: std::io::Error::other("no reply") }));
         assert_eq!(error.causes(), "the request timed out: no reply");
         assert_eq!(error.to_string(), "The service cannot answer right now. Try again in a moment.");

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn only_22_characters_of_base64url_are_a_session_id() {
+    fn a_session_id_is_exactly_22_canonical_base64url_characters() {
         let id = SessionId::random().unwrap();
         assert_eq!(SessionId::parse(id.as_str()).unwrap(), id);
         for bad in [

@@ -1,7 +1,8 @@
 //! What the functions of Latchkey share: the session protocol, the stores and the HTTP layer.
 //!
-//! A function has four beats: **read** (request to typed input), **decide** (domain), **record** (store) and **reply**
-//! (response). The handler of each function is in `functions/*/src/lib.rs`. The parts that it is made of are here.
+//! A function handles a request in four steps: **read** (request to typed input), **decide** (domain), **record**
+//! (store) and **reply** (response). The handler of each function is in `functions/*/src/lib.rs`. The parts that it is
+//! made of are here.
 //!
 //! # The map
 //!
@@ -12,26 +13,34 @@
 //! | [`session`] | the record of one login, and the renewal protocol |
 //! | [`password`] | hashing, imported hash formats, the policy for new passwords |
 //! | [`throttle`] | exponential backoff, the leaky bucket, the device cookie |
-//! | [`auth`] | who is calling: by a token, or by a login name and a password |
+//! | [`auth`] | authentication: by a token, or by a login name and a password |
 //! | [`store`] | DynamoDB: the client, users, sessions, attempt counters, and writes that span tables |
 //! | [`http`] | requests, responses, the origin check, the guard in front of a handler, the authorizer |
 //! | [`telemetry`] | log lines, metrics, and every event as one documented function |
 //! | [`budget`], [`clock`], [`id`], [`error`], [`json`] | the time budget of a request, timestamps, identifiers, errors, strict JSON |
 //!
-//! # The arrows
+//! # The layers
 //!
-//! Imports point one way:
+//! A module imports only modules of the layers below it:
 //!
 //! ```text
-//! functions → auth → store → session → token ─┐
-//!      │               └──→ password, throttle ┼→ telemetry → config → id, clock, json, budget → error
-//!      └────→ http ────────────────────────────┘
+//! 1  functions
+//! 2  auth, http
+//! 3  store
+//! 4  session
+//! 5  token, password, throttle
+//! 6  telemetry
+//! 7  config
+//! 8  id, clock, json, budget
+//! 9  error
 //! ```
 //!
 //! Only `store` names the AWS SDK. Only `http` names a status code, a header or a Lambda event. Only `token` names a
-//! JWT crate. `session`, `token`, `password` and `throttle` do no I/O, and they get the current time as an argument.
+//! JWT crate. `session`, `token`, `password` and `throttle` do no I/O except log lines, and they get the current time
+//! as an argument. Only `password` also measures how long a check takes, and waits until `PASSWORD_CHECK_MS` have
+//! passed.
 //!
-//! # Two words in the comments
+//! # Terms in the comments
 //!
 //! "The contract" is the HTTP behaviour that clients rely on: routes, status codes, cookies and tokens. `openapi.yaml`
 //! describes it. R and F numbers, such as R62 and F07, are the rows of `docs/security.md`: R is a requirement against a

@@ -1,4 +1,5 @@
-//! The table of "Who may post" in the contract. The test of the rule and the tests of all routes use it.
+//! The table of the rule "Origin check" of `openapi.yaml` (in the contract: "Who may post"). The test of the rule and
+//! the tests of all routes use it.
 
 /// A request that changes something: its `Origin`, its `Sec-Fetch-Site`, its `Host`, and whether it passes if
 /// `https://localhost:3000` is the only allowed origin. The gateway joins a header that was sent twice with a comma.

@@ -62,7 +62,10 @@ fn variables_in_template() -> BTreeMap<String, BTreeMap<String, String>> {
         let lines = block.lines().map(str::trim).filter(|line| !line.starts_with('#'));
         let lines = lines.take_while(|line| line.starts_with(|first: char| first.is_ascii_uppercase()));
         let pairs = lines.map_while(|line| line.split_once(": "));
-        pairs.filter(|(name, _)| *name == name.to_uppercase()).map(|(name, value)| (name.into(), value.into())).collect()
+        pairs
+            .filter(|(name, _)| *name == name.to_uppercase())
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect()
     };
     let ids = resources.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix("Function:"));
     let functions = ids.filter(|id| !id.contains(' ')).map(|id| (id.to_lowercase(), id.to_owned()));
@@ -125,6 +128,25 @@ fn the_page_lists_each_variable_with_its_functions() {
         assert!(listed.insert(cells[0].trim_matches('`').to_owned(), functions).is_none(), "{row}");
     }
     assert_eq!(listed, expected);
+}
+
+/// A function compares the secrets that it reads. `login` reads all of them, so that no equal pair starts.
+#[test]
+fn login_rejects_every_pair_of_equal_secrets() {
+    let secrets: Vec<_> = variables_in_code()["login"]
+        .iter()
+        .filter(|name| name.ends_with("_SECRET") || name.ends_with("_PEPPER"))
+        .cloned()
+        .collect();
+    assert_eq!(secrets.len(), 7);
+    for (first, second) in
+        secrets.iter().enumerate().flat_map(|(at, one)| secrets[at + 1..].iter().map(move |other| (one, other)))
+    {
+        let same = "the-same-one-0123456789-0123456789";
+        let env = Environment::new(testbed::settings(&[(first, same), (second, same)]));
+        let outcome = Login::from_env(store::connect(&env).unwrap(), &env);
+        assert!(matches!(outcome, Err(shared::error::Error::Setting { .. })), "{first} and {second}");
+    }
 }
 
 /// A setting exists only if two real deployments would want different values.

@@ -92,17 +92,21 @@ fn anchor(heading: &str) -> String {
     text.chars().filter(|character| character.is_alphanumeric() || "-_".contains(*character)).collect()
 }
 
-const PAGES_AT_THE_ROOT: [&str; 5] =
-    ["README.md", "SECURITY.md", "CHANGELOG.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md"];
+/// Returns the Markdown files at the root and in `docs`.
+fn pages() -> impl Iterator<Item = String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let files = ["", "docs/"].into_iter().flat_map(move |folder| {
+        let entries = fs::read_dir(root.join(folder)).unwrap();
+        entries.map(move |entry| format!("{folder}{}", entry.unwrap().file_name().display()))
+    });
+    files.filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "md"))
+}
 
 #[test]
 fn every_relative_link_has_a_target() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let docs =
-        fs::read_dir(root.join("docs")).unwrap().map(|entry| format!("docs/{}", entry.unwrap().file_name().display()));
-    let docs = docs.filter(|name| name.ends_with(".md"));
     let mut count = 0;
-    for name in docs.chain(PAGES_AT_THE_ROOT.map(str::to_owned)) {
+    for name in pages() {
         let page = read(&name);
         let (_, prose) = code_and_prose(&page);
         let folder = Path::new(&name).parent().unwrap();
@@ -296,6 +300,28 @@ fn event_and_fields(line: &str) -> Option<(&str, BTreeSet<&str>)> {
     Some((name, fields.filter(|field| !field.is_empty() && !field.contains(['(', ')', '"'])).collect()))
 }
 
+/// A line of prose ends at 120 columns, in comments and in Markdown. Tables, code blocks and long links may be wider.
+#[test]
+fn lines_of_prose_end_at_120_columns() {
+    let is_too_long =
+        |line: &str| line.chars().count() > 120 && line.split_whitespace().all(|word| word.chars().count() < 80);
+    let mut found = Vec::new();
+    for (file, text) in
+        ["bench", "dev", "functions", "fuzz", "shared", "testbed", "tests"].into_iter().flat_map(sources)
+    {
+        let is_table = |line: &str| line.trim_start_matches(['/', '!', ' ']).starts_with('|');
+        let comments = text.lines().filter(|line| line.trim_start().starts_with("//") && !is_table(line));
+        found.extend(comments.filter(|line| is_too_long(line)).map(|line| format!("{file}: {line}")));
+    }
+    for name in pages() {
+        let page = read(&name);
+        let (_, prose) = code_and_prose(&page);
+        let lines = prose.lines().filter(|line| !line.starts_with('|') && !line.starts_with("[^"));
+        found.extend(lines.filter(|line| is_too_long(line)).map(|line| format!("{name}: {line}")));
+    }
+    assert_eq!(found, Vec::<String>::new());
+}
+
 const EVENTS: &str = "shared/src/telemetry/events.rs";
 
 /// R99: the page of events lists exactly the events of the code, each with its level and its fields.
@@ -314,7 +340,11 @@ fn the_events_page_lists_the_events_of_the_code() {
     let (lines, mut written) = (log_lines(&read(EVENTS)), BTreeMap::new());
     let elsewhere = deployed().filter(|(file, _)| file != EVENTS).map(|(_, text)| log_lines(&text));
     let is_event = |(level, line): &(String, String)| level != "INFO" || line.contains("event = ");
-    assert_eq!(elsewhere.flatten().find(is_event), None, "every event and every warning is a function of the events module");
+    assert_eq!(
+        elsewhere.flatten().find(is_event),
+        None,
+        "every event and every warning is a function of the events module"
+    );
     for (level, (name, fields)) in lines.iter().filter_map(|(level, line)| Some((level, event_and_fields(line)?))) {
         let (known, all) = written.entry(name).or_insert((level.as_str(), BTreeSet::new()));
         assert_eq!(level, known, "{name} has one level");

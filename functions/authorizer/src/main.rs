@@ -12,5 +12,6 @@ async fn main() -> Result<()> {
     let env = Environment::of_process();
     telemetry::init(&env)?;
     let authorizer = Authorizer::from_env(store::connect(&env)?, &env)?;
-    http::authorizer::serve(AllowedOrigins::from_env(&env)?, |request| authorizer.handle(request, Timestamp::now())).await
+    http::authorizer::serve(AllowedOrigins::from_env(&env)?, |request| authorizer.handle(request, Timestamp::now()))
+        .await
 }

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use shared::auth::{Authenticated, Authenticator, Credentials, Identity};
+use shared::auth::{Authenticated, Authenticator, Identity, RequestCredentials};
 use shared::budget::Budget;
 use shared::clock::Timestamp;
 use shared::config::Environment;
@@ -38,8 +38,8 @@ pub struct Login {
     pub cookies: Cookies,
 }
 
-/// The body of the contract. Its odd names come from the first server of these clients. Unknown and repeated names are
-/// rejected (R30).
+/// The request body. `loginInfo` and `checkedKeepLogin` are kept for the first clients (see `openapi.yaml`). Unknown
+/// and repeated names are rejected (R30).
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Form {
@@ -85,7 +85,7 @@ impl Login {
         let persistent = checked_keep_login.unwrap_or(false);
         let password = Password::new(login_info.password.expose_secret())?;
         let account = Account::named(&login_info.user_id);
-        let credentials = Credentials::read(&self.cookies, request.bearer(), request.cookie_lines());
+        let credentials = RequestCredentials::read(&self.cookies, request.bearer(), request.cookie_lines());
 
         let devices = credentials.cookies().devices();
         let device = self.devices.as_ref().and_then(|ours| ours.recognise(devices, account.as_str(), now));
@@ -112,8 +112,9 @@ impl Login {
         self.end_earlier_sessions(&credentials, now, &request.budget).await?;
         self.authenticator.rehash_if_outdated(&authenticated, &password, &request.budget).await;
 
+        let reply = reply::with_cookies(reply::found("/userinfo"), cookies)?;
         events::login_succeeded(&identity.user.profile.id, &identity.session.id, persistent);
-        reply::with_cookies(reply::found("/userinfo"), cookies)
+        Ok(reply)
     }
 
     /// Checks the password. A known device has its own attempt counter (R22).
@@ -139,18 +140,19 @@ impl Login {
         if let Ok(true) = outcome {
             return Ok(());
         }
-        // Best effort: without its cookies the session also expires by itself.
+        // Best effort: if this fails, no client has the cookies of the session, and it expires unused.
         self.sessions.end(&opened.user_id, &opened.id, now, budget).await.ok();
         outcome?;
         Err(Error::ConcurrentUpdate("newer logins have used up the limit of sessions".into()))
     }
 
-    /// Ends the sessions whose cookies the browser sent (R28). Otherwise the refresh cookie of an earlier user could
-    /// later turn this browser's user into that user. If a store fails here, those sessions stay active and no cookie
-    /// changes.
+    /// Ends the sessions whose cookies the browser sent (R28). Otherwise, after a login that is not persistent, the
+    /// refresh cookie of an earlier user stays in the browser and could later sign that user in again. If a store fails
+    /// here, some of those sessions may stay active, and no cookie changes: the new session stays stored, and no client
+    /// has its cookies.
     async fn end_earlier_sessions(
         &self,
-        credentials: &Credentials<'_>,
+        credentials: &RequestCredentials<'_>,
         now: Timestamp,
         budget: &Budget,
     ) -> shared::error::Result<()> {

@@ -146,7 +146,7 @@ async fn a_long_login_name_is_refused_in_bounded_time() {
     assert!(started.elapsed() < Duration::from_secs(2), "without the bound each login takes 2.1 s");
 }
 
-/// R25. A repeated refresh token needs the key id after a key rotation.
+/// R25. The key id is stored so that the same refresh token can be signed again after a key rotation.
 #[tokio::test]
 async fn a_session_stores_the_user_agent_the_source_address_and_the_key_id() {
     let (tables, env) = with_kim().await;

@@ -652,8 +652,8 @@ async fn the_attempts_table_and_the_throttle_secret_are_required() {
     }
 }
 
-/// People sometimes type their password where the login name belongs. Without the secret, a counter key reveals no login
-/// name.
+/// People sometimes type their password where the login name belongs. Without the secret, a counter key reveals no
+/// login name.
 #[tokio::test]
 async fn counter_keys_hide_login_names_and_depend_on_the_secret() {
     let world = World::new(&[]).await;

@@ -1,6 +1,6 @@
 //! `POST /logout`: ends the session and clears the cookies.
 
-use shared::auth::{Credentials, check_same_user};
+use shared::auth::{RequestCredentials, check_same_user};
 use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::Result;
@@ -47,7 +47,7 @@ impl Logout {
     pub async fn handle(&self, request: Request, now: Timestamp) -> http::Result<Reply> {
         request.accept("POST")?;
         let everywhere = request.flag("everywhere")?;
-        let credentials = Credentials::read(&self.cookies, request.bearer(), request.cookie_lines());
+        let credentials = RequestCredentials::read(&self.cookies, request.bearer(), request.cookie_lines());
 
         for claims in self.presented_sessions(&credentials)? {
             let ended = self.sessions.end(&claims.sub, &claims.sid, now, &request.budget).await?;
@@ -55,7 +55,7 @@ impl Logout {
                 events::logged_out(&claims.sub, &claims.sid);
             }
             let session = ended.filter(|_| everywhere).map(Ended::session).transpose()?;
-            if let Some(session) = session.filter(|session| session.is_active_or_ended_recently(now))
+            if let Some(session) = session.filter(|session| session.may_end_all_sessions(now))
                 && self.users.end_sessions(&session.user_id, session.epoch, &request.budget).await?
             {
                 events::sessions_ended("everywhere", &claims.sub);
@@ -68,9 +68,9 @@ impl Logout {
     /// Returns the claims of the presented tokens, one for each session. All cookies count: if a cookie were cleared
     /// without ending its session, nobody could end that session. So a `Bearer` token must not come with the cookie of
     /// another user.
-    fn presented_sessions(&self, credentials: &Credentials<'_>) -> Result<Vec<Claims>> {
+    fn presented_sessions(&self, credentials: &RequestCredentials<'_>) -> Result<Vec<Claims>> {
         let mut sessions = credentials.cookies().claims_by_session(&self.access_verifier, &self.refresh_verifier);
-        if let Credentials::Bearer(token, _) = credentials {
+        if let RequestCredentials::Bearer(token, _) = credentials {
             let claims = self.access_verifier.verify_ignoring_time(token)?;
             check_same_user(&claims, &sessions)?;
             if sessions.iter().all(|other| other.sid != claims.sid) {

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use shared::auth::{Access, Authenticated, Authenticator, Credentials, Identity};
+use shared::auth::{Access, Authenticated, Authenticator, Identity, RequestCredentials};
 use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::Error;
@@ -40,7 +40,12 @@ impl PasswordChange {
     pub fn from_env(client: Client, env: &Environment) -> shared::error::Result<Self> {
         let access = Access::from_env(client.clone(), env)?;
         let service = access.verifier.issuer().to_owned();
-        Ok(Self { access, authenticator: Authenticator::from_env(client, env)?, policy: Policy::from_env(env)?, service })
+        Ok(Self {
+            access,
+            authenticator: Authenticator::from_env(client, env)?,
+            policy: Policy::from_env(env)?,
+            service,
+        })
     }
 
     /// Sets a new password, and ends all other sessions of the user (R16).
@@ -51,10 +56,11 @@ impl PasswordChange {
     /// store.
     pub async fn handle(&self, request: Request, now: Timestamp) -> http::Result<Reply> {
         request.accept("PUT")?;
+        let credentials = RequestCredentials::read(&self.access.cookies, request.bearer(), request.cookie_lines());
+        self.access.check_unambiguous(&credentials)?;
         let form: Form = request.json()?;
         let current = Password::new(form.current_password.expose_secret())?;
         let new = Password::new(form.new_password.expose_secret())?;
-        let credentials = Credentials::read(&self.access.cookies, request.bearer(), request.cookie_lines());
 
         let identity = self.access.identity(&credentials, now, &request.budget).await?;
         self.policy.check(new.expose(), &self.personal_words(&identity, &current)).map_err(Error::from)?;

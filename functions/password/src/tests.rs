@@ -50,7 +50,7 @@ impl World {
         let handler = |request: Request| {
             let access = &access;
             async move {
-                let credentials = Credentials::read(&access.cookies, request.bearer(), request.cookie_lines());
+                let credentials = RequestCredentials::read(&access.cookies, request.bearer(), request.cookie_lines());
                 access.identity(&credentials, NOW, &request.budget).await?;
                 Ok(reply::no_content())
             }
@@ -264,5 +264,21 @@ async fn neither_password_is_logged() {
     assert!(logged.contains("password_changed") && logged.contains(world.kim.profile.id.as_str()));
     assert!(
         !logged.contains(NEW) && !logged.contains("wrong-one-of-mine") && !logged.contains(&world.kim.profile.email)
+    );
+}
+
+/// R81: whatever the body is.
+#[tokio::test]
+async fn ambiguous_cookies_are_401_and_both_cookies_are_cleared() {
+    let world = World::new().await;
+    for event in [world.change("1234", NEW), world.change("1234", NEW).body("not JSON")] {
+        let twice = event.cookies([format!("access_jwt={}", world.here), "access_jwt=x".into()]);
+        let reply = world.send(twice).await;
+        assert_eq!((reply.status, reply.body(), reply.cookies.len()), (401, "Not Authorized", 2));
+    }
+    assert_eq!(
+        world.send(world.change("1234", NEW)).await.status,
+        204,
+        "nothing was changed, and no session was ended"
     );
 }

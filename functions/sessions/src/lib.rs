@@ -1,7 +1,7 @@
 //! `GET /sessions`, `DELETE /sessions` and `DELETE /sessions/{id}`: list one's own sessions, and end them.
 
 use serde::Serialize;
-use shared::auth::{Access, Credentials, Identity};
+use shared::auth::{Access, Identity, RequestCredentials};
 use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::Error;
@@ -56,7 +56,7 @@ impl OwnSessions {
     pub async fn handle(&self, request: Request, now: Timestamp) -> http::Result<Reply> {
         let id = request.parameter("id");
         request.accept(if id.is_some() { "DELETE" } else { "GET, DELETE" })?;
-        let credentials = Credentials::read(&self.access.cookies, request.bearer(), request.cookie_lines());
+        let credentials = RequestCredentials::read(&self.access.cookies, request.bearer(), request.cookie_lines());
         let identity = self.access.identity(&credentials, now, &request.budget).await?;
         match id {
             Some(id) => self.end(id, &identity, &credentials, &request, now).await,
@@ -76,7 +76,7 @@ impl OwnSessions {
         &self,
         id: &str,
         identity: &Identity,
-        credentials: &Credentials<'_>,
+        credentials: &RequestCredentials<'_>,
         request: &Request,
         now: Timestamp,
     ) -> http::Result<Reply> {
@@ -97,7 +97,7 @@ impl OwnSessions {
     async fn end_others(
         &self,
         identity: &Identity,
-        credentials: &Credentials<'_>,
+        credentials: &RequestCredentials<'_>,
         request: &Request,
         now: Timestamp,
     ) -> http::Result<Reply> {

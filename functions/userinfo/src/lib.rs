@@ -1,6 +1,6 @@
 //! `GET /userinfo`: returns the signed-in user, and renews the session.
 
-use shared::auth::{Access, Credentials, Identity, Renewal};
+use shared::auth::{Access, Identity, Renewal, RequestCredentials};
 use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::Error;
@@ -33,9 +33,9 @@ impl Userinfo {
     /// [`Error::NotAuthorized`] without a valid token; the errors of an invalid request and of a store.
     pub async fn handle(&self, request: Request, now: Timestamp) -> http::Result<Reply> {
         request.accept("GET, HEAD")?;
-        let credentials = Credentials::read(&self.access.cookies, request.bearer(), request.cookie_lines());
+        let credentials = RequestCredentials::read(&self.access.cookies, request.bearer(), request.cookie_lines());
         match (self.access.identity(&credentials, now, &request.budget).await, &credentials) {
-            (Err(Error::NotAuthorized), Credentials::Cookies(cookies)) => {
+            (Err(Error::NotAuthorized), RequestCredentials::Cookies(cookies)) => {
                 let token = cookies.refresh_token().ok_or(Error::NotAuthorized)?;
                 self.renew(token, &request, now).await
             }
@@ -43,16 +43,19 @@ impl Userinfo {
         }
     }
 
-    /// Returns the user of a refresh token.
+    /// Returns the user of a refresh token, with the cookies of a new or a repeated renewal. After reuse, the session
+    /// has ended, and the error clears the cookies.
     async fn renew(&self, token: &[u8], request: &Request, now: Timestamp) -> http::Result<Reply> {
         match self.renewal.present(token, request.may_set_cookies(), now, &request.budget).await? {
             Outcome::Renewed { identity: Identity { user, session }, cookies } => {
+                let reply = reply::with_cookies(reply::json(&user.profile)?, cookies)?;
                 events::session_renewed(&user.profile.id, &session.id);
-                reply::with_cookies(reply::json(&user.profile)?, cookies)
+                Ok(reply)
             }
             Outcome::Repeated { identity: Identity { user, session }, cookies } => {
+                let reply = reply::with_cookies(reply::json(&user.profile)?, cookies)?;
                 events::refresh_repeated(&user.profile.id, &session.id);
-                reply::with_cookies(reply::json(&user.profile)?, cookies)
+                Ok(reply)
             }
             Outcome::Unchanged { identity } => reply::json(&identity.user.profile),
             Outcome::Reused { identity: Identity { user, session }, reuse, ended_by_this_call } => {

@@ -1,11 +1,11 @@
 //! The `userinfo` function.
 
-use userinfo::Userinfo;
 use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::Result;
 use shared::http::{self, AllowedOrigins};
 use shared::{store, telemetry};
+use userinfo::Userinfo;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {

@@ -226,8 +226,8 @@ async fn a_repeated_refresh_token_gets_the_same_successor_after_a_key_rotation()
     );
 }
 
-/// R65, R66, R67, R69: a token from before the last two renewals is reuse, even within the same second. The current
-/// tokens become invalid, too. There is one event.
+/// R65, R66, R67, R69: a token that has been replaced twice is reuse, even within the same second. The current tokens
+/// become invalid, too. Exactly one event is logged.
 #[tokio::test]
 async fn a_reused_refresh_token_ends_the_session_and_clears_the_cookies() {
     let kim_is_in = SignedIn::new().await;
@@ -281,7 +281,8 @@ async fn a_successor_that_was_signed_with_an_unknown_key_is_503() {
     assert_eq!(send(&known, with("", second), after(2)).await.status, 200);
 }
 
-/// F24. A batch read is not atomic: its two records may be from before and after the end of all other sessions.
+/// F24. A batch read is not atomic: one record may be from before, and the other from after, the transaction that ends
+/// all other sessions.
 #[tokio::test]
 async fn a_renewal_while_all_other_sessions_end_is_not_refused() {
     let kim_is_in = SignedIn::new().await;
@@ -413,7 +414,7 @@ async fn the_roles_of_a_user_are_returned() {
 }
 
 #[tokio::test]
-async fn a_request_makes_one_call_a_renewal_two_and_a_forged_token_zero() {
+async fn an_access_token_costs_one_call_a_renewal_two_calls_and_a_forged_token_no_call() {
     let kim_is_in = SignedIn::new().await;
     let (client, calls) = Calls::of(&store::connect(&kim_is_in.env).unwrap());
     let send = async |access: &str, refresh: &str| {
@@ -517,7 +518,8 @@ async fn a_renewal_that_races_the_end_of_all_sessions_returns_invalid_tokens() {
     assert!(refused(&kim_is_in.send(with("", refresh), NOW).await));
 }
 
-/// F29: other instances refuse the tokens until their time of issue. No cookie changes.
+/// F29: an instance with a fast clock issued the tokens. The other instances refuse them until `iat` (minus the
+/// leeway), and change no cookie.
 #[tokio::test]
 async fn a_clock_half_a_minute_ahead_ends_no_session() {
     let kim_is_in = SignedIn::new().await;
@@ -526,8 +528,8 @@ async fn a_clock_half_a_minute_ahead_ends_no_session() {
     assert_eq!(kim_is_in.send(with(&access, &refresh), after(25)).await.status, 200);
 }
 
-/// F29: an instance whose clock is behind accepts tokens for longer. It refuses a token from the future until its time
-/// of issue. It answers the parent of such a token with the same successor. It ends no session.
+/// F29: an instance with a slow clock accepts an access token half a minute longer, and refuses a refresh token whose
+/// `iat` is in its future. The parent of that token still gets it again. No session ends.
 #[tokio::test]
 async fn a_clock_half_a_minute_behind_ends_no_session() {
     let kim_is_in = SignedIn::new().await;

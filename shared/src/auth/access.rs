@@ -1,9 +1,9 @@
 //! Authentication by an access token.
 //!
-//! Owns which token counts, for every function that requires a signed-in user. Renews nothing and has no key for
-//! refresh tokens.
+//! Chooses the token to check, for every function that requires a signed-in user: the `Bearer` token if there is one,
+//! else the access cookie. Renews nothing and has no key for refresh tokens.
 
-use super::{Credentials, Identities, Identity, check_same_user};
+use super::{Identities, Identity, RequestCredentials, check_same_user};
 use crate::budget::Budget;
 use crate::clock::Timestamp;
 use crate::config::Environment;
@@ -34,24 +34,42 @@ impl Access {
         })
     }
 
+    /// Accepts unambiguous credentials. A function that reads a body calls this first, so that an ambiguous cookie is
+    /// cleared whatever the body is (R81).
+    ///
+    /// # Errors
+    /// [`Error::NotAuthorizedClearCookies`] for ambiguous cookies.
+    pub fn check_unambiguous(&self, credentials: &RequestCredentials<'_>) -> Result<()> {
+        if matches!(credentials, RequestCredentials::Ambiguous(_)) { Err(self.ambiguous()) } else { Ok(()) }
+    }
+
     /// Returns the user and the session of the access token.
     ///
     /// # Errors
     /// [`Error::NotAuthorized`] without a valid access token; [`Error::NotAuthorizedClearCookies`] for ambiguous
     /// cookies; [`Error::InvalidRequest`] if the `Bearer` token and the cookies belong to different users;
     /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
-    pub async fn identity(&self, credentials: &Credentials<'_>, now: Timestamp, budget: &Budget) -> Result<Identity> {
+    pub async fn identity(
+        &self,
+        credentials: &RequestCredentials<'_>,
+        now: Timestamp,
+        budget: &Budget,
+    ) -> Result<Identity> {
         let claims = match credentials {
-            Credentials::Bearer(token, cookies) => {
+            RequestCredentials::Bearer(token, cookies) => {
                 let claims = self.verifier.verify(token, now)?;
                 check_same_user(&claims, &cookies.access_claims(&self.verifier))?;
                 claims
             }
-            Credentials::Cookies(cookies) => {
+            RequestCredentials::Cookies(cookies) => {
                 self.verifier.verify(cookies.access_token().ok_or(Error::NotAuthorized)?, now)?
             }
-            Credentials::Ambiguous(_) => return Err(Error::NotAuthorizedClearCookies(self.cookies.clear_both())),
+            RequestCredentials::Ambiguous(_) => return Err(self.ambiguous()),
         };
         self.identities.by_access_token(&claims, now, budget).await
+    }
+
+    fn ambiguous(&self) -> Error {
+        Error::NotAuthorizedClearCookies(self.cookies.clear_both())
     }
 }

@@ -1,29 +1,25 @@
 //! The credentials of a request, read once.
 //!
-//! Owns which of several credentials counts. Verifies nothing.
+//! Chooses the credential if a request has several. Verifies no signature.
 
 use crate::error::{Error, Result};
 use crate::token::{Claims, Cookies, PresentedCookies};
 
 /// The credentials that a request brought.
-pub enum Credentials<'a> {
+pub enum RequestCredentials<'a> {
     /// An `Authorization` header with the scheme `Bearer`. It is then the only credential, even if it is invalid (R92).
     /// The cookies must not belong to another user.
     Bearer(&'a [u8], PresentedCookies<'a>),
     /// The cookies, which may be absent.
     Cookies(PresentedCookies<'a>),
-    /// A token cookie came twice with different values. Neither value counts (R81).
+    /// A token cookie came twice with different values. Neither value is used (R81).
     Ambiguous(PresentedCookies<'a>),
 }
 
-impl<'a> Credentials<'a> {
+impl<'a> RequestCredentials<'a> {
     /// Reads the text after `Bearer` in the `Authorization` header, if the request has one, and the lines of the
     /// `Cookie` header.
-    pub fn read(
-        cookies: &Cookies,
-        bearer: Option<&'a [u8]>,
-        cookie_lines: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Self {
+    pub fn read(cookies: &Cookies, bearer: Option<&'a [u8]>, cookie_lines: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let presented = cookies.read(cookie_lines);
         match bearer {
             Some(token) => Self::Bearer(token, presented),
@@ -32,7 +28,7 @@ impl<'a> Credentials<'a> {
         }
     }
 
-    /// Returns the cookies, whichever credential counts.
+    /// Returns the cookies of the request, in each of the three cases.
     #[must_use]
     pub fn cookies(&self) -> &PresentedCookies<'a> {
         match self {

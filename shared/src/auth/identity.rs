@@ -1,7 +1,7 @@
 //! The user and the session of a verified token.
 //!
-//! Owns one read and its result: a verified token is valid if the user exists, is not disabled and has the same e-mail
-//! address, and if the session is active.
+//! Reads the user and the session of a verified token, and decides whether the token is still valid: the user exists,
+//! is not disabled and still has the e-mail address in the token, and the session is active.
 
 use crate::budget::Budget;
 use crate::clock::Timestamp;
@@ -29,8 +29,8 @@ impl Identity {
             && self.session.is_active(self.user.session_epoch, now)
     }
 
-    /// Returns `true` if the two records may have been read before and after a transaction that changed both. A batch
-    /// read is not atomic. A second read shows the current state.
+    /// Returns `true` if one record may be from before, and the other from after, a transaction that changed both. A
+    /// batch read is not atomic. A second read shows the current state.
     fn is_torn(&self) -> bool {
         self.session.ended_at.is_none() && self.session.epoch.abs_diff(self.user.session_epoch) == 1
     }
@@ -73,7 +73,7 @@ impl Identities {
     /// Reads `USERS_TABLE` and `SESSIONS_TABLE`.
     ///
     /// # Errors
-    /// [`Error::Setting`] if one is not set.
+    /// [`Error::Setting`] if one is not set or both are the same.
     pub fn from_env(client: Client, env: &Environment) -> Result<Self> {
         Ok(Self { accounts: Accounts::from_env(client, env)? })
     }
@@ -91,8 +91,8 @@ impl Identities {
         self.load(claims, now, budget).await
     }
 
-    /// Returns the identity of a verified refresh token, which may have been replaced. The renewal protocol decides
-    /// that.
+    /// Returns the identity of a verified refresh token. Does not check whether the token has been replaced:
+    /// [`Rules::standing`](crate::session::renewal::Rules::standing) does.
     ///
     /// # Errors
     /// As [`by_access_token`](Self::by_access_token).
@@ -100,8 +100,8 @@ impl Identities {
         self.load(claims, now, budget).await
     }
 
-    /// Returns an identity whose session came from a later read than its user, if it accepts the token. If the two
-    /// records do not match, loads both again.
+    /// Checks a token against a user and a session that were read separately, the session later. Reads both again if
+    /// one of them may be from before, and the other from after, a transaction that changed both.
     ///
     /// # Errors
     /// As [`by_access_token`](Self::by_access_token).
@@ -172,7 +172,8 @@ mod tests {
         })
     }
 
-    /// The verified claims of the first refresh token of that session, or of an access token of it.
+    /// Returns the claims of a verified token of this kind for the session `SID`. A refresh token is the first one of
+    /// the session.
     fn claims(kind: Kind) -> Claims {
         let env = Environment::new(testbed::settings(&[]));
         let (user_id, session_id) = (UserId::parse("0").unwrap(), SessionId::parse(SID).unwrap());
@@ -181,9 +182,7 @@ mod tests {
         let expires_at = NOW + Duration::from_hours(7 * 24);
         let generation = Generation { number: 1, kid: signer.refresh_kid(), issued_at: NOW, expires_at };
         let (token, verifier) = match kind {
-            Kind::Access => {
-                (signer.access(&subject, NOW, generation.expires_at), Verifier::for_access_tokens(&env))
-            }
+            Kind::Access => (signer.access(&subject, NOW, generation.expires_at), Verifier::for_access_tokens(&env)),
             Kind::Refresh => (signer.refresh(&subject, &generation), Verifier::for_refresh_tokens(&env)),
         };
         verifier.unwrap().verify(token.unwrap().expose().as_bytes(), NOW).unwrap()
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_active_session_of_an_enabled_user_is_an_identity() {
+    async fn a_token_of_an_active_session_and_an_enabled_user_is_accepted() {
         for kind in [Kind::Access, Kind::Refresh] {
             let identity = identify(Some(user()), Some(session()), kind).await.unwrap();
             assert_eq!(identity.subject().user_id.as_str(), "0");
@@ -235,7 +234,11 @@ mod tests {
                 some_with(session(), "idle_exp", json!({ "N": "1800000000" })),
                 "the session was not renewed in time",
             ),
-            (Some(user()), some_with(session(), "abs_exp", json!({ "N": "1800000000" })), "the session has reached its absolute expiry"),
+            (
+                Some(user()),
+                some_with(session(), "abs_exp", json!({ "N": "1800000000" })),
+                "the session has reached its absolute expiry",
+            ),
         ] {
             for kind in [Kind::Access, Kind::Refresh] {
                 let outcome = identify(user.clone(), session.clone(), kind).await;
@@ -258,7 +261,7 @@ mod tests {
 
     /// F21.
     #[tokio::test]
-    async fn an_unreadable_session_has_ended_and_an_unreadable_user_is_an_error() {
+    async fn an_unreadable_session_counts_as_ended_and_an_unreadable_user_is_an_error() {
         for (name, value) in
             [("v", json!({ "N": "2" })), ("abs_exp", json!({ "S": "soon" })), ("epoch", json!({ "N": "-1" }))]
         {
@@ -355,7 +358,8 @@ mod tests {
             let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&fails], |sdk| {
                 sdk.retry_config(RetryConfig::disabled())
             });
-            let error = identities(client).by_access_token(&claims(Kind::Access), NOW, &Budget::new(None)).await.unwrap_err();
+            let error =
+                identities(client).by_access_token(&claims(Kind::Access), NOW, &Budget::new(None)).await.unwrap_err();
             assert_eq!(matches!(error, Error::Unavailable(_)), is_outage, "{code}: {error:?}");
             assert_eq!(matches!(error, Error::Misconfigured(_)), !is_outage, "{code}: {error:?}");
         }

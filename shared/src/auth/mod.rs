@@ -1,8 +1,8 @@
-//! Who is calling: by a token, or by a login name and a password.
+//! Authentication: by a token, or by a login name and a password.
 //!
-//! Owns the one reading of a request's credentials ([`Credentials`]), the verdict about a token ([`Identities`]),
-//! access by an access token ([`Access`]), renewal by a refresh token ([`Renewal`]) and authentication by a password
-//! ([`Authenticator`]). Knows nothing of HTTP.
+//! Owns the credentials of a request ([`RequestCredentials`]), the check that a verified token is still valid
+//! ([`Identities`]), and authentication by an access token ([`Access`]), by a refresh token ([`Renewal`]) and by a
+//! password ([`Authenticator`]). Knows nothing of HTTP.
 
 mod access;
 mod credentials;
@@ -11,7 +11,7 @@ mod password;
 mod renewal;
 
 pub use access::Access;
-pub use credentials::{Credentials, check_same_user};
+pub use credentials::{RequestCredentials, check_same_user};
 pub use identity::{Identities, Identity};
 pub use password::{Authenticated, Authenticator};
 pub use renewal::Renewal;

@@ -1,6 +1,7 @@
 //! Authentication by a login name and a password.
 //!
-//! Owns the order of the steps: check the limits, read the stored hash, count the attempt, hash, compare. The order,
+//! Owns the order of the steps: check the limits, read the stored records, count the attempt, hash, compare. For a
+//! known device the stored records are read first, because they decide whether the device is still known. The order,
 //! the reads, the writes and the hash are the same for every login name, whether it exists or not (R17, R18). Opens no
 //! session and knows no token.
 
@@ -50,8 +51,7 @@ impl Authenticator {
         })
     }
 
-    /// Returns the user if the password is right. A store that fails before the password is hashed counts no attempt
-    /// (F02).
+    /// Returns the user if the password is right. If a read fails, the attempt is not counted (F02).
     ///
     /// # Errors
     /// [`Error::NotAuthorized`] if the login name or the password is wrong; [`Error::TooManyAttempts`];
@@ -73,7 +73,7 @@ impl Authenticator {
         let reservation = self.attempts.reserve(admission, now, budget).await?;
         let owner = stored.1.as_ref().map(|user| user.profile.id.clone());
         let outcome = self.compare(stored, password, started).await;
-        let outcome = outcome.and_then(|authenticated| refuse_if_disabled(authenticated, &reservation));
+        let outcome = outcome.and_then(|authenticated| refuse_if_password_disabled(authenticated, &reservation));
         match &outcome {
             Ok(_) => self.attempts.succeeded(&reservation, budget).await,
             Err(_) if reservation.disables => {
@@ -86,11 +86,7 @@ impl Authenticator {
 
     /// Treats the device as unknown if it signed in with another password than the current one. Reads the stored
     /// records first, because they have the version of the current password.
-    async fn check_device<'a>(
-        &self,
-        attempt: Attempt<'a>,
-        budget: &Budget,
-    ) -> Result<(Attempt<'a>, Option<Stored>)> {
+    async fn check_device<'a>(&self, attempt: Attempt<'a>, budget: &Budget) -> Result<(Attempt<'a>, Option<Stored>)> {
         let Channel::KnownDevice(device) = attempt.channel else { return Ok((attempt, None)) };
         let stored = self.stored(attempt.account, budget).await?;
         let is_known = stored.0.as_ref().is_some_and(|found| found.password_version == device.password_version);
@@ -148,7 +144,7 @@ impl Authenticator {
 }
 
 /// Refuses a right password after too many wrong ones (R20).
-fn refuse_if_disabled(authenticated: Authenticated, reservation: &Reservation) -> Result<Authenticated> {
+fn refuse_if_password_disabled(authenticated: Authenticated, reservation: &Reservation) -> Result<Authenticated> {
     if reservation.is_disabled {
         return refuse("disabled_password", Some(&authenticated.user.profile.id));
     }

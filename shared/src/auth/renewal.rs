@@ -1,7 +1,8 @@
 //! Authentication by a refresh token, which renews the session.
 //!
-//! Runs the protocol of [`session::renewal`](crate::session::renewal): read the records, judge the token, sign the new
-//! tokens, write. The write is the last call that can fail, so that the browser gets whatever was written (R62).
+//! Runs the protocol of [`session::renewal`](crate::session::renewal): read the records, compare the token with them,
+//! sign the new tokens, write. No store call and no signature
+//! follows the write, so that the response contains the tokens of a written renewal (R62).
 
 use super::{Identities, Identity};
 use crate::budget::Budget;
@@ -18,7 +19,7 @@ pub struct Renewal {
     pub identities: Identities,
     /// Writes the session.
     pub sessions: Sessions,
-    /// The rule of the protocol.
+    /// The rules of the protocol.
     pub rules: Rules,
     /// Verifies refresh tokens.
     pub verifier: Verifier,
@@ -44,7 +45,8 @@ impl Renewal {
         })
     }
 
-    /// Presents a refresh token. With `may_change` = `false` nothing is written, and the caller gets no tokens (R86).
+    /// Uses a refresh token: renews the session, repeats the last renewal, or ends the session after reuse. With
+    /// `may_change` = `false` nothing is written, and the caller gets no tokens (R86).
     ///
     /// # Errors
     /// [`Error::NotAuthorized`] if the token is invalid; [`Error::Unavailable`], [`Error::Misconfigured`],
@@ -56,7 +58,7 @@ impl Renewal {
         now: Timestamp,
         budget: &Budget,
     ) -> Result<Outcome<Identity>> {
-        // An expired token is verified, too: if it was replaced before, its use is reuse.
+        // Ignores the expiry here: the use of a replaced token is reuse even after the token has expired.
         let token = self.verifier.verify_ignoring_time(token)?;
         let identity = self.identities.by_refresh_token(&token, now, budget).await?;
         let standing = self.rules.standing(&token, &identity.session, now);
@@ -73,7 +75,7 @@ impl Renewal {
         }
     }
 
-    /// Renews the session. If a concurrent renewal was written first, judges the token again by what that one wrote.
+    /// Renews the session. If a concurrent renewal was written first, compares the token with the new record.
     async fn renew(
         &self,
         token: &Claims,
@@ -102,7 +104,7 @@ impl Renewal {
         Ok(Outcome::Repeated { identity, cookies })
     }
 
-    /// Ends the session. Two parties hold its tokens, and nobody can tell which one is the thief (R66).
+    /// Ends the session, because a thief may have its tokens (R66).
     async fn end(
         &self,
         identity: Identity,

@@ -43,7 +43,7 @@ const PUBLIC_EXAMPLES: [&str; 24] = [
 
 /// Returns the weakness of a secret, without any part of it, or `None` if the secret is strong enough.
 #[must_use]
-pub fn weakness(secret: &str) -> Option<&'static str> {
+pub(super) fn weakness(secret: &str) -> Option<&'static str> {
     let bytes = secret.as_bytes();
     if bytes.len() < MIN_BYTES {
         return Some("must have at least 32 bytes: `openssl rand -base64 32` makes one");
@@ -79,7 +79,10 @@ mod tests {
     #[test]
     fn a_secret_of_fewer_than_32_bytes_is_weak() {
         for length in [0, 1, 31] {
-            assert!(weakness(&"aB3+xY9/kLm0qWz".repeat(3)[..length]).unwrap().contains("at least 32 bytes"), "{length}");
+            assert!(
+                weakness(&"aB3+xY9/kLm0qWz".repeat(3)[..length]).unwrap().contains("at least 32 bytes"),
+                "{length}"
+            );
         }
         assert_eq!(weakness("aB3+xY9/kLm0qWzR5tUvN2hJcPdEfGi7"), None);
     }

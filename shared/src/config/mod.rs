@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 
 mod key_strength;
 
-pub use key_strength::weakness;
+use key_strength::weakness;
 
 /// Returns the value of a variable, or `None`.
 type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
@@ -26,7 +26,7 @@ type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 /// The variables of a function.
 pub struct Environment {
     lookup: Box<Lookup>,
-    /// Names and values that must differ from one another: secrets, and tables.
+    /// The secrets and table names that were read, with the names of their variables. No two values may be equal.
     distinct: Mutex<Vec<(&'static str, SecretString)>>,
 }
 
@@ -34,8 +34,7 @@ impl Environment {
     /// Reads from the environment of the process.
     #[must_use]
     pub fn of_process() -> Self {
-        // In a value that is not Unicode the bad bytes are replaced. Such a value is then rejected like any other bad
-        // one.
+        // `to_string_lossy` replaces invalid UTF-8 with U+FFFD. Variables with a strict format then reject the value.
         Self::new(|name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
     }
 
@@ -45,8 +44,8 @@ impl Environment {
         Self { lookup: Box::new(lookup), distinct: Mutex::default() }
     }
 
-    /// Returns a variable, or `None` if it is absent or empty. A template cannot leave a variable out, so that an empty
-    /// value counts as absent.
+    /// Returns a variable, or `None` if it is absent or empty. An empty value counts as absent, because `template.yaml`
+    /// passes a parameter that is not set as an empty value.
     #[must_use]
     pub fn optional(&self, name: &str) -> Option<String> {
         (self.lookup)(name).filter(|value| !value.is_empty())
@@ -215,9 +214,11 @@ mod tests {
 
     /// R37, R38.
     #[test]
-    fn a_weak_secret_stops_the_start_by_name_without_its_value() {
+    fn the_error_for_a_weak_secret_has_its_name_and_not_its_value() {
         for value in ["too-short", "0123456789abcdef0123456789abcdef", "a-string-secret-at-least-256-bits-long"] {
-            for read in [|env: &Environment| env.secret("S"), |env: &Environment| env.optional_secret("S").map(Option::unwrap)] {
+            for read in
+                [|env: &Environment| env.secret("S"), |env: &Environment| env.optional_secret("S").map(Option::unwrap)]
+            {
                 let (name, problem) = rejected(read(&environment(&[("S", value)])));
                 assert_eq!(name, "S");
                 assert!(!problem.contains(value), "{problem}");

@@ -90,10 +90,11 @@ where
     lambda_runtime::run(service(allowed_origins, handler)).await.map_err(ServiceError::Unexpected)
 }
 
-/// Returns an authorizer as Lambda calls it. Denies unsafe requests from foreign origins, because the function behind
-/// the gateway may not check that.
+/// Returns the authorizer that Lambda calls. Denies unsafe requests from foreign origins, because the function behind
+/// the gateway perhaps does not check the origin.
 ///
-/// An error or a panic fails the invocation, and the gateway answers 500. A store that is unavailable does not deny.
+/// An error or a panic fails the invocation, and the gateway answers 500. If a store is unavailable, the result is
+/// therefore 500 and not a denial.
 pub fn service<'a, H, F>(
     allowed_origins: AllowedOrigins,
     handler: H,
@@ -112,6 +113,7 @@ where
                 return Ok(Decision::deny());
             };
             let headers = headers(event.headers.unwrap_or_default(), event.cookies.unwrap_or_default());
+            // An invalid method counts as an unsafe one, so that the origin is checked.
             let method = event.request_context.http.method.parse().unwrap_or(Method::POST);
             let decision = match allowed_origins.check(&method, &headers) {
                 Ok(()) => {
@@ -144,7 +146,8 @@ impl From<Error> for Diagnostic {
     }
 }
 
-/// Returns the readable headers, with one `cookie` header for each cookie. An unreadable one hides no other (R82).
+/// Returns the readable headers, with one `cookie` header for each cookie. Skips unreadable headers and cookies, and
+/// keeps all others (R82).
 fn headers(headers: HashMap<String, String>, cookies: Vec<String>) -> HeaderMap {
     let cookies = cookies.into_iter().map(|cookie| ("cookie".to_owned(), cookie));
     let all = headers.into_iter().filter(|(name, _)| !name.eq_ignore_ascii_case("cookie")).chain(cookies);

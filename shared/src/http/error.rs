@@ -1,6 +1,6 @@
 //! The errors of a handler.
 //!
-//! Owns [`Error`]: what is wrong with a request as HTTP, and every error of the service. `reply` maps each to a
+//! Owns [`Error`]: the errors that exist only in HTTP, and [`Error::Service`] for all others. `reply` maps each to a
 //! response.
 
 use std::borrow::Cow;
@@ -16,7 +16,7 @@ pub enum Error {
     ForeignOrigin,
 
     /// The function does not have this method.
-    #[error("This address answers {allowed}.")]
+    #[error("This path accepts only {allowed}.")]
     MethodNotAllowed {
         /// The allowed methods, as in the `Allow` header.
         allowed: &'static str,

@@ -1,6 +1,6 @@
 //! The log line of each request, and the event of a request that failed.
 //!
-//! The method is the only text of the caller in a line.
+//! A log line contains the method and no other text that the caller sent.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use super::{Error, Reply, reply};
 use crate::error::Error as ServiceError;
 use crate::telemetry::events;
 
-/// What is known about a request before it is read.
+/// Writes the log line of a request. Holds what is known about the request before it is read.
 pub(super) struct RequestLog {
     function: String,
     request_id: String,

@@ -48,7 +48,7 @@ where
     lambda_runtime::run(service(allowed_origins, handler)).await.map_err(ServiceError::Unexpected)
 }
 
-/// Returns a function as Lambda calls it: a guard around the adapter of `lambda_http` around a handler.
+/// Returns the service that Lambda calls: a guard, in it the adapter of `lambda_http`, in it the handler.
 ///
 /// The adapter panics on some hostile headers before the handler runs. So the guard stands in front of it. It removes
 /// cookies that would make the adapter drop all cookies. It answers 400 if the event cannot be converted and 500 if the
@@ -83,7 +83,8 @@ where
     })
 }
 
-/// The response to Lambda: the adapter's, whose type has no public name, or the guard's.
+/// The response to Lambda, from the adapter or from the guard. The adapter's response type has no public name, so it is
+/// a type parameter.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Outcome<R> {

@@ -1,6 +1,7 @@
 //! Which requests may change something: the defence against cross-site request forgery (CSRF).
 //!
-//! Owns the contract's rule "Who may post", for every function and every unsafe method. Runs before authentication.
+//! Owns the rule "Origin check" of `openapi.yaml` (in the contract: "Who may post"), for every function and every
+//! unsafe method. Runs before authentication.
 
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ impl AllowedOrigins {
     /// Reads `ALLOWED_ORIGINS`: a comma-separated list, empty by default.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::error::Error::Setting) for an entry that no browser sends.
+    /// [`Error::Setting`](crate::error::Error::Setting) for an entry that is not an origin in the form in which
+    /// browsers send it.
     pub fn from_env(env: &Environment) -> crate::error::Result<Self> {
         let list = env.or("ALLOWED_ORIGINS", "");
         let listed = list.split(',').map(str::trim).filter(|origin| !origin.is_empty());
@@ -33,7 +35,8 @@ impl AllowedOrigins {
         &self.0
     }
 
-    /// Accepts a request with a safe method, and one from our own pages, from an allowed origin, or from no browser.
+    /// Accepts every request with a safe method. Accepts another request only from our own pages, from an allowed
+    /// origin, or from a client that is not a browser.
     ///
     /// # Errors
     /// [`Error::ForeignOrigin`] for every other request.
@@ -69,8 +72,8 @@ fn host_of(origin: &str) -> Option<&str> {
     Some(host.strip_suffix(default_port).unwrap_or(host))
 }
 
-/// Returns the value of a header that was sent once, or `None`. The gateway joins repeated headers with a comma, and no
-/// value that is compared here has one.
+/// Returns the value of a header that was sent once, or `None`. The gateway joins repeated headers with a comma. Such a
+/// value equals none of the values that the callers compare it with.
 pub(super) fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().filter(|_| values.next().is_none());
@@ -78,8 +81,8 @@ pub(super) fn only(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str>
 }
 
 /// Returns `true` for an origin as a browser sends it (RFC 6454 §6.2): scheme, host and an optional port, in lower
-/// case, without a path and without the default port. For a page on `http`, browsers send our cookies on this machine
-/// only.
+/// case, without a path and without the default port. `http` is accepted for this machine only, because browsers do not
+/// send our cookies for other `http` pages.
 fn is_origin(origin: &str) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let (host, port) = match authority.rsplit_once(':') {
@@ -97,6 +100,7 @@ fn is_origin(origin: &str) -> bool {
     is_host && port.is_none_or(is_other_port)
 }
 
+/// Returns `true` for one label of a host name in lower case, which is how browsers send it.
 fn is_label(label: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !label.is_empty() && label.bytes().all(is_inner) && !label.starts_with('-') && !label.ends_with('-')
@@ -117,9 +121,9 @@ mod tests {
         named.into_iter().filter_map(|(name, value)| Some((name.parse().unwrap(), value?.parse().unwrap()))).collect()
     }
 
-    /// R29, R85: the contract, "Who may post".
+    /// R29, R85: the rule "Origin check" of `openapi.yaml`.
     #[test]
-    fn an_unsafe_method_needs_our_origin_an_allowed_origin_or_no_browser() {
+    fn an_unsafe_method_is_accepted_from_our_or_an_allowed_origin_or_without_a_browser() {
         let allowed = allowed("https://localhost:3000").unwrap();
         for (origin, site, host, passes) in WHO_MAY_POST {
             for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {

@@ -58,8 +58,9 @@ pub fn reset_content() -> Reply {
 
 /// 401: plain text, always the same, as the first clients expect it.
 #[must_use]
-pub fn not_authorized() -> Reply {
-    let mut response = typed(StatusCode::UNAUTHORIZED, "text/plain; charset=utf-8", ServiceError::NotAuthorized.to_string());
+fn not_authorized() -> Reply {
+    let mut response =
+        typed(StatusCode::UNAUTHORIZED, "text/plain; charset=utf-8", ServiceError::NotAuthorized.to_string());
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }

@@ -83,8 +83,8 @@ impl Request {
     /// Returns the body, which must be the JSON of a `T`.
     ///
     /// # Errors
-    /// [`Error::UnsupportedMediaType`] for another media type; an invalid request for any other body. The error never
-    /// quotes the body, which may hold a password.
+    /// [`Error::UnsupportedMediaType`] for another media type; [`InvalidRequest`](crate::error::Error::InvalidRequest)
+    /// for any other body. The error never quotes the body, which may hold a password.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         let media_type = self.header(CONTENT_TYPE).unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().trim();
@@ -118,7 +118,8 @@ impl Request {
         is_bearer.then(|| rest.trim_ascii())
     }
 
-    /// Returns `true` if the response may renew the session: a page of ours asked, and it waits for the response (R86).
+    /// Returns `true` if the response may set cookies. `false` for `HEAD`, for a prefetch, for a cross-site request,
+    /// and for a request for anything but a document or a fetch (R86).
     #[must_use]
     pub fn may_set_cookies(&self) -> bool {
         may_set_cookies(&self.method, &self.headers)
@@ -130,13 +131,14 @@ impl Request {
         self.path.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns `true` if the query has `name=true`.
+    /// Returns the parameter `name` of the query, or `false` without it. If it is repeated, the last value is used.
     ///
     /// # Errors
-    /// An invalid request for any other value than `true` and `false`.
+    /// [`InvalidRequest`](crate::error::Error::InvalidRequest) for any value other than `true` and `false`.
     pub fn flag(&self, name: &'static str) -> Result<bool> {
         let values = self.query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        values.map(str::parse)
+        values
+            .map(str::parse)
             .try_fold(false, |_, value| value)
             .map_err(|_| Error::invalid_request(format!("The parameter `{name}` must be true or false.")))
     }
@@ -160,7 +162,7 @@ impl Request {
 }
 
 /// Returns `false` for a `HEAD`, a prefetch, a cross-site request, and one whose `Sec-Fetch-Dest` is neither `empty`
-/// nor `document` (R86).
+/// nor `document` (R86). Without these headers, as from a client that is not a browser, it returns `true`.
 pub(super) fn may_set_cookies(method: &Method, headers: &HeaderMap) -> bool {
     let is_absent_or = |name: &str, is_accepted: fn(&str) -> bool| {
         !headers.contains_key(name) || origin::only(headers, name).is_some_and(is_accepted)

@@ -94,14 +94,10 @@ async fn every_error_has_its_status_and_hides_its_cause() {
             403,
             "A request that changes something must come from this site or from an allowed origin.",
         ),
-        (|| Error::MethodNotAllowed { allowed: "GET, HEAD" }, 405, "This address answers GET, HEAD."),
+        (|| Error::MethodNotAllowed { allowed: "GET, HEAD" }, 405, "This path accepts only GET, HEAD."),
         (|| ServiceError::Taken("login name").into(), 409, "This login name is taken."),
         (|| Error::TooLarge { limit: 8192 }, 413, "The body is larger than 8192 bytes."),
-        (
-            || Error::UnsupportedMediaType { expected: "application/json" },
-            415,
-            "The body must be application/json.",
-        ),
+        (|| Error::UnsupportedMediaType { expected: "application/json" }, 415, "The body must be application/json."),
         (|| ServiceError::Corrupt("users-1234".into()).into(), 500, "A stored record cannot be read."),
         (|| ServiceError::Setting { name: "X", problem: "is not set".into() }.into(), 500, "X is not set"),
         (|| ServiceError::Misconfigured("users-1234".into()).into(), 500, "The service is not set up correctly."),
@@ -360,10 +356,8 @@ async fn a_request_prints_neither_headers_nor_body() {
 /// R25.
 #[tokio::test]
 async fn the_source_address_comes_from_the_gateway_only() {
-    let event = get()
-        .header("x-forwarded-for", "1.2.3.4")
-        .header("x-real-ip", "1.2.3.4")
-        .header("forwarded", "for=1.2.3.4");
+    let event =
+        get().header("x-forwarded-for", "1.2.3.4").header("x-real-ip", "1.2.3.4").header("forwarded", "for=1.2.3.4");
     let reply = answered(event, |request: Request| async move { reply::json(&request.source_ip()) }).await;
     assert_eq!(reply.json(), json!("203.0.113.7"));
 }

@@ -11,7 +11,7 @@ use zeroize::Zeroize as _;
 
 use super::Problem;
 
-/// The most accepted passes and lanes of a stored hash (R12).
+/// The largest accepted numbers of passes and lanes (R12).
 const MAX_ITERATIONS: u32 = 10;
 const MAX_LANES: u32 = 16;
 
@@ -28,8 +28,8 @@ pub(super) struct Argon {
 }
 
 impl Argon {
-    /// Parses a PHC string. Caps its parameters before anything is computed: one stored hash must not exhaust the
-    /// memory of the function (R12).
+    /// Parses a PHC string. Rejects parameters above the caps before anything is computed: one stored hash must not
+    /// exhaust the memory of the function (R12).
     pub(super) fn parse(text: &str, max_memory_kib: u32) -> Result<Self, Problem> {
         let phc = Phc::new(text).map_err(|_| "it is not a PHC string")?;
         let algorithm = Algorithm::try_from(phc.algorithm.as_str()).map_err(|_| "it is not a variant of Argon2")?;
@@ -69,8 +69,8 @@ impl Argon {
 pub(super) struct Memory(Mutex<Vec<Block>>);
 
 impl Memory {
-    /// Allocates blocks of 1 KiB. Writes to them once, so that the cold start pays for their pages and not the first
-    /// login.
+    /// Allocates blocks of 1 KiB. Writes to them once, so that the page faults occur in the cold start and not in the
+    /// first login.
     pub(super) fn new(blocks: usize) -> Option<Self> {
         allocate(blocks).map(|blocks| Self(Mutex::new(blocks)))
     }

@@ -1,8 +1,8 @@
 //! Passwords: hash and verify.
 //!
-//! Owns Argon2id hashes in PHC strings, the pepper, which imported hashes are accepted, and that every answer costs the
-//! same, with or without a stored hash (R18, R19). `imported` has the formats of other systems. `policy` decides which
-//! new passwords are accepted.
+//! Owns Argon2id hashes in PHC strings, the pepper, and the rule that every password check costs the same, with or
+//! without a stored hash (R18, R19). `imported` has the accepted formats of other systems. `policy` decides which new
+//! passwords are accepted.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -114,6 +114,7 @@ pub enum Comparison {
 pub struct Hasher {
     params: Params,
     pepper: Option<Pepper>,
+    /// The previous or next pepper, which only verifies.
     previous_pepper: Option<Pepper>,
     memory: Memory,
     decoy: Stored,
@@ -207,9 +208,9 @@ impl Hasher {
         }
     }
 
-    /// Compares a password with a stored hash. Without a hash, or with an unusable one, the result is still computed
-    /// with one hash. The result comes no earlier than `PASSWORD_CHECK_MS` after `started` (R19). A password with two
-    /// Unicode forms costs two hashes and twice that time, for every account.
+    /// Compares a password with a stored hash. Computes one hash even if there is no stored hash or an unusable one.
+    /// Returns at least `PASSWORD_CHECK_MS` after `started` (R19). Both numbers double for a password with two Unicode
+    /// forms.
     pub async fn verify(&self, password: &Password, stored: Option<&PasswordHash>, started: Instant) -> Comparison {
         let forms = if password.composed.is_some() { 2 } else { 1 };
         let min_duration = self.min_duration * forms;

@@ -177,13 +177,13 @@ fn a_pepper_can_be_rotated_and_the_hash_names_its_pepper() {
 
     let renewed = changed.hash(&password("1234")).unwrap();
     assert_eq!(compare(&lost, "1234", &renewed), Comparison::Right, "hashed with the new pepper");
-    let forged =
-        renewed.0.split(",keyid=").next().unwrap().to_owned() + &renewed.0[renewed.0.find("$v=19").unwrap()..];
+    let forged = renewed.0.split(",keyid=").next().unwrap().to_owned() + &renewed.0[renewed.0.find("$v=19").unwrap()..];
     assert!(!matches!(compare(&lost, "1234", &PasswordHash(forged)), Comparison::Right));
     assert!(hash.0.contains(",keyid=") && !hash.0.contains(first));
 }
 
-/// R14: in the first of three deploys no instance may write a hash that another instance cannot read yet.
+/// R14: the first step of a rotation sets the new pepper as the previous one. No instance uses it for new hashes before
+/// all instances have it.
 #[test]
 fn a_previous_pepper_alone_only_verifies() {
     let previous = hasher(&[("PREVIOUS_PASSWORD_PEPPER", PEPPERS[0])]);
@@ -203,9 +203,10 @@ fn a_peppered_digest_is_not_the_output_of_argon2() {
     assert_ne!(read.compute(b"1234", &peppered.memory).unwrap(), read.digest);
 }
 
-/// Also for a hash that needs more memory than the instance keeps.
+/// Checks the memory that the instance keeps. The second hash needs more, so it gets new blocks and does not use the
+/// kept memory.
 #[test]
-fn the_memory_of_a_hash_is_wiped() {
+fn the_kept_memory_is_blank_after_a_hash() {
     let memory = Memory::new(16).unwrap();
     let blank =
         Argon::parse(&format!("$argon2id$v=19$m=16,t=1,p=1$c29tZXNhbHQ${}", STANDARD_NO_PAD.encode([0; 32])), 64);

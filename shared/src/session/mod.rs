@@ -17,7 +17,8 @@ pub mod renewal;
 #[cfg(test)]
 mod tests;
 
-/// How long after its end a session may still ask for the end of all sessions, so that a failed logout can be retried.
+/// For this long after a session has ended, its tokens may still end all sessions of the user. So a failed logout from
+/// all devices can be retried.
 const RECENTLY: Duration = Duration::from_mins(1);
 
 /// The longest stored user agent in bytes.
@@ -60,17 +61,17 @@ pub struct Session {
 }
 
 impl Session {
-    /// Returns `true` if the session has neither ended nor expired, for a user who is in `epoch`. DynamoDB deletes
-    /// expired records late, so that the time is checked here (R72).
+    /// Returns `true` if the session has not ended or expired and is of the user's current epoch, `epoch`. DynamoDB
+    /// deletes expired records late, so that the time is checked here (R72).
     #[must_use]
     pub fn is_active(&self, epoch: u64, now: Timestamp) -> bool {
         self.ended_at.is_none() && self.epoch == epoch && now < self.ends_at()
     }
 
-    /// Returns `true` if the session has not ended, or ended at most a minute ago. Only then may one of its tokens end
-    /// all sessions of the user.
+    /// Returns `true` if a token of this session may end all sessions of the user: the session has not ended more than
+    /// a minute ago, and its absolute expiry has not passed. Does not check the idle expiry and the epoch.
     #[must_use]
-    pub fn is_active_or_ended_recently(&self, now: Timestamp) -> bool {
+    pub fn may_end_all_sessions(&self, now: Timestamp) -> bool {
         self.ended_at.is_none_or(|ended_at| now.since(ended_at) <= RECENTLY) && now < self.abs_exp
     }
 
@@ -128,7 +129,7 @@ impl Lifetimes {
         Ok(Self { access_ttl: token::access_ttl(env)?, refresh_ttl: token::refresh_ttl(env)? })
     }
 
-    /// Returns a new session with a new id (R28). It exists once it has been stored.
+    /// Returns a new session with a new id (R28), which the caller must still store.
     ///
     /// # Errors
     /// [`Error::Unexpected`](crate::error::Error::Unexpected) if the random number generator fails.

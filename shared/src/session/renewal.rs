@@ -23,9 +23,9 @@
 //!
 //! # Concurrent renewals
 //!
-//! All of them read the record. One conditional write succeeds (R62). The others get the record that it wrote, and are
-//! judged by the same rule again: they are now in the grace period and get the same token (R63).
-//! `tests/tests/renewal` tries all interleavings of up to four renewals, and a logout at every moment of up to three.
+//! All of them read the record. One conditional write succeeds (R62). The others get the record that it wrote, and
+//! their tokens are compared with it by the same rule: they are now in the grace period and get the same token (R63).
+//! `tests/tests/renewal` tries all interleavings of up to four renewals, and of up to three renewals with a logout.
 
 use std::time::Duration;
 
@@ -35,9 +35,7 @@ use crate::config::Environment;
 use crate::error::Result;
 use crate::token::{self, Claims};
 
-/// The result of presenting a refresh token that is not refused. `userinfo` matches it once. `I` is the identity: the
-/// user and the session.
-#[derive(Debug)]
+/// What happened to a refresh token that was not rejected with an error. `I` is the identity: the user and the session.
 pub enum Outcome<I> {
     /// The session was renewed.
     Renewed {
@@ -64,7 +62,7 @@ pub enum Outcome<I> {
         identity: I,
         /// How the token was reused.
         reuse: Reuse,
-        /// Whether this call ended the session. Of concurrent calls, one did.
+        /// Whether this call ended the session. At most one of several concurrent calls does.
         ended_by_this_call: bool,
     },
 }
@@ -74,9 +72,10 @@ pub enum Outcome<I> {
 pub enum Standing {
     /// It is the current refresh token.
     Current,
-    /// It is the direct parent of the current one, and was first used within the grace period (R63).
+    /// It is the direct parent of the current one, and its grace period is not over (R63).
     InGracePeriod,
-    /// It was replaced before. Two parties hold tokens of this session (R65, R66).
+    /// It was replaced, and it is older than the parent, or its grace period is over. A thief may have tokens of this
+    /// session (R65, R66).
     Reused(Reuse),
     /// The record does not know it.
     Unknown,
@@ -88,7 +87,7 @@ pub enum Reuse {
     /// It is the direct parent, and the grace period is over. The caller is a thief, or a browser that got no response
     /// (F11).
     GraceMissed,
-    /// Its successor was used, too. No honest client comes back to such a token.
+    /// It was replaced at least twice. An honest client does not use such a token again.
     OlderGeneration,
 }
 
@@ -103,12 +102,12 @@ impl Reuse {
     }
 }
 
-/// The configured times of the protocol.
+/// The rules of the protocol, with the configured times.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// How long a session lives after a renewal.
     pub refresh_ttl: Duration,
-    /// How long after its first use a refresh token gets the same successor again.
+    /// The grace period of a refresh token: for this long after its first use, it gets the same successor again.
     pub grace_period: Duration,
 }
 

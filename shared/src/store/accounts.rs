@@ -1,7 +1,7 @@
 //! What spans the users table and the sessions table.
 //!
-//! Owns the one read of a user and a session, and the transactions that change both. A session is active only in the
-//! epoch of its user, so that one write to the user ends all sessions (R76).
+//! Reads a user and a session in one call, and changes both in one transaction. A session is active only in the epoch
+//! of its user, so that one write to the user ends all sessions (R76).
 
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};

@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::telemetry::events;
 use crate::throttle::{Backoff, Device, LeakyBucket, Limit};
 
-/// How long a successful login waits until its success is written.
+/// The timeout for giving attempts back: after a success, or if the account's counter failed or refused the attempt.
 const MAX_UNDO: Duration = Duration::from_millis(500);
 
 /// What is known about the caller of an attempt before the password is checked.
@@ -45,7 +45,7 @@ pub enum Channel<'a> {
 pub struct Attempt<'a> {
     /// The account, which may not exist.
     pub account: &'a Account<'a>,
-    /// The channel.
+    /// What is known about the caller.
     pub channel: Channel<'a>,
     /// The source address, as API Gateway reports it.
     pub source_ip: Option<&'a str>,
@@ -78,7 +78,7 @@ pub struct Admission {
     account: Counter<Backoff>,
 }
 
-/// An attempt that has been counted as failed. [`Attempts::succeeded`] takes that back.
+/// An attempt that has been counted as failed. [`Attempts::succeeded`] undoes that.
 pub struct Reservation {
     source_key: Option<String>,
     /// The key of the account's counter.
@@ -102,9 +102,11 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// Reads `ATTEMPTS_TABLE`, `THROTTLE_SECRET`, which hides the login names in the table, and
-    /// `SOURCE_FAILURES_PER_HOUR`: how many wrong passwords one source address may send at once and in an hour, 0 to
-    /// 100000, 0 for no limit, 100 by default (R24).
+    /// Reads:
+    /// - `ATTEMPTS_TABLE`;
+    /// - `THROTTLE_SECRET`: hides the login names in the table;
+    /// - `SOURCE_FAILURES_PER_HOUR`: how many wrong passwords one source address may send at once and in an hour, 0 (no
+    ///   limit) to 100000, 100 by default (R24).
     ///
     /// # Errors
     /// [`Error::Setting`] for a missing or unsafe value.
@@ -146,7 +148,8 @@ impl Attempts {
     }
 
     /// Counts an attempt before the password is hashed. Concurrent attempts get no more tries than sequential ones
-    /// (R21). If one limit refuses the attempt, the other counter is not charged.
+    /// (R21). If the account's counter then fails or refuses the attempt, the source gets its attempt back, best
+    /// effort.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`] if a concurrent attempt reached a limit first; [`Error::Unavailable`],
@@ -160,7 +163,7 @@ impl Attempts {
         let counter_key = account.key.clone();
         let counted = self.count(account, now, budget).await;
         if counted.is_err() {
-            // Best effort: the attempt is not made, so that the source is not charged.
+            // Best effort: the attempt is not made, so the source gets it back.
             tokio::time::timeout(MAX_UNDO, self.refund(source_key.as_deref(), budget)).await.ok();
         }
         let failures = counted?.failures;
@@ -227,7 +230,7 @@ impl Attempts {
     }
 
     /// Returns the counter of the source, or `None` if this attempt has none. A known device and a signed-in user have
-    /// counters that no other caller adds to, so that they get past an exhausted source.
+    /// none: they are limited by their own counter only, so other callers of the same address cannot block them.
     fn source_counter(&self, attempt: Attempt<'_>) -> Option<Counter<LeakyBucket>> {
         let source_ip = attempt.source_ip.filter(|_| matches!(attempt.channel, Channel::Public));
         let (limit, key) = self.bucket.zip(source_ip.and_then(source_key))?;

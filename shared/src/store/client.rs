@@ -306,7 +306,7 @@ mod tests {
         assert!(outcome.is_ok() && took < Duration::from_millis(1500), "{outcome:?} after {took:?}");
     }
 
-    /// F16. A connection that is never made cannot be staged on the loopback interface, so that this test reads the
+    /// F16. No test can make a connection attempt hang on the loopback interface, so this test checks the configured
     /// values.
     #[test]
     fn every_timeout_and_retry_value_is_set() {

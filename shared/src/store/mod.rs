@@ -1,8 +1,8 @@
 //! DynamoDB: the only module that names the AWS SDK.
 //!
 //! Owns the client, the form of records, one struct for each table ([`Users`], [`Sessions`], [`Attempts`]) and
-//! [`Accounts`] for what spans two tables. All reads on the authentication path are strongly consistent. Uniqueness and
-//! single use are condition expressions.
+//! [`Accounts`] for what spans two tables. All reads on the authentication path are strongly consistent. Condition
+//! expressions guarantee that names are unique and that a refresh token renews only once.
 
 mod accounts;
 mod attempts;

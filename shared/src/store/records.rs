@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 /// A DynamoDB item.
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// The version of the records that this code writes, in the attribute `v`. A new attribute does not change it. A change
-/// that older code would misread does.
+/// The version of the records that this code writes, in the attribute `v`. A new attribute keeps the version. A change
+/// that older code would misread raises it.
 const RECORD_VERSION: &str = "1";
 
 /// Returns the item of a record, with the attributes of its key.

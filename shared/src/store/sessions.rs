@@ -24,10 +24,10 @@ use crate::telemetry::events;
 /// How long DynamoDB keeps a record after the end of its session. Only housekeeping: no check relies on it.
 const RETENTION: Duration = Duration::from_hours(7 * 24);
 
-/// The record of an ended session. It is parsed only on demand, because an unreadable session can be ended, too (F21).
+/// The record of an ended session. It is kept as an item, because an unreadable session can be ended, too (F21).
 pub struct Ended {
-    /// `true` if the session was active until this second. Two calls in the same second both get `true`. Does not know
-    /// whether the user's epoch had ended the session before.
+    /// Whether an unexpired session was ended in this second, by this call or by another. The user's epoch is not
+    /// considered.
     pub just_now: bool,
     record: Item,
 }
@@ -63,7 +63,7 @@ impl Sessions {
     /// Reads `SESSIONS_TABLE`.
     ///
     /// # Errors
-    /// [`Error::Setting`] if it is not set.
+    /// [`Error::Setting`] if it is not set or names the same table as another variable.
     pub fn from_env(client: Client, env: &Environment) -> Result<Self> {
         Ok(Self { client, table: env.table("SESSIONS_TABLE")? })
     }
@@ -82,13 +82,13 @@ impl Sessions {
             .condition_expression("attribute_not_exists(session_id)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match send(call.send(), budget).await {
-            Err(error) if stored_item(error.as_service_error()) == Some(&item) => Ok(()),
+            Err(error) if stored_instead_of_put(error.as_service_error()) == Some(&item) => Ok(()),
             outcome => outcome.map(drop).map_err(Error::from),
         }
     }
 
-    /// Writes a renewed session if the stored one is active and of the generation before. Of concurrent calls one
-    /// succeeds (R62). Never creates a record (R68).
+    /// Writes a renewed session if the stored session is active and has the previous generation. At most one of several
+    /// concurrent calls succeeds (R62). Never creates a record (R68).
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Misconfigured`].
@@ -108,7 +108,9 @@ impl Sessions {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match send(call.send(), budget).await {
             Ok(_) => Ok(RenewalWrite::Written),
-            Err(error) => Ok(RenewalWrite::ConditionFailed(stored_instead(error)?.and_then(readable_session))),
+            Err(error) => {
+                Ok(RenewalWrite::ConditionFailed(stored_instead_of_update(error)?.and_then(readable_session)))
+            }
         }
     }
 
@@ -125,7 +127,7 @@ impl Sessions {
             .expression_attribute_values(":mark", mark.clone());
         match send(call.send(), budget).await {
             Ok(_) => Ok(true),
-            Err(error) => Ok(stored_instead(error)?.is_some_and(|item| item.get("ended_by") == Some(&mark))),
+            Err(error) => Ok(stored_instead_of_update(error)?.is_some_and(|item| item.get("ended_by") == Some(&mark))),
         }
     }
 
@@ -146,7 +148,7 @@ impl Sessions {
             .return_values(ReturnValue::AllNew);
         let record = match send(call.send(), budget).await {
             Ok(updated) => updated.attributes,
-            Err(error) => stored_instead(error)?,
+            Err(error) => stored_instead_of_update(error)?,
         };
         Ok(record.map(|record| {
             let had_expired = read_session(record.clone()).is_ok_and(|session| session.ends_at() <= now);
@@ -183,8 +185,8 @@ impl Sessions {
     }
 
     /// Ends the oldest active sessions of a user until `limit` are left (R77). Returns `true` if `opened` is among
-    /// those that are left. Call it after `opened` was stored: of concurrent logins, the last one then sees all of
-    /// them.
+    /// those that are left. Call it after `opened` has been stored. Then the last of several concurrent logins sees the
+    /// sessions of all of them.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Misconfigured`].
@@ -235,7 +237,7 @@ pub(super) fn readable_session(item: Item) -> Option<Session> {
 ///
 /// # Errors
 /// Every other error of the call.
-fn stored_instead(error: SdkError<UpdateItemError>) -> Result<Option<Item>> {
+fn stored_instead_of_update(error: SdkError<UpdateItemError>) -> Result<Option<Item>> {
     match error.as_service_error() {
         Some(UpdateItemError::ConditionalCheckFailedException(failed)) => Ok(failed.item.clone()),
         _ => Err(error.into()),
@@ -244,7 +246,7 @@ fn stored_instead(error: SdkError<UpdateItemError>) -> Result<Option<Item>> {
 
 /// Returns the stored item after the condition of a put failed. If it is our own item, an earlier try succeeded and its
 /// acknowledgement was lost (F08).
-fn stored_item(error: Option<&PutItemError>) -> Option<&Item> {
+fn stored_instead_of_put(error: Option<&PutItemError>) -> Option<&Item> {
     match error? {
         PutItemError::ConditionalCheckFailedException(failed) => failed.item(),
         _ => None,
@@ -336,8 +338,14 @@ mod tests {
         let tables = Tables::new().await;
         let user_id = UserId::parse("x".repeat(64)).unwrap();
         let (user_agent, source_ip) = (Some("x".repeat(9999)), Some("2001:0db8:0000:0000:0000:0000:0000:0001".into()));
-        let new =
-            NewSession { user_id: &user_id, epoch: u64::MAX, persistent: true, kid: "0123456789a", user_agent, source_ip };
+        let new = NewSession {
+            user_id: &user_id,
+            epoch: u64::MAX,
+            persistent: true,
+            kid: "0123456789a",
+            user_agent,
+            source_ip,
+        };
         let mut session = lifetimes().open(new, NOW).unwrap();
         session.generation = u64::MAX;
         sessions(&tables).open(&session, &Budget::new(None)).await.unwrap();
@@ -405,15 +413,11 @@ mod tests {
         let ended = tables.items("SessionsTable");
         assert_eq!(ended[0]["ttl"]["N"], (1_800_000_010 + 7 * DAY).to_string(), "7 days after the end");
         assert_eq!(end(after(20)).await, Some(after(10)), "the first end stands");
-        assert_eq!(
-            tables.items("SessionsTable"),
-            ended,
-            "a second end does not extend the retention"
-        );
+        assert_eq!(tables.items("SessionsTable"), ended, "a second end does not extend the retention");
         assert_eq!(tables.items("SessionsTable").len(), 1);
     }
 
-    /// R68: UpdateItem creates a missing item unless its condition forbids it.
+    /// R68: `UpdateItem` creates a missing item unless its condition forbids it.
     #[tokio::test]
     async fn ending_an_unknown_session_creates_no_record() {
         let tables = Tables::new().await;
@@ -425,7 +429,7 @@ mod tests {
 
     /// R62, R68.
     #[tokio::test]
-    async fn a_renewal_is_written_once_and_only_over_the_active_generation_before() {
+    async fn a_renewal_is_written_once_and_only_if_the_session_is_active_and_has_the_previous_generation() {
         let tables = Tables::new().await;
         let session = open(&tables).await;
         let renewed = rules().renewed(&session, "k2", after(10));
@@ -433,14 +437,22 @@ mod tests {
             async |renewed: &Session, now| sessions(&tables).renew(renewed, now, &Budget::new(None)).await.unwrap();
 
         assert!(matches!(renew(&renewed, after(10)).await, RenewalWrite::Written));
-        let RenewalWrite::ConditionFailed(Some(found)) = renew(&renewed, after(11)).await else { panic!("a second winner") };
+        let RenewalWrite::ConditionFailed(Some(found)) = renew(&renewed, after(11)).await else {
+            panic!("a second winner")
+        };
         assert_eq!(found, renewed);
         assert_eq!((found.generation, found.kid.as_str(), found.idle_exp), (2, "k2", after(7 * DAY + 10)));
         assert_eq!(tables.items("SessionsTable")[0]["ttl"]["N"], (1_800_000_000 + 37 * DAY).to_string());
 
         let again = rules().renewed(&renewed, "k", after(20));
-        assert!(matches!(renew(&again, after(7 * DAY + 10)).await, RenewalWrite::ConditionFailed(Some(_))), "the idle expiry has passed");
-        assert!(matches!(renew(&again, after(30 * DAY)).await, RenewalWrite::ConditionFailed(Some(_))), "the absolute expiry has passed");
+        assert!(
+            matches!(renew(&again, after(7 * DAY + 10)).await, RenewalWrite::ConditionFailed(Some(_))),
+            "the idle expiry has passed"
+        );
+        assert!(
+            matches!(renew(&again, after(30 * DAY)).await, RenewalWrite::ConditionFailed(Some(_))),
+            "the absolute expiry has passed"
+        );
         let mut late = tables.items("SessionsTable").remove(0);
         late["idle_exp"] = json!({ "N": after(36 * DAY).as_secs().to_string() });
         tables.put("SessionsTable", &late);
@@ -449,7 +461,9 @@ mod tests {
             "only the absolute expiry has passed"
         );
         sessions(&tables).end(&session.user_id, &session.id, after(20), &Budget::new(None)).await.unwrap();
-        let RenewalWrite::ConditionFailed(Some(ended)) = renew(&again, after(20)).await else { panic!("the session was revived") };
+        let RenewalWrite::ConditionFailed(Some(ended)) = renew(&again, after(20)).await else {
+            panic!("the session was revived")
+        };
         assert_eq!((ended.generation, ended.ended_at), (2, Some(after(20))));
 
         tables.delete("SessionsTable", &json!({ "user_id": { "S": "0" }, "session_id": { "S": session.id.as_str() } }));
@@ -459,13 +473,12 @@ mod tests {
 
     /// F07: the write succeeded, its acknowledgement was lost, and the retry finds the stored item.
     #[tokio::test]
-    async fn a_renewal_finds_itself_if_the_acknowledgement_is_lost() {
+    async fn a_renewal_whose_acknowledgement_is_lost_returns_the_record_that_it_wrote() {
         let tables = Tables::new().await;
         let session = open(&tables).await;
         let env = Environment::new(tables.failing(&[("UpdateItem", &[Fault::LoseReply])]).await);
         let renewed = rules().renewed(&session, "k2", after(10));
-        let outcome =
-            over(&env).renew(&renewed, after(10), &Budget::new(None)).await;
+        let outcome = over(&env).renew(&renewed, after(10), &Budget::new(None)).await;
         let Ok(RenewalWrite::ConditionFailed(Some(found))) = outcome else { panic!("{outcome:?}") };
         assert_eq!(found, renewed);
     }

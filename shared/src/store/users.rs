@@ -1,8 +1,8 @@
 //! The users table.
 //!
 //! Owns users, their credentials and the uniqueness of login names and e-mail addresses. Each user has three items: the
-//! profile, the credentials under the login name, and a marker under the e-mail address. So both names are unique
-//! without an index. Knows nothing of sessions except the epoch that ends them all.
+//! profile, the credentials under the login name, and a marker under the e-mail address. So login names and e-mail
+//! addresses are unique without an index. Knows nothing of sessions except the epoch that ends them all.
 
 use std::fmt;
 
@@ -86,7 +86,8 @@ impl LoginName {
     /// # Errors
     /// [`Error::InvalidRequest`] if the name is invalid.
     pub fn parse(typed: &str) -> Result<Self> {
-        let problem = "A login name has 1 to 254 letters, digits or signs, without spaces or invisible characters.";
+        let problem =
+            "A login name has 1 to 254 bytes of letters, digits or signs, without spaces or invisible characters.";
         canonical(typed).map(Self).ok_or_else(|| Error::InvalidRequest(problem.into()))
     }
 
@@ -129,7 +130,7 @@ impl Users {
     /// Reads `USERS_TABLE`.
     ///
     /// # Errors
-    /// [`Error::Setting`] if it is not set.
+    /// [`Error::Setting`] if it is not set or names the same table as another variable.
     pub fn from_env(client: Client, env: &Environment) -> Result<Self> {
         Ok(Self { client, table: env.table("USERS_TABLE")? })
     }
@@ -192,8 +193,8 @@ impl Users {
         taken.first().map_or(Ok(()), |&position| Err(Error::Taken(["id", "login name", "e-mail address"][position])))
     }
 
-    /// Ends all sessions of a user who is in `epoch`, by raising the epoch. Returns `false` if the user is in another
-    /// epoch: the sessions of `epoch` have then ended already, and a token of that epoch must not end newer sessions.
+    /// Ends all sessions of a user by raising the epoch from `epoch`. Returns `false` and changes nothing if the user
+    /// has another epoch: the sessions of `epoch` have already ended, and newer ones must stay active.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Misconfigured`].
@@ -238,7 +239,11 @@ struct AddressOwner<'a> {
 /// [`Error::Corrupt`] if the item cannot be read or has another id.
 pub(super) fn read_user(item: Item, id: &UserId) -> Result<User> {
     let user: User = from_item(item, "user")?;
-    if user.profile.id == *id { Ok(user) } else { Err(Error::Corrupt("user record under the key of another user".into())) }
+    if user.profile.id == *id {
+        Ok(user)
+    } else {
+        Err(Error::Corrupt("user record under the key of another user".into()))
+    }
 }
 
 /// Returns the key of a profile.
@@ -255,15 +260,15 @@ fn email_key(canonical: &str) -> String {
     format!("email#{canonical}")
 }
 
-/// The longest name that is canonicalised, in bytes. The time of the algorithm grows with the square of the length. 254
-/// full-width letters have three bytes each.
+/// The longest text that is canonicalised, in bytes: enough for 254 full-width letters of three bytes each. There is a
+/// bound, because the time grows with the square of the length.
 const MAX_TYPED: usize = 1024;
 
 /// The longest canonical name in bytes.
 const MAX_NAME: usize = 254;
 
 /// Returns the canonical form (RFC 8265 §3.3.1), or `None` if the text is invalid. Rejects text whose canonical form
-/// has another canonical form (RFC 8264 §7).
+/// changes when it is canonicalised again (RFC 8264 §7).
 fn canonical(typed: &str) -> Option<String> {
     if typed.len() > MAX_TYPED {
         return None;
@@ -399,7 +404,7 @@ mod tests {
     proptest::proptest! {
         /// R31: a stored name is found again.
         #[test]
-        fn the_canonical_form_of_a_canonical_form_is_itself(typed in "\\PC{1,12}") {
+        fn canonicalisation_is_idempotent(typed in "\\PC{1,12}") {
             if let Ok(name) = LoginName::parse(&typed) {
                 proptest::prop_assert_eq!(LoginName::parse(name.as_str()).unwrap(), name);
             }
@@ -491,11 +496,11 @@ mod tests {
 
     /// R31.
     #[tokio::test]
-    async fn of_concurrent_creates_with_one_login_name_exactly_one_succeeds() {
+    async fn exactly_one_of_several_concurrent_creates_with_one_login_name_succeeds() {
         let tables = Tables::new().await;
         let users = users(&tables);
         let hash = hash();
-        let creates = (0..8).map(|number| {
+        let calls = (0..8).map(|number| {
             let (users, hash) = (users.clone(), hash.clone());
             tokio::spawn(async move {
                 let user = user(&number.to_string(), "Kimcoding", &format!("{number}@example.com"));
@@ -503,7 +508,7 @@ mod tests {
             })
         });
         let mut created = 0;
-        for attempt in creates.collect::<Vec<_>>() {
+        for attempt in calls.collect::<Vec<_>>() {
             match attempt.await.unwrap() {
                 Ok(()) => created += 1,
                 Err(Error::Taken("login name")) => {}

@@ -1,8 +1,8 @@
-//! All events: one function for each.
+//! All events: one function for each, and two for `sessions_ended`.
 //!
-//! An event is a log line with a name that never changes. It counts itself as a CloudWatch metric of that name. Events
-//! at levels `ERROR` and `WARN` need attention; `docs/events.md` says what to do. No event holds a password, a token, a
-//! cookie, an e-mail address, a login name, or any other text from a header or a body (R97).
+//! An event is a log line with a name that never changes. Each one adds 1 to the CloudWatch metric of the same name.
+//! Events at levels `ERROR` and `WARN` need attention; `docs/events.md` says what to do. No event holds a password, a
+//! token, a cookie, an e-mail address, a login name, or any other text from a header or a body (R97).
 
 use std::time::Duration;
 
@@ -15,18 +15,20 @@ pub fn login_succeeded(user: &UserId, session: &SessionId, persistent: bool) {
     tracing::info!(event = "login_succeeded", user, session, persistent, "A user signed in.");
 }
 
-/// A password was refused. Also at a change of password.
+/// A password was refused, at a login or at a change of password.
 pub fn login_failed(reason: &'static str, user: Option<&UserId>) {
     let user = user.map(UserId::as_str);
     tracing::info!(event = "login_failed", reason, user, "A password was refused.");
 }
 
-/// An attempt was refused before its password was checked. The reason is the kind of counter.
+/// An attempt was refused before its password was checked. `reason` is the kind of counter: `account`, `device`,
+/// `change` or `source`.
 pub fn throttled(reason: &str, wait: Duration) {
     tracing::info!(event = "throttled", reason, wait_s = wait.as_secs(), "An attempt was throttled.");
 }
 
-/// The failures in a row reached the limit, or exceed it. Without `user`, the login name does not exist.
+/// An attempt failed, and the failures in a row are now at or above the limit. Without `user`, the login name does not
+/// exist.
 pub fn password_disabled(counter_key: &str, failures: u32, user: Option<&UserId>) {
     let user = user.map(UserId::as_str);
     tracing::error!(
@@ -52,7 +54,12 @@ pub fn success_counts_as_failed(counter_key: &str, failures: u32, causes: &str) 
 /// A stored hash cannot be used.
 pub fn password_hash_unusable(user: &UserId, problem: &'static str) {
     let user = user.as_str();
-    tracing::error!(event = "password_hash_unusable", user, problem, "A user cannot sign in: the stored hash is unusable.");
+    tracing::error!(
+        event = "password_hash_unusable",
+        user,
+        problem,
+        "A user cannot sign in: the stored hash is unusable."
+    );
 }
 
 /// An imported hash took longer than `PASSWORD_CHECK_MS`, so that its account can be recognised by the response time.
@@ -96,7 +103,13 @@ pub fn refresh_repeated(user: &UserId, session: &SessionId) {
 /// A refresh token was reused, and its session has ended.
 pub fn refresh_reuse(reason: &'static str, user: &UserId, session: &SessionId) {
     let (user, session) = (user.as_str(), session.fingerprint());
-    tracing::warn!(event = "refresh_reuse", reason, user, session, "A session ended because its refresh token was reused.");
+    tracing::warn!(
+        event = "refresh_reuse",
+        reason,
+        user,
+        session,
+        "A session ended because its refresh token was reused."
+    );
 }
 
 /// A user signed out.
@@ -105,13 +118,14 @@ pub fn logged_out(user: &UserId, session: &SessionId) {
     tracing::info!(event = "logged_out", user, session, "A user signed out.");
 }
 
-/// One session was ended early.
+/// One session was ended early. Writes the event `sessions_ended`, as [`sessions_ended`] does.
 pub fn session_ended(reason: &'static str, user: &UserId, session: &SessionId) {
     let (user, session) = (user.as_str(), session.fingerprint());
     tracing::info!(event = "sessions_ended", reason, user, session, "A session was ended.");
 }
 
-/// All sessions of a user were ended, or all but one.
+/// All sessions of a user were ended, or all but one. Writes the event `sessions_ended`, as [`session_ended`] does for
+/// one session.
 pub fn sessions_ended(reason: &'static str, user: &UserId) {
     tracing::info!(event = "sessions_ended", reason, user = user.as_str(), "The sessions of a user were ended.");
 }
@@ -129,13 +143,25 @@ pub fn foreign_origin(function: &str, request_id: &str) {
 /// A store did not answer in time.
 pub fn store_failed(function: &str, error: &Error, request_id: &str) {
     let causes = error.causes();
-    tracing::error!(event = "store_failed", function, causes, request_id, "A store did not answer. The response is 503.");
+    tracing::error!(
+        event = "store_failed",
+        function,
+        causes,
+        request_id,
+        "A store did not answer. The response is 503."
+    );
 }
 
-/// Another request changed the same records first.
+/// Another request was first, or this instance does not have the newest key yet.
 pub fn concurrent_update(function: &str, error: &Error, request_id: &str) {
     let causes = error.causes();
-    tracing::info!(event = "concurrent_update", function, causes, request_id, "Another request was first. The response is 503.");
+    tracing::info!(
+        event = "concurrent_update",
+        function,
+        causes,
+        request_id,
+        "Another request was first, or a newer key is missing. The response is 503."
+    );
 }
 
 /// A stored record cannot be read.
@@ -146,7 +172,11 @@ pub fn record_unreadable(function: &str, error: &Error, request_id: &str) {
 
 /// A stored session cannot be read. It counts as ended.
 pub fn session_unreadable(error: &Error) {
-    tracing::error!(event = "session_unreadable", causes = error.causes(), "A stored session cannot be read. It counts as ended.");
+    tracing::error!(
+        event = "session_unreadable",
+        causes = error.causes(),
+        "A stored session cannot be read. It counts as ended."
+    );
 }
 
 /// AWS refuses a call of the service.
@@ -161,7 +191,8 @@ pub fn internal_error(function: &str, error: &Error, request_id: &str) {
     tracing::error!(event = "internal_error", function, causes, request_id, "Something went wrong on our side.");
 }
 
-/// A request made the function panic. If that is a bug, an `internal_error` follows.
+/// The function panicked. If the handler panicked, `internal_error` follows. If `lambda_http` panicked because of a
+/// hostile header, the response is 400.
 pub fn panicked(place: Option<&str>) {
-    tracing::warn!(event = "panicked", place, "A request caused a panic. The function keeps running.");
+    tracing::warn!(event = "panicked", place, "The function panicked. A panic in a request does not stop it.");
 }

@@ -2,8 +2,8 @@
 //!
 //! Owns the members that make a log line a metric. CloudWatch reads them from the log, so that a metric costs no call.
 //!
-//! Written by hand: of the maintained crates, `metrique-writer-format-emf` brings about fifty others for this one
-//! object, and `metrics_cloudwatch_embedded` has no two sets of dimensions. The tests compare with the former.
+//! Written by hand: of the maintained crates, `metrique-writer-format-emf` has about fifty dependencies, and
+//! `metrics_cloudwatch_embedded` cannot write two sets of dimensions. The tests compare with the former.
 
 use std::collections::BTreeMap;
 use std::fmt;

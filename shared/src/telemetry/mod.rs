@@ -1,8 +1,8 @@
 //! Logging: one JSON object per line, to standard output, where Lambda collects it.
 //!
 //! Owns the subscriber, its levels and the panic hook. [`events`] has every event, and `metrics` makes each event a
-//! CloudWatch metric. Types that hold secrets print nothing; here the crates that would print whole requests are
-//! limited to `INFO`.
+//! CloudWatch metric. The `Debug` output of a type never contains a secret. This module limits other crates to `INFO`,
+//! because below that some print whole requests.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ mod metrics;
 #[cfg(test)]
 mod tests;
 
-/// This crate. All our log lines come from it, so that the configured level applies to its lines only.
+/// The name of this crate. All our log lines come from it.
 const OUR_CRATE: &str = env!("CARGO_CRATE_NAME");
 
 /// The module whose lines are events.
@@ -68,8 +68,8 @@ fn is_invocation(line: &Metadata<'_>) -> bool {
     line.is_span() && *line.level() <= Level::INFO && line.target().starts_with("lambda_runtime")
 }
 
-/// Returns `level` for our crate and at most `INFO` for other crates. Below `INFO`, `lambda_runtime` prints the raw
-/// event and the SDK prints what it signs and sends.
+/// Returns `level` for our crate, and for other crates the stricter of `level` and `INFO`. Below `INFO`,
+/// `lambda_runtime` prints the raw event and the SDK prints what it signs and sends.
 fn levels(level: LevelFilter) -> Targets {
     Targets::new().with_default(level.min(LevelFilter::INFO)).with_target(OUR_CRATE, level)
 }
@@ -109,7 +109,10 @@ pub fn metrics_namespace(env: &Environment) -> Result<Option<String>> {
     let is_accepted = |byte: u8| byte.is_ascii_alphanumeric() || b".-_/#:".contains(&byte);
     let is_reserved = name.eq_ignore_ascii_case("off") || name.starts_with("AWS/") || name.starts_with(':');
     if is_reserved || name.len() > 255 || !name.bytes().all(is_accepted) {
-        return reject("METRICS_NAMESPACE", "must be off, or such as Latchkey/staging: letters, digits and .-_/#: only");
+        return reject(
+            "METRICS_NAMESPACE",
+            "must be off or a namespace such as Latchkey/staging, with only letters, digits and .-_/#:",
+        );
     }
     Ok(Some(name))
 }

@@ -55,8 +55,7 @@ fn events_are_written_at_every_level() {
         tracing::warn!("A line of ours.");
         tracing::warn!(target: "lambda_runtime", event = "theirs", "A line of others.");
         tracing::warn!(event = "ours", "A line that only looks like an event.");
-        let _invocation =
-            tracing::info_span!(target: "lambda_runtime::layers", "invoke", requestId = "a").entered();
+        let _invocation = tracing::info_span!(target: "lambda_runtime::layers", "invoke", requestId = "a").entered();
         without_reason();
     });
     assert_eq!(lines.len(), 1, "{lines:?}");
@@ -95,13 +94,11 @@ fn without_a_namespace_a_line_has_no_metric() {
     let more: Vec<_> = names(&with_metric).into_iter().filter(|name| !plain.contains_key(name)).collect();
     assert_eq!(more, ["_aws", "login_failed"]);
     assert!(
-        !written(LevelFilter::INFO, Some("Latchkey"), || tracing::info!("No event."))[0]
-            .to_string()
-            .contains("_aws")
+        !written(LevelFilter::INFO, Some("Latchkey"), || tracing::info!("No event."))[0].to_string().contains("_aws")
     );
 }
 
-/// The same event for the formatter of AWS's own crate.
+/// The expected metric, as input for the formatter of `metrique-writer-format-emf`.
 struct Expected {
     timestamp: SystemTime,
     name: &'static str,
@@ -121,10 +118,9 @@ impl Entry for Expected {
 /// Compares with an independent formatter.
 #[test]
 fn an_event_is_a_metric_in_the_embedded_metric_format() {
-    for (write, name, reason) in [
-        (with_reason as fn(), "login_failed", Some("wrong_password")),
-        (without_reason, "password_changed", None),
-    ] {
+    for (write, name, reason) in
+        [(with_reason as fn(), "login_failed", Some("wrong_password")), (without_reason, "password_changed", None)]
+    {
         let mut lines = written(LevelFilter::INFO, Some("Latchkey"), write);
         let line = lines.remove(0);
         let milliseconds = line["_aws"]["Timestamp"].as_u64().unwrap();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Limit;
 use crate::clock::Timestamp;
 
-/// How long few failures are remembered.
+/// How long a failure count is kept while its wait is below the maximum.
 const MEMORY: Duration = Duration::from_hours(30 * 24);
 
 /// Some failures in a row are free. Each further one doubles the wait (R20).
@@ -47,20 +47,24 @@ impl Backoff {
 impl Limit for Backoff {
     type Count = FailureCount;
 
-    /// A clock that is behind the clock of the last attempt makes a wait longer. It never delays a free attempt.
+    /// If this instance's clock is behind that of the instance that counted the last attempt, a wait becomes longer. A
+    /// free attempt is never delayed.
     fn admit(&self, count: Option<FailureCount>, now: Timestamp) -> Result<FailureCount, Duration> {
         let current = count.filter(|&count| self.expires_at(count).is_none_or(|end| now < end));
         let FailureCount { failures, at } = current.unwrap_or(FailureCount { failures: 0, at: now });
         let wait = self.wait_after(failures);
         let left = if wait.is_zero() { wait } else { (at + wait).since(now) };
-        if left.is_zero() { Ok(FailureCount { failures: failures.saturating_add(1), at: now.max(at) }) } else { Err(left) }
+        if left.is_zero() {
+            Ok(FailureCount { failures: failures.saturating_add(1), at: now.max(at) })
+        } else {
+            Err(left)
+        }
     }
 
     /// Returns `None` once the backoff has reached its maximum or the password is disabled. A slow guesser must not get
     /// a fresh count.
     fn expires_at(&self, count: FailureCount) -> Option<Timestamp> {
-        let is_permanent =
-            count.failures >= self.disable_after || self.wait_after(count.failures) >= self.max_wait;
+        let is_permanent = count.failures >= self.disable_after || self.wait_after(count.failures) >= self.max_wait;
         (!is_permanent).then(|| count.at + MEMORY)
     }
 }
@@ -118,7 +122,7 @@ mod tests {
         }
     }
 
-    /// R20. Also for limits so low that no wait has become long.
+    /// R20: even if `disable_after` is reached before the wait reaches its maximum.
     #[test]
     fn a_count_that_disables_the_password_never_expires() {
         for (free_failures, max_wait, disable_after) in [(5, 900, 6), (5, 900, 10), (1, 86_400, 2), (20, 86_400, 30)] {

@@ -1,8 +1,7 @@
 //! The device cookie: a sign that an account was signed in on this device before.
 //!
-//! Owns how it is made and read. It signs nobody in. It only gives the wrong passwords of a known device an attempt
-//! counter of its own, so that a stranger who locks an account does not lock out its owner (R22). This is OWASP's
-//! device cookie protocol.
+//! Owns how the cookie is made and read. It is not a credential. It only gives the device its own attempt counter, so
+//! that a stranger who locks an account does not lock out its owner (R22). This is OWASP's device cookie protocol.
 
 use std::fmt;
 use std::time::Duration;
@@ -81,8 +80,8 @@ impl Devices {
         Ok(DeviceCookie { value, expires_at })
     }
 
-    /// Returns the known device of `account` that one of the cookies names, or `None`. Of several it returns the one
-    /// with the newest password. A planted cookie beside ours changes nothing.
+    /// Returns the known device of `account` that one of the cookies names, or `None`. If several cookies are valid, it
+    /// returns the device with the newest password. Invalid cookies beside it are ignored.
     #[must_use]
     pub fn recognise(&self, cookies: &[&[u8]], account: &str, now: Timestamp) -> Option<Device> {
         let devices = cookies.iter().filter_map(|cookie| self.read(cookie, account, now));
@@ -163,15 +162,17 @@ mod tests {
         let first = cookie(&devices, "kim");
         let known = devices.recognise(&[first.as_bytes()], "kim", NOW).unwrap();
         let again = devices.issue(Some(known.clone()), "kim", 2, NOW).unwrap().value;
-        let both = [first.as_bytes(), again.expose_secret().as_bytes()];
-        let newest = devices.recognise(&both, "kim", NOW).unwrap();
-        assert_eq!(newest.password_version, 2, "in either order");
-        assert_ne!(newest.id, known.id);
+        let (first, again) = (first.as_bytes(), again.expose_secret().as_bytes());
+        for both in [[first, again], [again, first]] {
+            let newest = devices.recognise(&both, "kim", NOW).unwrap();
+            assert_eq!(newest.password_version, 2, "in either order");
+            assert_ne!(newest.id, known.id);
+        }
     }
 
     /// R22: nobody can forge a cookie, extend its lifetime or move it to another account.
     #[test]
-    fn a_modified_cookie_is_ignored_and_hides_no_valid_one() {
+    fn a_modified_cookie_is_ignored_and_a_valid_one_beside_it_is_accepted() {
         let devices = devices("a");
         let good = cookie(&devices, "kim");
         let [id, version, expires_at, tag] = good.split('.').collect::<Vec<_>>().try_into().unwrap();

@@ -7,10 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::Limit;
 use crate::clock::Timestamp;
 
-/// One failed attempt raises the level by this much. A bucket of `hourly` attempts then leaks exactly `hourly` units a
-/// second, so that the level is always a whole number.
-const ATTEMPT: u32 = 3600;
-
 /// Each attempt fills the bucket, and the bucket leaks over time. Many people may share an address, so that a success
 /// gives back its own attempt only (R24).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +25,9 @@ pub struct BucketLevel {
 }
 
 impl LeakyBucket {
-    /// The units that one attempt adds to [`BucketLevel::level`].
-    pub const ATTEMPT: u32 = ATTEMPT;
+    /// The units that one attempt adds to [`BucketLevel::level`]. A bucket of `hourly` attempts then leaks exactly
+    /// `hourly` units a second, so that the level is always a whole number.
+    pub const ATTEMPT: u32 = 3600;
 }
 
 impl Limit for LeakyBucket {
@@ -40,12 +37,12 @@ impl Limit for LeakyBucket {
         let BucketLevel { level, at } = count.unwrap_or(BucketLevel { level: 0, at: now });
         let leaked = now.since(at).as_secs().saturating_mul(self.hourly.into());
         let level = level.saturating_sub(u32::try_from(leaked).unwrap_or(u32::MAX));
-        let capacity = u64::from(self.hourly) * u64::from(ATTEMPT);
-        let excess = (u64::from(level) + u64::from(ATTEMPT)).saturating_sub(capacity);
+        let capacity = u64::from(self.hourly) * u64::from(Self::ATTEMPT);
+        let excess = (u64::from(level) + u64::from(Self::ATTEMPT)).saturating_sub(capacity);
         if excess > 0 {
             return Err(Duration::from_secs(excess.div_ceil(self.hourly.into())));
         }
-        Ok(BucketLevel { level: level.saturating_add(ATTEMPT), at: now.max(at) })
+        Ok(BucketLevel { level: level.saturating_add(Self::ATTEMPT), at: now.max(at) })
     }
 
     /// Returns the time at which the bucket is empty.
@@ -58,6 +55,7 @@ impl Limit for LeakyBucket {
 mod tests {
     use super::*;
 
+    const ATTEMPT: u32 = LeakyBucket::ATTEMPT;
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
     const BUCKET: LeakyBucket = LeakyBucket { hourly: 100 };
 
@@ -82,7 +80,7 @@ mod tests {
 
     /// R24: no fraction of an attempt gets lost, and nothing leaks twice.
     #[test]
-    fn a_bucket_leaks_as_fast_however_often_it_is_checked() {
+    fn checking_a_bucket_more_often_does_not_change_its_leak_rate() {
         for hourly in [1, 7, 100, 1000, 1900, 2000, 3600, 3601, 5000, 100_000] {
             let bucket = LeakyBucket { hourly };
             let (mut count, mut admitted) = (BucketLevel { level: hourly * 3600, at: NOW }, 0);

@@ -48,8 +48,8 @@ pub struct Subject<'a> {
     pub session_id: &'a SessionId,
 }
 
-/// One refresh token of a session, as the session's record describes it. The token follows from these values and its
-/// key, so that it can be signed again bit for bit.
+/// One refresh token of a session, as the session's record describes it. The same values, subject, issuer, audience and
+/// key always give the same token, so it can be signed again bit for bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generation<'a> {
     /// The number of this refresh token within its session. The first one is 1.
@@ -116,7 +116,8 @@ impl Claims {
     /// (R44).
     ///
     /// # Errors
-    /// [`Error::NotAuthorized`] before `iat` or `nbf`, from `exp` on, and for a longer lifetime.
+    /// [`Error::NotAuthorized`] more than [`LEEWAY`] before `iat` or `nbf`, from [`LEEWAY`] after `exp` on, and for a
+    /// longer lifetime.
     pub fn check_time(&self, max_lifetime: Duration, now: Timestamp) -> Result<()> {
         let is_bounded = self.exp.since(self.iat) <= max_lifetime;
         let has_begun = self.iat.max(self.nbf.unwrap_or(self.iat)) <= now + LEEWAY;
@@ -144,7 +145,7 @@ pub(super) fn generation_id(session_id: &SessionId, generation: u64) -> String {
     format!("{session_id}.{generation}")
 }
 
-/// The accepted claims. The rejected ones are a table over whole tokens in `tests/hostile_tokens.rs`.
+/// Tests claims that are accepted. `tests/hostile_tokens.rs` has a table of tokens whose claims are rejected.
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -171,7 +172,8 @@ mod tests {
     }
 
     fn accepted(claims: &Value, kind: Kind) -> bool {
-        serde_json::from_str::<Claims>(&claims.to_string()).is_ok_and(|claims| claims.check(kind, "latchkey", "latchkey").is_ok())
+        serde_json::from_str::<Claims>(&claims.to_string())
+            .is_ok_and(|claims| claims.check(kind, "latchkey", "latchkey").is_ok())
     }
 
     #[test]

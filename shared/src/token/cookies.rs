@@ -62,7 +62,8 @@ impl<'a> PresentedCookies<'a> {
         verified(&self.access, verifier).collect()
     }
 
-    /// Returns the claims of all tokens of both kinds that this service signed, expired or not: one for each session.
+    /// Returns the claims of one token for each session among the access and refresh cookies. Includes every session of
+    /// a token that this service signed, even if the token has expired.
     #[must_use]
     pub fn claims_by_session(&self, access: &Verifier, refresh: &Verifier) -> Vec<Claims> {
         let claims = verified(&self.access, access).chain(verified(&self.refresh, refresh));
@@ -150,7 +151,7 @@ impl Cookies {
         })
     }
 
-    /// Returns the `Set-Cookie` line of a device cookie. A logout does not clear it: it signs nobody in (R22).
+    /// Returns the `Set-Cookie` line of a device cookie. A logout keeps it, because it is not a credential (R22).
     #[must_use]
     pub fn set_device(&self, value: &SecretString, expires_at: Timestamp, now: Timestamp) -> String {
         self.persistent(self.device_name(), value.expose_secret(), expires_at, now)
@@ -210,12 +211,14 @@ fn checked_domain(domain: String) -> Result<String> {
     reject("COOKIE_DOMAIN", "must be a plain domain such as example.com")
 }
 
+/// Returns `true` for one label of a domain. Browsers ignore the case of `Domain`.
 fn is_label(label: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     !label.is_empty() && label.bytes().all(is_inner) && !label.starts_with('-') && !label.ends_with('-')
 }
 
-/// Reading, and the domain. `tests/hostile_cookies.rs` tests setting, and hostile events.
+/// Tests reading cookies, and the check of `COOKIE_DOMAIN`. `tests/hostile_cookies.rs` tests setting cookies, and
+/// events with hostile cookies.
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -20,10 +20,11 @@ use crate::{json, telemetry};
 /// The longest accepted token in bytes: what a browser stores in one cookie (R49).
 const MAX_TOKEN: usize = 4096;
 
-/// The current key, which signs, and the previous or next key, which only verifies during a rotation (R56).
+/// The current key, which signs, and a second key, which only verifies: during a rotation, the old key or the coming
+/// one (R56).
 pub(super) struct Keys {
     pub(super) current: Key,
-    previous: Option<Key>,
+    other: Option<Key>,
 }
 
 impl Keys {
@@ -33,17 +34,17 @@ impl Keys {
     /// # Errors
     /// [`Error::Setting`] for a secret that is missing, weak or used twice.
     pub(super) fn from_env(kind: Kind, env: &Environment) -> Result<Self> {
-        let (current, previous) = match kind {
+        let (current, other) = match kind {
             Kind::Access => ("ACCESS_SECRET", "PREVIOUS_ACCESS_SECRET"),
             Kind::Refresh => ("REFRESH_SECRET", "PREVIOUS_REFRESH_SECRET"),
         };
         let key = |secret: SecretString| Key::new(kind, secret.expose_secret().as_bytes());
-        Ok(Self { current: key(env.secret(current)?), previous: env.optional_secret(previous)?.map(key) })
+        Ok(Self { current: key(env.secret(current)?), other: env.optional_secret(other)?.map(key) })
     }
 
     /// Logs the keys that are accepted from now on.
     pub(super) fn log(&self) {
-        for (is_current, key) in [(true, Some(&self.current)), (false, self.previous.as_ref())] {
+        for (is_current, key) in [(true, Some(&self.current)), (false, self.other.as_ref())] {
             if let Some(Key { kind, id, .. }) = key {
                 telemetry::events::key_loaded(kind.typ(), id, is_current);
             }
@@ -52,11 +53,11 @@ impl Keys {
 
     /// Returns the key with this `kid`, or `None`.
     pub(super) fn by_id(&self, kid: &str) -> Option<&Key> {
-        [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|key| key.id == kid)
+        [Some(&self.current), self.other.as_ref()].into_iter().flatten().find(|key| key.id == kid)
     }
 
-    /// Returns the JSON of a token's claims after everything around it has been verified: size, shape, header,
-    /// signature.
+    /// Verifies the size, the shape, the header and the signature of a token, and returns its payload (the JSON of the
+    /// claims).
     ///
     /// # Errors
     /// [`Error::NotAuthorized`] for every other token.

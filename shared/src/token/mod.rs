@@ -5,12 +5,12 @@
 //!
 //! # Why `jsonwebtoken` only computes the HMAC
 //!
-//! Its primitives are sound. Its decoder is more tolerant than the contract, with every check that `Validation` has. It
-//! accepts any `typ`, any `crit`, unknown header names (even repeated ones), empty keys, `iat` in the future, any
-//! lifetime, `exp` = 2^64-1 or fractional, and arrays for `iss` and `aud`. It silently ignores `iat` and `jti` as
-//! required claims. So [`Verifier`] reads header and claims itself, in this order: size, shape, header, signature,
-//! claims. `shared/tests/hostile_tokens.rs` has one test for each check, and one that shows what the decoder alone
-//! accepts.
+//! Its primitives are sound. Even with all checks of `Validation` enabled, its decoder accepts tokens that the contract
+//! forbids. It accepts any `typ`, any `crit`, unknown header names (even repeated ones), empty keys, `iat` in the
+//! future, any lifetime, `exp` = 2^64-1 or fractional, and arrays for `iss` and `aud`. If `iat` or `jti` is listed in
+//! `required_spec_claims`, it silently ignores that entry. So [`Verifier`] reads header and claims itself, in this
+//! order: size, shape, header, signature, claims. `shared/tests/hostile_tokens.rs` has one test for each check, and one
+//! that shows what the decoder alone accepts.
 
 use std::fmt;
 use std::time::Duration;
@@ -37,12 +37,12 @@ pub use verifier::Verifier;
 /// One day in seconds.
 const DAY: u64 = 86_400;
 
-/// A session ends this long after login, however often it is renewed (R71).
+/// The maximum age of a session. Renewals do not extend it (R71).
 pub const MAX_SESSION_AGE: Duration = Duration::from_secs(30 * DAY);
 
 /// A signed token.
 pub struct Token {
-    /// The kind.
+    /// Whether it is an access token or a refresh token.
     pub kind: Kind,
     /// The `exp` of the token.
     pub expires_at: Timestamp,

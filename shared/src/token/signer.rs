@@ -42,7 +42,8 @@ impl Signer {
         &self.refresh.current.id
     }
 
-    /// Signs an access token that is valid from `now` on, for at most its lifetime and at most until `not_after`.
+    /// Signs an access token that is valid from `now` until `ACCESS_TTL` has passed, or until `not_after` if that is
+    /// earlier.
     ///
     /// # Errors
     /// [`Error::Unexpected`] if the cryptography fails.
@@ -58,7 +59,8 @@ impl Signer {
     /// [`Error::ConcurrentUpdate`] if this instance does not have the key, because another instance got a new key
     /// first; [`Error::Unexpected`] if the cryptography fails.
     pub fn refresh(&self, subject: &Subject<'_>, generation: &Generation<'_>) -> Result<Token> {
-        let unknown_key = || Error::ConcurrentUpdate("the session was renewed with a key that this instance does not have".into());
+        let unknown_key =
+            || Error::ConcurrentUpdate("the session was renewed with a key that this instance does not have".into());
         let key = self.refresh.by_id(generation.kid).ok_or_else(unknown_key)?;
         let jti = generation_id(subject.session_id, generation.number);
         let claims = Claims {

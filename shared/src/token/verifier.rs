@@ -60,8 +60,8 @@ impl Verifier {
         Ok(claims)
     }
 
-    /// Returns the claims of a token that this service signed, even if the token has expired. That is enough to end the
-    /// token's session.
+    /// Returns the claims of a token that this service signed. Does not check the times of the token. Logout and
+    /// renewal need the claims of expired tokens.
     ///
     /// # Errors
     /// [`Error::NotAuthorized`] for every other token.

@@ -19,8 +19,8 @@ fn sent_by(event: Event, origin: Option<&str>, site: Option<&str>, host: Option<
     })
 }
 
-/// R29, R85: the table of the contract's "Who may post", through every route that changes something. A rejected request
-/// costs no call and no hash, and changes no cookie. Every other request succeeds.
+/// R29, R85: the table of the rule "Origin check" of `openapi.yaml`, through every route that changes something. A
+/// rejected request costs no call and no hash, and changes no cookie. Every other request succeeds.
 #[tokio::test]
 async fn every_route_has_the_same_origin_check() {
     let (world, mut rejected) = (World::new().await, 0);

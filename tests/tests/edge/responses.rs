@@ -151,11 +151,11 @@ async fn an_error_response_has_a_fixed_text_and_reveals_no_user() {
         "The service is not set up correctly.",
         "There have been too many wrong passwords. Try again in 1 s.",
         "There is no such session.",
-        "This address answers DELETE.",
-        "This address answers GET, DELETE.",
-        "This address answers GET, HEAD.",
-        "This address answers POST.",
-        "This address answers PUT.",
+        "This path accepts only DELETE.",
+        "This path accepts only GET, DELETE.",
+        "This path accepts only GET, HEAD.",
+        "This path accepts only POST.",
+        "This path accepts only PUT.",
     ];
     let mut details = BTreeSet::new();
     for (what, _, reply) in every_response().await.into_iter().filter(|(_, status, _)| *status >= 400) {

@@ -20,7 +20,8 @@ impl Bcrypt {
     /// Parses `$2b$12$…`.
     pub(super) fn parse(text: &str) -> Result<Self, Problem> {
         // `$2x$` is not supported: a library with a bug wrote it, and it is obsolete.
-        let rest = text.strip_prefix("$2a$").or_else(|| text.strip_prefix("$2b$")).or_else(|| text.strip_prefix("$2y$"));
+        let rest =
+            text.strip_prefix("$2a$").or_else(|| text.strip_prefix("$2b$")).or_else(|| text.strip_prefix("$2y$"));
         let cost = rest.and_then(|rest| rest.get(..2)).filter(|cost| cost.bytes().all(|byte| byte.is_ascii_digit()));
         let cost: u32 = cost.and_then(|cost| cost.parse().ok()).filter(|&cost| cost >= 4).ok_or(BAD_PARAMETERS)?;
         if cost > MAX_COST {

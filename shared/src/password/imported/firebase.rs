@@ -38,6 +38,7 @@ impl Firebase {
     pub(super) fn matches(&self, password: &[u8]) -> bool {
         let mut key = [0; 32];
         let mut encrypted = self.signer_key.clone();
+        // `&` does not short-circuit: every step is computed in any case.
         scrypt::scrypt(password, &self.salt, &self.params, &mut key).is_ok()
             & encrypt(key, &mut encrypted).is_some()
             & are_equal(&encrypted, &self.digest)

@@ -22,10 +22,10 @@ use sha512_crypt::Sha512Crypt;
 
 const TOO_COSTLY: Problem = "its parameters cost too much";
 const BAD_PARAMETERS: Problem = "its parameters cannot be read";
-const BAD_ENCODING: Problem = "its salt or its digest has another encoding or another length than its format has";
+const BAD_ENCODING: Problem = "its salt or its digest does not have the encoding or the length of its format";
 
-/// The longest password in bytes for formats that hash the whole password in every round. A longer one would take
-/// minutes (CVE-2016-20013) and matches no such hash.
+/// The longest password in bytes for formats that hash the whole password in every round. A longer password counts as
+/// wrong, because comparing it could take minutes (CVE-2016-20013).
 const MAX_PASSWORD_PER_ROUND: usize = 128;
 
 /// A parsed hash from another system.
@@ -70,8 +70,8 @@ impl Imported {
         }
     }
 
-    /// Returns `false` if the password cannot be compared with this hash and matches nothing: it is too long for a
-    /// format that hashes it in every round, or it has a NUL, after which bcrypt starts over.
+    /// Returns `false` for a password that counts as wrong without a comparison: one that is too long for a format that
+    /// hashes it in every round, or one with a NUL for bcrypt, which takes `a\0a` for `a`.
     pub(super) fn accepts(&self, password: &[u8]) -> bool {
         match self {
             Self::Phpass(_) | Self::Sha512Crypt(_) => password.len() <= MAX_PASSWORD_PER_ROUND,

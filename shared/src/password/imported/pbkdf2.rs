@@ -8,7 +8,7 @@ use super::super::argon2id::MIN_DIGEST_BYTES;
 use super::encoding::{number, of_length, padded, parameters, text_salt, unpadded};
 use super::{BAD_ENCODING, BAD_PARAMETERS, Problem, TOO_COSTLY};
 
-/// The most accepted iterations (R12).
+/// The largest accepted number of iterations (R12).
 const MAX_ITERATIONS: u32 = 10_000_000;
 
 /// A PBKDF2 hash. The digest is never longer than the output of its hash function: a longer one multiplies the cost.
@@ -20,8 +20,8 @@ pub(in super::super) struct Pbkdf2 {
 }
 
 impl Pbkdf2 {
-    /// Parses the fields of `$pbkdf2-sha256$…`. passlib writes the iterations alone and `.` for `+`. A PHC string has
-    /// `i=<iterations>`, and `l=<length>` is optional.
+    /// Parses the fields of `$pbkdf2-sha256$…`. passlib writes only the number of iterations as the parameters, and `.`
+    /// instead of `+` in base64. A PHC string has `i=<iterations>`, and `l=<length>` is optional.
     pub(super) fn parse_phc(name: &str, params: &str, salt: &str, digest: &str) -> Result<Self, Problem> {
         let (algorithm, length) = match name {
             "pbkdf2-sha256" => (PBKDF2_HMAC_SHA256, 32),
@@ -42,6 +42,7 @@ impl Pbkdf2 {
             None => params,
         };
         let [iterations] = parameters(params, ["i"])?;
+        // `text_salt` only rejects an empty salt here.
         let salt = text_salt(salt).and(unpadded(salt))?;
         Self::new(algorithm, iterations, salt, digest)
     }

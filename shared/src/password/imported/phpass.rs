@@ -5,7 +5,7 @@ use md5::{Digest as _, Md5};
 use super::encoding::{are_equal, crypt_decode, crypt_digit};
 use super::{BAD_ENCODING, BAD_PARAMETERS, Problem, TOO_COSTLY};
 
-/// The most accepted rounds, as a power of two (R12).
+/// The largest accepted base-2 logarithm of the number of rounds (R12).
 const MAX_LOG2_ROUNDS: u8 = 20;
 
 /// A portable hash.

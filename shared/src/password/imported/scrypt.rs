@@ -46,6 +46,7 @@ impl Scrypt {
 
     pub(super) fn matches(&self, password: &[u8]) -> bool {
         let mut computed = vec![0; self.digest.len()];
+        // `&` does not short-circuit: the digests are compared in any case.
         scrypt::scrypt(password, &self.salt, &self.params, &mut computed).is_ok() & are_equal(&computed, &self.digest)
     }
 }

@@ -5,7 +5,7 @@ use sha_crypt::{PasswordVerifier as _, ShaCrypt};
 use super::encoding::{crypt_decode, crypt_digit, number};
 use super::{BAD_ENCODING, BAD_PARAMETERS, Problem, TOO_COSTLY};
 
-/// The most accepted rounds (R12).
+/// The largest accepted number of rounds (R12).
 const MAX_ROUNDS: u32 = 1_000_000;
 
 /// The longest salt in characters.

@@ -1,7 +1,7 @@
 //! Recognises a word that was stretched to the minimum length.
 //!
-//! Owns what stretching means, the list of common passwords, and the test for repetitions and counts. The list is
-//! Django's, compiled by Royce Williams, under BSD-3-Clause: see `common-passwords.LICENSE.txt`.
+//! Defines when a password is a stretched word. Owns the list of common passwords, and the test for repetitions and
+//! sequences. The list is Django's, compiled by Royce Williams, under BSD-3-Clause: see `common-passwords.LICENSE.txt`.
 
 use std::iter;
 
@@ -9,14 +9,14 @@ use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 /// The common passwords: one per line, in lower case, sorted by bytes for a binary search. Entries of fewer than four
-/// characters are left out, because "1" followed by digits is every tenth number. [`is_repetitive`] rejects what people
-/// stretch them to.
+/// characters are left out: the entry `1` with digits after it would reject every tenth number. [`is_repetitive`]
+/// rejects repetitions of such entries.
 const COMMON: &str = include_str!("common-passwords.txt");
 
 /// The length of the longest line in bytes.
 const MAX_LINE: usize = 66;
 
-/// The length of the shortest line in bytes.
+/// The length of the shortest line, and of the search key, in bytes.
 const HEAD: usize = 4;
 
 /// The longest unit in characters that makes a password guessable when it is repeated.
@@ -62,8 +62,9 @@ impl Candidate {
         self.starts(MAX_LINE).flat_map(|start| common_at_start_of(self.from(start)).map(move |word| (start, word)))
     }
 
-    /// Returns the positions where a word of at most this length can begin. The word may begin with the padding
-    /// character. So the number of positions depends on the length of the word and not on the length of the padding.
+    /// Returns the positions where a word of at most `longest_word` bytes can begin: the start of the text, and every
+    /// position from `longest_word` bytes before the end of the padding up to its end. So their number does not grow
+    /// with the padding.
     fn starts(&self, longest_word: usize) -> impl Iterator<Item = usize> {
         iter::once(0).chain(self.front.saturating_sub(longest_word).max(1)..=self.front)
     }
@@ -75,7 +76,8 @@ impl Candidate {
 
     /// Returns `true` if only repetitions of the word, digits and padding follow the word at this position.
     fn only_stretches(&self, start: usize, word: &str) -> bool {
-        // In a number, one digit in front is not padding. Otherwise most numbers would be a listed year with padding.
+        // A password of digits only may not have one digit as padding in front: otherwise many random numbers would be
+        // taken for a padded year from the list.
         let is_inside_a_number = start == 1 && self.text.chars().all(char::is_numeric);
         let filler = if is_inside_a_number { self.text.len() } else { self.filler };
         let punctuation = self.from(start + word.len()).chars().next().filter(|character| !character.is_alphanumeric());
@@ -95,7 +97,7 @@ fn common_at_start_of(text: &str) -> impl Iterator<Item = &'static str> {
     lines.lines().take_while(move |line| line.as_bytes().starts_with(head)).filter(move |line| text.starts_with(line))
 }
 
-/// Returns the position of the first line that does not sort before the head.
+/// Returns the position of the first line that is greater than or equal to `head`.
 fn first_line_from(head: &[u8]) -> usize {
     let list = COMMON.as_bytes();
     let (mut from, mut to) = (0, list.len());
@@ -112,8 +114,9 @@ fn first_line_from(head: &[u8]) -> usize {
     from
 }
 
-/// Returns `true` if a password repeats a short unit, or consists of a short unit and one repeated character or a
-/// count. The password is not folded, because folding may reduce the number of characters.
+/// Returns `true` if a password repeats up to three characters, or if it is a repeated character or a sequence (123…,
+/// cba…) with up to three other characters before or after it. The password is not folded, because folding may reduce
+/// the number of characters.
 pub(super) fn is_repetitive(password: &str) -> bool {
     let characters: Vec<char> = without_case(password.nfc()).collect();
     let repeats = |unit| always(&characters, unit, |one, again| one == again);
@@ -123,7 +126,7 @@ pub(super) fn is_repetitive(password: &str) -> bool {
         || characters.get(..but_a_unit).is_some_and(is_steady)
 }
 
-/// Returns `true` if all characters are equal, or count up, or count down.
+/// Returns `true` if all characters are equal, or are an ascending or a descending sequence.
 fn is_steady(characters: &[char]) -> bool {
     always(characters, 1, |one, next| one == next)
         || always(characters, 1, counts)
@@ -200,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_continues_after_9_and_not_into_another_alphabet() {
+    fn a_sequence_wraps_after_9_and_does_not_continue_into_symbols() {
         assert!(counts('1', '2') && counts('9', '0') && counts('9', '1') && counts('y', 'z') && counts('а', 'б'));
         assert!(
             !counts('2', '1') && !counts('1', '3') && !counts('9', ':') && !counts('z', '{') && !counts('😀', '😁')
