@@ -1,7 +1,7 @@
 //! Time in whole seconds.
 //!
-//! Owns [`Timestamp`]. Only [`Timestamp::now`] reads the system clock, and only a `main.rs` calls it. All other code
-//! gets the current time as an argument.
+//! Owns [`Timestamp`]. Only a `main.rs` calls [`Timestamp::now`]. All other code gets the current time as an argument.
+//! Besides, only the timestamp of a metric and the deadline of an invocation read the system clock.
 
 use std::ops::Add;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -200,8 +200,8 @@ async fn the_oldest_session_is_the_one_with_the_earliest_login() {
     assert_eq!(active(&tables), ["1800000001", "1800000101"]);
 }
 
-/// R77: the login comes from a slow clock, or the table does not answer. The browser gets no cookies of an ended
-/// session, and the session that it already has stays active.
+/// R77: two cases: the clock of the instance is slow, so that the new session is the oldest; or the query fails. The
+/// browser gets no cookies of an ended session, and the session that it already has stays active.
 #[tokio::test]
 async fn a_login_that_fails_at_the_limit_leaves_earlier_sessions_active() {
     let (tables, _) = with_kim().await;
@@ -395,7 +395,7 @@ async fn an_outage_is_503_in_time_and_sets_no_cookie() {
 
 /// R28: the earlier session stays active, and the browser keeps its cookies.
 #[tokio::test]
-async fn an_outage_while_an_earlier_session_is_ended_is_503_and_sets_no_cookie() {
+async fn a_login_that_cannot_end_an_earlier_session_is_503_and_sets_no_cookie() {
     let (tables, env) = with_kim().await;
     let first = send(&env, Event::recorded("login")).await;
     let again = Event::recorded("login").cookies([format!("refresh_jwt={}", first.cookie("refresh_jwt").unwrap())]);

@@ -193,7 +193,8 @@ async fn a_session_that_is_renewed_every_day_expires_after_thirty_days() {
 }
 
 /// R63, R64, R69, F10: for ten seconds from the first use, the successor is the same bit for bit. A repeat does not
-/// extend the grace period. Each request reaches a new instance, so that all state is in the table.
+/// extend the grace period. The test sends each request to a new instance. This shows that no state is kept outside the
+/// table.
 #[tokio::test]
 async fn a_repeated_refresh_token_gets_the_same_successor_within_the_grace_period() {
     let kim_is_in = SignedIn::new().await;
@@ -414,7 +415,7 @@ async fn the_roles_of_a_user_are_returned() {
 }
 
 #[tokio::test]
-async fn an_access_token_costs_one_call_a_renewal_two_calls_and_a_forged_token_no_call() {
+async fn an_access_token_costs_one_call_and_a_renewal_costs_two_and_a_forged_token_costs_none() {
     let kim_is_in = SignedIn::new().await;
     let (client, calls) = Calls::of(&store::connect(&kim_is_in.env).unwrap());
     let send = async |access: &str, refresh: &str| {
@@ -529,7 +530,8 @@ async fn a_clock_half_a_minute_ahead_ends_no_session() {
 }
 
 /// F29: an instance with a slow clock accepts an access token half a minute longer, and refuses a refresh token whose
-/// `iat` is in its future. The parent of that token still gets it again. No session ends.
+/// `iat` is in its future. A request with the parent of that token still gets the token again, because the grace period
+/// has not passed on this clock. No session ends.
 #[tokio::test]
 async fn a_clock_half_a_minute_behind_ends_no_session() {
     let kim_is_in = SignedIn::new().await;

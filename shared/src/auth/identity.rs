@@ -220,7 +220,7 @@ mod tests {
 
     /// R34, R72, R74, R76.
     #[tokio::test]
-    async fn a_token_is_refused_once_its_user_or_session_is_no_longer_valid() {
+    async fn a_token_is_refused_if_its_user_or_session_is_no_longer_valid() {
         for (user, session, why) in [
             (None, Some(session()), "the user is gone"),
             (Some(user()), None, "the session is gone"),

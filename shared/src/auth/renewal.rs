@@ -1,8 +1,8 @@
 //! Authentication by a refresh token, which renews the session.
 //!
 //! Runs the protocol of [`session::renewal`](crate::session::renewal): read the records, compare the token with them,
-//! sign the new tokens, write. No store call and no signature
-//! follows the write, so that the response contains the tokens of a written renewal (R62).
+//! sign the new tokens, write. The new tokens are signed before the write. After a successful write there is no store
+//! call and no signing that could fail and lose them (R62).
 
 use super::{Identities, Identity};
 use crate::budget::Budget;

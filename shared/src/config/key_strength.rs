@@ -1,7 +1,8 @@
 //! Rejects weak signing keys.
 //!
 //! Owns what a secret must be: long enough, random as far as a program can tell, and not an example from public code.
-//! Anyone who guesses a signing key can sign tokens for every user, so that a weak one stops the cold start (R37, R38).
+//! Anyone who guesses a signing key can sign tokens for every user. Therefore a weak key stops the cold start (R37,
+//! R38).
 
 /// The fewest bytes of a secret: the output size of HS256 (R37; RFC 7518 §3.2).
 const MIN_BYTES: usize = 32;

@@ -11,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a handler failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A browser sent the request for a page of another site.
+    /// The request comes from a page of another site.
     #[error("A request that changes something must come from this site or from an allowed origin.")]
     ForeignOrigin,
 

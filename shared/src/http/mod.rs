@@ -48,7 +48,8 @@ where
     lambda_runtime::run(service(allowed_origins, handler)).await.map_err(ServiceError::Unexpected)
 }
 
-/// Returns the service that Lambda calls: a guard, in it the adapter of `lambda_http`, in it the handler.
+/// Returns the service that Lambda calls: three layers, from outside to inside: the guard, the adapter of
+/// `lambda_http`, the handler.
 ///
 /// The adapter panics on some hostile headers before the handler runs. So the guard stands in front of it. It removes
 /// cookies that would make the adapter drop all cookies. It answers 400 if the event cannot be converted and 500 if the

@@ -123,7 +123,7 @@ mod tests {
 
     /// R29, R85: the rule "Origin check" of `openapi.yaml`.
     #[test]
-    fn an_unsafe_method_is_accepted_from_our_or_an_allowed_origin_or_without_a_browser() {
+    fn an_unsafe_method_needs_our_origin_an_allowed_origin_or_a_client_that_is_no_browser() {
         let allowed = allowed("https://localhost:3000").unwrap();
         for (origin, site, host, passes) in WHO_MAY_POST {
             for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {

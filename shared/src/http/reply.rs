@@ -16,8 +16,8 @@ use crate::error::Error as ServiceError;
 /// The `Retry-After` of a 503 in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// The headers of every response (R88, R89). The referrer policy is `same-origin`, because browsers send `Origin: null`
-/// with a form under `no-referrer`.
+/// The headers of every response (R88, R89). The referrer policy is `same-origin`, because under `no-referrer` a
+/// browser sends `Origin: null` when it submits a form.
 const COMMON_HEADERS: [(HeaderName, &str); 6] = [
     (CACHE_CONTROL, "no-store"),
     (HeaderName::from_static("content-security-policy"), "default-src 'none'; frame-ancestors 'none'"),

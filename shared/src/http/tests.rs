@@ -264,7 +264,7 @@ async fn a_body_with_another_media_type_is_415() {
 }
 
 #[tokio::test]
-async fn a_bearer_token_follows_the_scheme() {
+async fn a_bearer_token_is_the_text_after_the_scheme() {
     async fn bearer(request: Request) -> Result<Reply> {
         reply::json(&request.bearer().map(|token| String::from_utf8_lossy(token).into_owned()))
     }

@@ -34,7 +34,7 @@ use imported::Imported;
 /// What is wrong with a stored hash, without any part of it.
 type Problem = &'static str;
 
-/// The passes of a hash. With them, OWASP's floor for the memory is [`MIN_MEMORY_KIB`] (R1).
+/// The passes of a hash. For two passes, OWASP's memory floor is [`MIN_MEMORY_KIB`] (R1).
 const ITERATIONS: u32 = 2;
 
 /// OWASP's floor for the memory of a hash with two passes, and the default (R2).
@@ -209,8 +209,8 @@ impl Hasher {
     }
 
     /// Compares a password with a stored hash. Computes one hash even if there is no stored hash or an unusable one.
-    /// Returns at least `PASSWORD_CHECK_MS` after `started` (R19). Both numbers double for a password with two Unicode
-    /// forms.
+    /// Returns at least `PASSWORD_CHECK_MS` after `started` (R19). A password with two Unicode forms costs two hashes
+    /// and twice the time.
     pub async fn verify(&self, password: &Password, stored: Option<&PasswordHash>, started: Instant) -> Comparison {
         let forms = if password.composed.is_some() { 2 } else { 1 };
         let min_duration = self.min_duration * forms;

@@ -68,8 +68,8 @@ impl Session {
         self.ended_at.is_none() && self.epoch == epoch && now < self.ends_at()
     }
 
-    /// Returns `true` if a token of this session may end all sessions of the user: the session has not ended more than
-    /// a minute ago, and its absolute expiry has not passed. Does not check the idle expiry and the epoch.
+    /// Returns `true` if a token of this session may end all sessions of the user: the session was not ended early, or
+    /// at most a minute ago, and its absolute expiry has not passed. Does not check the idle expiry and the epoch.
     #[must_use]
     pub fn may_end_all_sessions(&self, now: Timestamp) -> bool {
         self.ended_at.is_none_or(|ended_at| now.since(ended_at) <= RECENTLY) && now < self.abs_exp

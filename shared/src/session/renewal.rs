@@ -10,11 +10,13 @@
 //! The session's record keeps the number, the key id and the times of its current refresh token, its *generation*. A
 //! presented token is compared with it ([`Rules::standing`]):
 //!
+//! The token that the current one replaced is its *parent*.
+//!
 //! | the presented token | standing | what happens |
 //! |---|---|---|
 //! | is the current generation | [`Current`](Standing::Current) | the session is renewed, with one conditional write |
-//! | is the direct parent, within the grace period | [`InGracePeriod`](Standing::InGracePeriod) | the caller gets the current token again, bit for bit |
-//! | is the direct parent, after the grace period | [`Reused`](Standing::Reused) | the session ends |
+//! | is the parent, within the grace period | [`InGracePeriod`](Standing::InGracePeriod) | the caller gets the current token again, bit for bit |
+//! | is the parent, after the grace period | [`Reused`](Standing::Reused) | the session ends |
 //! | is older | [`Reused`](Standing::Reused) | the session ends |
 //! | is unknown to the record | [`Unknown`](Standing::Unknown) | 401, the session stays as it is |
 //!
@@ -35,7 +37,8 @@ use crate::config::Environment;
 use crate::error::Result;
 use crate::token::{self, Claims};
 
-/// What happened to a refresh token that was not rejected with an error. `I` is the identity: the user and the session.
+/// The result of presenting a refresh token. A rejected token is an error instead. `I` is the identity: the user and
+/// the session.
 pub enum Outcome<I> {
     /// The session was renewed.
     Renewed {
@@ -74,7 +77,7 @@ pub enum Standing {
     Current,
     /// It is the direct parent of the current one, and its grace period is not over (R63).
     InGracePeriod,
-    /// It was replaced, and it is older than the parent, or its grace period is over. A thief may have tokens of this
+    /// It is the parent and its grace period is over, or it is older than the parent. A thief may have tokens of this
     /// session (R65, R66).
     Reused(Reuse),
     /// The record does not know it.

@@ -65,7 +65,7 @@ fn a_user_agent_is_truncated_between_two_characters() {
 
 /// R70, R71, R72, R76.
 #[test]
-fn a_session_is_active_until_it_expires_or_it_or_its_epoch_is_ended() {
+fn a_session_is_active_until_it_expires_or_is_ended_or_the_epoch_changes() {
     let session = opened(true);
     assert!(session.is_active(1, NOW) && session.is_active(1, after(7 * DAY - 1)));
     assert!(!session.is_active(1, after(7 * DAY)));

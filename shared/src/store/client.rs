@@ -290,7 +290,7 @@ mod tests {
         }
     }
 
-    /// F19: a retry would succeed here.
+    /// F19: only the first call fails. So the error shows that there was no retry.
     #[tokio::test]
     async fn a_permanent_failure_is_not_retried() {
         for code in ["AccessDeniedException", "ValidationException", "UnrecognizedClientException"] {

@@ -52,7 +52,8 @@ pub struct User {
     pub disabled: bool,
     /// Raised to end all sessions at once. A session of another epoch is not active (R76).
     pub session_epoch: u64,
-    /// Raised with every new password, here and beside the hash. A login that reads two different versions is refused.
+    /// Raised with every new password, here and in [`Credentials`]. A login that reads two different versions is
+    /// refused.
     pub password_version: u64,
 }
 

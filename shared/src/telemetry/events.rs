@@ -62,7 +62,8 @@ pub fn password_hash_unusable(user: &UserId, problem: &'static str) {
     );
 }
 
-/// An imported hash took longer than `PASSWORD_CHECK_MS`, so that its account can be recognised by the response time.
+/// A hash whose cost differs from ours took longer than `PASSWORD_CHECK_MS`. Its account can be recognised by the
+/// response time.
 pub fn slow_password_hash(took: Duration) {
     let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     tracing::warn!(
@@ -179,7 +180,7 @@ pub fn session_unreadable(error: &Error) {
     );
 }
 
-/// AWS refuses a call of the service.
+/// AWS refuses a call of the service, or a setting is wrong.
 pub fn misconfigured(function: &str, error: &Error, request_id: &str) {
     let causes = error.causes();
     tracing::error!(event = "misconfigured", function, %error, causes, request_id, "The service is not set up correctly.");

@@ -13,8 +13,8 @@ use serde::Serialize;
 use tracing::Event;
 use tracing::field::{Field, Visit};
 
-/// Returns the metric of an event as a JSON object: one count under the event's name, without dimensions and, if the
-/// event has a `reason`, also by reason. Returns `None` for a line without an event name.
+/// Returns the metric of an event as a JSON object: it adds 1 under the event's name, without dimensions, and a second
+/// time with the dimension `reason` if the event has one. Returns `None` for a line without an event name.
 pub(super) fn metric(event: &Event<'_>, namespace: &str) -> Option<String> {
     let mut fields = EventFields::default();
     event.record(&mut fields);

@@ -1,8 +1,8 @@
 //! Logging: one JSON object per line, to standard output, where Lambda collects it.
 //!
 //! Owns the subscriber, its levels and the panic hook. [`events`] has every event, and `metrics` makes each event a
-//! CloudWatch metric. The `Debug` output of a type never contains a secret. This module limits other crates to `INFO`,
-//! because below that some print whole requests.
+//! CloudWatch metric. No type of this crate prints a secret in its `Debug` output. This module limits other crates to
+//! `INFO`, because below that some print whole requests.
 
 use std::fmt;
 
@@ -30,9 +30,11 @@ const OUR_CRATE: &str = env!("CARGO_CRATE_NAME");
 /// The module whose lines are events.
 const EVENTS: &str = concat!(env!("CARGO_CRATE_NAME"), "::telemetry::events");
 
-/// Starts logging. Reads `METRICS_NAMESPACE`: the CloudWatch namespace of the metrics, or `off` for no metrics,
-/// `Latchkey` by default; and `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets, `INFO` by default. Logs the place of a panic
-/// and not its message, which may quote a request.
+/// Starts logging. Reads:
+/// - `METRICS_NAMESPACE`: the CloudWatch namespace of the metrics, or `off` for no metrics; `Latchkey` by default;
+/// - `AWS_LAMBDA_LOG_LEVEL`, which Lambda sets; `INFO` by default.
+///
+/// Logs the place of a panic and not its message, which may quote a request.
 ///
 /// # Errors
 /// [`Error::Setting`](crate::error::Error::Setting) for a namespace that CloudWatch does not accept.
@@ -46,8 +48,8 @@ pub fn init(env: &Environment) -> Result<()> {
     Ok(())
 }
 
-/// Returns the layer that writes the lines: our lines at `level`, the lines of other crates at most at `INFO`, and all
-/// events, whatever the level is. Without a namespace there are no metrics.
+/// Returns the layer that writes the lines: our lines at `level`, the lines of other crates at the stricter of `level`
+/// and `INFO`, and all events, whatever the level is. Without a namespace there are no metrics.
 pub fn lines<S, W>(level: LevelFilter, namespace: Option<String>, writer: W) -> impl Layer<S>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,

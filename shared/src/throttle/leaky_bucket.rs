@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::Limit;
 use crate::clock::Timestamp;
 
-/// Each attempt fills the bucket, and the bucket leaks over time. Many people may share an address, so that a success
-/// gives back its own attempt only (R24).
+/// Each attempt fills the bucket, and the bucket leaks over time. Many people may share an address. Therefore a success
+/// gives back one attempt and does not empty the bucket (R24).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeakyBucket {
     /// How many attempts the bucket holds, and how many leak out in an hour. At least one.

@@ -163,8 +163,8 @@ impl Cookies {
         format!("{name}={value}; {}; Max-Age={max_age}; Expires={expires}", self.attributes())
     }
 
-    /// Returns the `Set-Cookie` line that deletes a token cookie: the same attributes, an empty value, in the past
-    /// (R80).
+    /// Returns the `Set-Cookie` line that deletes a token cookie: with the same attributes, an empty value and an
+    /// expiry in the past (R80).
     #[must_use]
     pub fn clear(&self, kind: Kind) -> String {
         let (name, attributes) = (self.name(kind), self.attributes());

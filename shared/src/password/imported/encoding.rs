@@ -55,7 +55,8 @@ pub(super) fn crypt_digit(byte: u8) -> Option<u8> {
     DIGITS.iter().position(|&digit| digit == byte).and_then(|place| u8::try_from(place).ok())
 }
 
-/// Decodes `N` bytes from the base64 of `crypt`, which puts the lowest six bits first, three bytes at a time.
+/// Decodes `N` bytes from the base64 of `crypt`. Each four digits are three bytes, as a little-endian number. The
+/// first digit is its lowest six bits.
 pub(super) fn crypt_decode<const N: usize>(text: &str) -> Option<Vec<u8>> {
     if text.len() != (N * 8).div_ceil(6) {
         return None;

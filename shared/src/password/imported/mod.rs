@@ -71,7 +71,8 @@ impl Imported {
     }
 
     /// Returns `false` for a password that counts as wrong without a comparison: one that is too long for a format that
-    /// hashes it in every round, or one with a NUL for bcrypt, which takes `a\0a` for `a`.
+    /// hashes it in every round, or one with a NUL byte if the format is bcrypt, because bcrypt gives `a\0a` and `a`
+    /// the same hash.
     pub(super) fn accepts(&self, password: &[u8]) -> bool {
         match self {
             Self::Phpass(_) | Self::Sha512Crypt(_) => password.len() <= MAX_PASSWORD_PER_ROUND,

@@ -247,7 +247,7 @@ mod tests {
 
     /// R10: one digit before a year does not make a number a padded year: `5` + `1988` + digits is accepted.
     #[test]
-    fn one_character_in_front_is_padding_except_within_a_number() {
+    fn one_character_in_front_is_padding_unless_all_characters_are_digits() {
         let words = PersonalWords { login_name: "83057194402617", ..PersonalWords::default() };
         for (password, expected) in [
             ("xdragon74830295", Err(Refusal::Common)),

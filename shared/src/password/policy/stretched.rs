@@ -9,8 +9,8 @@ use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 /// The common passwords: one per line, in lower case, sorted by bytes for a binary search. Entries of fewer than four
-/// characters are left out: the entry `1` with digits after it would reject every tenth number. [`is_repetitive`]
-/// rejects repetitions of such entries.
+/// characters are left out: the entry `1` would reject every number that begins with 1. [`is_repetitive`] rejects
+/// repetitions of such entries.
 const COMMON: &str = include_str!("common-passwords.txt");
 
 /// The length of the longest line in bytes.
@@ -169,7 +169,7 @@ mod tests {
 
     /// R10.
     #[test]
-    fn exactly_the_lines_at_the_start_of_a_text_are_found() {
+    fn exactly_the_common_passwords_that_a_text_begins_with_are_found() {
         for line in COMMON.lines() {
             assert!(common_at_start_of(line).any(|found| found == line), "{line}");
             assert!(common_at_start_of(&format!("{line}\u{1f511}")).any(|found| found == line), "{line}");
