@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Imports a stand-in for AWS's image of provided.al2023, for a machine that cannot pull the real one: the C library of
-# this machine and the runtime interface emulator that SAM CLI brings along. 13 MB, under a second, no Dockerfile.
+# Imports a stand-in for AWS's image `provided.al2023`, for a machine that cannot pull the real one. The stand-in has
+# the C library of this machine and the runtime interface emulator of SAM CLI. It has 13 MB and takes less than a second.
 #
-# Usage: image.sh PYTHON    the Python that has aws-sam-cli
-# Does nothing where the engine has the image, or the real one that SAM CLI makes it of:
+# Usage: image.sh PYTHON    PYTHON is the interpreter that has aws-sam-cli
+#
+# Does nothing if the engine already has the image, or the real image that SAM CLI builds it from:
 #   docker pull public.ecr.aws/lambda/provided:al2023-x86_64
 set -euo pipefail
-python=${1:?the Python that has aws-sam-cli}
+python=${1:?the Python interpreter that has aws-sam-cli}
 image=public.ecr.aws/lambda/provided
 
 for tag in al2023-rapid-x86_64 al2023-x86_64; do
