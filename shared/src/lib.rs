@@ -17,7 +17,7 @@
 //! | [`store`] | DynamoDB: the client, users, sessions, attempt counters, and writes that span tables |
 //! | [`http`] | requests, responses, the origin check, the guard in front of a handler, the authorizer |
 //! | [`telemetry`] | log lines, metrics, and every event as one documented function |
-//! | [`budget`], [`clock`], [`id`], [`error`], [`json`] | the time budget of a request, timestamps, identifiers, errors, strict JSON |
+//! | [`budget`], [`clock`], [`id`], [`error`], [`json`] | time budgets, timestamps, identifiers, errors, strict JSON |
 //!
 //! # The layers
 //!

@@ -61,8 +61,9 @@ fn with(cookies: &[(&str, &str)]) -> Event {
 
 /// Returns `true` for a 205 without a body that clears both cookies, with the attributes with which they were set.
 fn signed_out(reply: &Reply) -> bool {
-    let attributes = "; Path=/; Secure; HttpOnly; SameSite=Strict; Domain=localhost; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
-    let cleared = ["access_jwt", "refresh_jwt"].map(|name| format!("{name}={attributes}"));
+    let attributes = "Path=/; Secure; HttpOnly; SameSite=Strict; Domain=localhost";
+    let expired = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
+    let cleared = ["access_jwt", "refresh_jwt"].map(|name| format!("{name}=; {attributes}; {expired}"));
     (reply.status, reply.body()) == (205, "") && reply.cookies == cleared
 }
 

@@ -69,7 +69,8 @@ fn after(secs: u64) -> Timestamp {
 fn kim() -> Value {
     json!({
         "id": "0", "userId": "kimcoding", "email": "kimcoding@authstates.com", "name": "김코딩",
-        "position": "Frontend Developer", "location": "Seoul, South Korea", "bio": "Writes the page that you sign in from.",
+        "position": "Frontend Developer", "location": "Seoul, South Korea",
+        "bio": "Writes the page that you sign in from.",
     })
 }
 

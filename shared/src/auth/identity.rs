@@ -159,7 +159,8 @@ mod tests {
         json!({
             "pk": { "S": "user#0" }, "v": { "N": "1" }, "id": { "S": "0" }, "userId": { "S": "kimcoding" },
             "email": { "S": "kim@example.com" }, "name": { "S": "" }, "position": { "S": "" }, "location": { "S": "" },
-            "bio": { "S": "" }, "disabled": { "BOOL": false }, "session_epoch": { "N": "1" }, "password_version": { "N": "1" },
+            "bio": { "S": "" }, "disabled": { "BOOL": false }, "session_epoch": { "N": "1" },
+            "password_version": { "N": "1" },
         })
     }
 

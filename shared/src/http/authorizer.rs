@@ -15,6 +15,7 @@ use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use lambda_http::{LambdaEvent, Service, service_fn};
 use lambda_runtime::Diagnostic;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{AllowedOrigins, Error, Request, Result, log};
 use crate::error::Error as ServiceError;
@@ -98,12 +99,12 @@ where
 pub fn service<'a, H, F>(
     allowed_origins: AllowedOrigins,
     handler: H,
-) -> impl Service<LambdaEvent<serde_json::Value>, Response = Decision, Error = Error, Future = BoxFuture<'a, Result<Decision>>>
+) -> impl Service<LambdaEvent<Value>, Response = Decision, Error = Error, Future = BoxFuture<'a, Result<Decision>>>
 where
     H: Fn(Request) -> F + Clone + Send + Sync + 'a,
     F: Future<Output = Result<Decision>> + Send + 'a,
 {
-    service_fn(move |LambdaEvent { payload, context }: LambdaEvent<serde_json::Value>| {
+    service_fn(move |LambdaEvent { payload, context }: LambdaEvent<Value>| {
         let (allowed_origins, handler) = (allowed_origins.clone(), handler.clone());
         async move {
             let started = Instant::now();

@@ -48,7 +48,7 @@ where
     lambda_runtime::run(service(allowed_origins, handler)).await.map_err(ServiceError::Unexpected)
 }
 
-/// Returns the service that Lambda calls: three layers, from outside to inside: the guard, the adapter of
+/// Returns the service that Lambda calls. It has three layers, from outside to inside: the guard, the adapter of
 /// `lambda_http`, the handler.
 ///
 /// The adapter panics on some hostile headers before the handler runs. So the guard stands in front of it. It removes

@@ -7,18 +7,21 @@
 //!
 //! # The rule
 //!
-//! The session's record keeps the number, the key id and the times of its current refresh token, its *generation*. A
-//! presented token is compared with it ([`Rules::standing`]):
-//!
-//! The token that the current one replaced is its *parent*.
+//! The session's record keeps the number, the key id and the times of its current refresh token, its *generation*. The
+//! token that the current one replaced is its *parent*. [`Rules::standing`] compares a presented token with the record:
 //!
 //! | the presented token | standing | what happens |
 //! |---|---|---|
-//! | is the current generation | [`Current`](Standing::Current) | the session is renewed, with one conditional write |
-//! | is the parent, within the grace period | [`InGracePeriod`](Standing::InGracePeriod) | the caller gets the current token again, bit for bit |
-//! | is the parent, after the grace period | [`Reused`](Standing::Reused) | the session ends |
-//! | is older | [`Reused`](Standing::Reused) | the session ends |
-//! | is unknown to the record | [`Unknown`](Standing::Unknown) | 401, the session stays as it is |
+//! | is the current generation | [`Current`] | the session is renewed, with one conditional write |
+//! | is the parent, within the grace period | [`InGracePeriod`] | the current token is sent again, bit for bit |
+//! | is the parent, after the grace period | [`Reused`] | the session ends |
+//! | is older | [`Reused`] | the session ends |
+//! | is unknown to the record | [`Unknown`] | 401, the session stays as it is |
+//!
+//! [`Current`]: Standing::Current
+//! [`InGracePeriod`]: Standing::InGracePeriod
+//! [`Reused`]: Standing::Reused
+//! [`Unknown`]: Standing::Unknown
 //!
 //! The grace period starts with the first use of the parent and is never extended (R64). Generations are compared by
 //! number, because two renewals may happen in the same second (R67).

@@ -556,7 +556,9 @@ mod tests {
         let tables = Tables::new().await;
         for item in [
             json!({ "pk": { "S": "user#7" } }),
-            json!({ "pk": { "S": "user#7" }, "v": { "N": "1" }, "id": { "S": "7" }, "email": { "S": "secret@example.com" } }),
+            json!({
+                "pk": { "S": "user#7" }, "v": { "N": "1" }, "id": { "S": "7" }, "email": { "S": "secret@example.com" },
+            }),
             json!({ "pk": { "S": "user#7" }, "v": { "N": "2" } }),
             json!({ "pk": { "S": "user#7" }, "v": { "S": "1" } }),
         ] {

@@ -183,7 +183,14 @@ pub fn session_unreadable(error: &Error) {
 /// AWS refuses a call of the service, or a setting is wrong.
 pub fn misconfigured(function: &str, error: &Error, request_id: &str) {
     let causes = error.causes();
-    tracing::error!(event = "misconfigured", function, %error, causes, request_id, "The service is not set up correctly.");
+    tracing::error!(
+        event = "misconfigured",
+        function,
+        %error,
+        causes,
+        request_id,
+        "The service is not set up correctly."
+    );
 }
 
 /// A bug, or a fault of the system.

@@ -142,7 +142,13 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_stored_count_breaks_the_backoff(failures: u32, at: u64, now: u64, free_failures in 1..=20_u32, max_wait in 1..=86_400_u64) {
+        fn no_stored_count_breaks_the_backoff(
+            failures: u32,
+            at: u64,
+            now: u64,
+            free_failures in 1..=20_u32,
+            max_wait in 1..=86_400_u64,
+        ) {
             let backoff = Backoff { free_failures, max_wait: Duration::from_secs(max_wait), disable_after: 100 };
             let count = FailureCount { failures, at: Timestamp::from_secs(at) };
             match backoff.admit(Some(count), Timestamp::from_secs(now)) {
