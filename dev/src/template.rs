@@ -1,4 +1,5 @@
-//! Reads `template.yaml`: the tables, the routes, the variables of the functions, and the CORS settings of the API.
+//! Reads `template.yaml`: the parameters, the tables, the routes, the variables of the functions, and the CORS settings
+//! of the API.
 //!
 //! The YAML reader drops the tags of intrinsic functions, so that `!Ref UsersTable` is read as `UsersTable`.
 
@@ -73,11 +74,32 @@ impl Template {
         self.resources("AWS::DynamoDB::Table").map(|(name, properties)| table(name, properties)).collect()
     }
 
+    /// Returns the variables of each function, its own and those of `Globals`, with their values. The key is the name of
+    /// the function's binary.
+    #[must_use]
+    pub fn variables(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        let listed = |holder: &Value, pointer| holder.pointer(pointer).and_then(Value::as_object).cloned();
+        let globals = listed(&self.0, "/Globals/Function/Environment/Variables").unwrap_or_default();
+        let functions = self.resources("AWS::Serverless::Function").map(|(name, properties)| {
+            let own = listed(properties, "/Environment/Variables").unwrap_or_default();
+            let all = globals.iter().chain(&own).map(|(name, value)| (name.clone(), text(value)));
+            (binary(name), all.collect())
+        });
+        functions.collect()
+    }
+
+    /// Returns the parameters, each with `true` if it is a secret.
+    #[must_use]
+    pub fn parameters(&self) -> BTreeMap<String, bool> {
+        let parameters = self.0["Parameters"].as_object().into_iter().flatten();
+        parameters.map(|(name, parameter)| (name.clone(), parameter["NoEcho"] == true)).collect()
+    }
+
     /// Returns the variables that contain the name of a table, each with that name.
     #[must_use]
     pub fn table_variables(&self) -> BTreeMap<String, String> {
         let tables = self.tables();
-        let variables = self.variables().map(|(name, value)| (name.clone(), text(value)));
+        let variables = self.variables().into_values().flatten();
         variables.filter(|(_, value)| tables.iter().any(|table| table.name == *value)).collect()
     }
 
@@ -85,7 +107,7 @@ impl Template {
     #[must_use]
     pub fn settings(&self) -> BTreeSet<String> {
         let tables = self.table_variables();
-        let names = self.variables().map(|(name, _)| name.clone());
+        let names = self.variables().into_values().flat_map(BTreeMap::into_keys);
         names.filter(|name| !tables.contains_key(name) && !name.starts_with("AWS_")).collect()
     }
 
@@ -100,7 +122,7 @@ impl Template {
                 routes.map(move |route| Route {
                     path: text(&route["Path"]),
                     method: text(&route["Method"]).to_uppercase(),
-                    function: name.trim_end_matches("Function").to_lowercase(),
+                    function: binary(name),
                 })
             })
             .collect();
@@ -134,14 +156,6 @@ impl Template {
         }
     }
 
-    /// Returns the variables of all functions, with their values.
-    fn variables(&self) -> impl Iterator<Item = (&String, &Value)> {
-        let globals = self.0.pointer("/Globals/Function/Environment/Variables");
-        let functions = self.resources("AWS::Serverless::Function");
-        let own = functions.filter_map(|(_, properties)| properties.pointer("/Environment/Variables"));
-        globals.into_iter().chain(own).filter_map(Value::as_object).flatten()
-    }
-
     /// Returns name and properties of all resources of one type.
     fn resources(&self, kind: &'static str) -> impl Iterator<Item = (&str, &Value)> {
         let resources = self.0["Resources"].as_object().into_iter().flatten();
@@ -160,6 +174,11 @@ fn table(name: &str, properties: &Value) -> Table {
         .get("TimeToLiveSpecification")
         .map(|specification| serde_json::json!({ "TableName": name, "TimeToLiveSpecification": specification }));
     Table { name: name.to_owned(), create: create.into(), time_to_live }
+}
+
+/// Returns the name of a function's binary: `login` for `LoginFunction`.
+fn binary(function: &str) -> String {
+    function.trim_end_matches("Function").to_lowercase()
 }
 
 fn text(value: &Value) -> String {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use authorizer::Authorizer;
+use dev::template::Template;
 use login::Login;
 use logout::Logout;
 use password::PasswordChange;
@@ -53,32 +54,17 @@ fn variables_in_code() -> BTreeMap<String, BTreeSet<String>> {
     FUNCTIONS.into_iter().map(|(name, start)| (name.to_owned(), variables_read_by(start))).collect()
 }
 
-/// The variables of each function in the template: its own and those of `Globals`, with their values.
+fn template() -> Template {
+    Template::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml")).unwrap()
+}
+
+/// The variables of each function in the template, with their values. Leaves out the variables of AWS.
 fn variables_in_template() -> BTreeMap<String, BTreeMap<String, String>> {
-    let template = read("template.yaml");
-    let (globals, resources) = template.split_once("\nResources:\n").unwrap();
-    let variables = |block: &str| -> BTreeMap<String, String> {
-        let Some((_, block)) = block.split_once("Variables:\n") else { return BTreeMap::new() };
-        let lines = block.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-        let lines = lines.take_while(|line| line.starts_with(|first: char| first.is_ascii_uppercase()));
-        let pairs = lines.map_while(|line| line.split_once(": "));
-        pairs
-            .filter(|(name, _)| *name == name.to_uppercase())
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect()
-    };
-    let ids = resources.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix("Function:"));
-    let functions = ids.filter(|id| !id.contains(' ')).map(|id| (id.to_lowercase(), id.to_owned()));
+    let mut functions = template().variables();
+    for variables in functions.values_mut() {
+        variables.retain(|name, _| !name.starts_with("AWS_"));
+    }
     functions
-        .map(|(name, id)| {
-            let (_, block) = resources.split_once(&format!("  {id}Function:\n")).unwrap();
-            let (block, _) = block.split_once("      Policies:\n").unwrap();
-            let mut all = variables(globals);
-            all.extend(variables(block));
-            all.retain(|name, _| !name.starts_with("AWS_"));
-            (name, all)
-        })
-        .collect()
 }
 
 /// R96: a function that never signs a token, or never reads a refresh token, has no key for that.
@@ -95,15 +81,19 @@ fn each_function_has_exactly_the_variables_that_it_reads() {
 /// `ACCESS_TTL` has the parameter `AccessTtl`. A variable of a table has the name of the table.
 #[test]
 fn each_variable_has_a_parameter_of_the_same_name() {
-    let template = read("template.yaml");
+    let (parameters, tables, text) = (template().parameters(), template().table_variables(), read("template.yaml"));
     for (variable, value) in variables_in_template().into_values().flatten() {
         let words = variable.split('_').map(|word| [&word[..1], &word[1..].to_lowercase()].concat());
         let name: String = words.collect();
         if variable == "METRICS_NAMESPACE" {
             continue;
         }
-        assert_eq!(value, format!("!Ref {name}"), "{variable}");
-        assert!(template.contains(&format!("\n  {name}:\n")), "{name}");
+        assert_eq!(value, name, "{variable}");
+        assert!(parameters.contains_key(&name) || tables.contains_key(&variable), "{name}");
+        // The reader drops `!Ref`, and without it the value would be the name of the parameter itself.
+        let line = format!("{variable}: ");
+        let mut lines = text.lines().filter_map(|found| found.trim_start().strip_prefix(&line));
+        assert!(lines.all(|value| value == format!("!Ref {name}")), "{variable}");
     }
 }
 
@@ -154,10 +144,8 @@ fn login_rejects_every_pair_of_equal_secrets() {
 fn there_are_at_most_25_variables_and_15_parameters_beside_the_secrets() {
     let variables: BTreeSet<_> = variables_in_code().into_values().flatten().collect();
     assert!(variables.len() <= 25, "{}", variables.len());
-    let template = read("template.yaml");
-    let (_, parameters) = template.split_once("\nParameters:\n").unwrap();
-    let (parameters, _) = parameters.split_once("\nConditions:\n").unwrap();
-    let all = parameters.matches("\n    Type: ").count();
-    let secrets = parameters.matches("\n    NoEcho: true").count();
-    assert!(secrets == 7 && all - secrets <= 15, "{all} parameters, {secrets} of them secrets");
+    let parameters = template().parameters();
+    let secrets = parameters.values().filter(|is_secret| **is_secret).count();
+    let others = parameters.len() - secrets;
+    assert!(secrets == 7 && others <= 15, "{others} parameters beside {secrets} secrets");
 }
