@@ -1,12 +1,11 @@
 //! API Gateway as a function sees it: an event in, a response out.
 
-use std::fs;
-use std::path::Path;
-
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Context, LambdaEvent, Service};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+
+use crate::workspace;
 
 /// An event of payload version 2.0. It is read from `events/`, and a test changes it.
 #[derive(Clone, Debug)]
@@ -19,8 +18,8 @@ impl Event {
     /// Reads `events/<name>.json`.
     #[must_use]
     pub fn recorded(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../events").join(name).with_extension("json");
-        Self { json: serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap(), deadline: 0 }
+        let event = workspace::read(&format!("events/{name}.json"));
+        Self { json: serde_json::from_str(&event).unwrap(), deadline: 0 }
     }
 
     /// Sets the method.

@@ -18,6 +18,7 @@ mod people;
 #[cfg(feature = "sam-local")]
 mod sam_local;
 mod tables;
+pub mod workspace;
 
 pub use calls::{Calls, before};
 pub use faults::{Death, Fault, Gate, Meter, Sockets};

@@ -1,7 +1,6 @@
 //! The local stack, started as a developer starts it: with `cargo dev`.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 use crate::contract::Stack;
+use crate::workspace::root;
 
 /// The options of a local stack.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,11 +74,6 @@ pub(crate) fn stack(port: u16, options: Options<'_>) -> Stack {
         certificate: std::fs::read(root().join("target/dev/localhost.pem")).unwrap(),
         env: crate::environment(&[&SECRETS[..], &[("COOKIE_DOMAIN", domain)]].concat()),
     }
-}
-
-/// Returns the folder of the workspace.
-pub(crate) fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 /// Returns a free port of the loopback interface.

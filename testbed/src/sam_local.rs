@@ -18,6 +18,7 @@ use tokio::process::Command;
 
 use crate::contract::Stack;
 use crate::local_stack::{self, Options};
+use crate::workspace::root;
 
 /// The arguments of every SAM command: the architecture of this machine, and the default origin of `cargo dev`.
 const STACK: [&str; 5] =
@@ -38,7 +39,7 @@ pub struct SamLocal {
 impl SamLocal {
     /// Starts everything and waits until the functions answer. The first build takes minutes.
     pub async fn start() -> Self {
-        let root = local_stack::root();
+        let root = root();
         let folder = root.join("target/sam-local");
         fs::create_dir_all(&folder).unwrap();
         let sam = Sam::find(root).await;

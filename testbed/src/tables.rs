@@ -1,14 +1,13 @@
 //! The tables in an embedded DynamoDB, one DynamoDB for each test.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 
 use dev::dynamodb::DynamoDb;
-use dev::template::Template;
 use serde_json::{Value, json};
 use shared::config::Environment;
 
 use crate::faults::{Fault, Gate, Meter, Proxy, Sockets};
+use crate::workspace;
 
 /// The variables of a function, for `Environment::new`.
 ///
@@ -24,9 +23,8 @@ pub struct Tables {
 impl Tables {
     /// Starts a DynamoDB.
     pub async fn new() -> Self {
-        let template = Template::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml")).unwrap();
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { dynamodb: DynamoDb::start(&template, any_port, None).await.unwrap() }
+        Self { dynamodb: DynamoDb::start(&workspace::template(), any_port, None).await.unwrap() }
     }
 
     /// Returns the environment of a function that uses these tables: the defaults of [`settings`], except for

@@ -18,6 +18,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use testbed::local_stack::{self, Options, free_port};
+use testbed::workspace::root;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
@@ -46,7 +47,7 @@ const FLAGS: [&str; 9] = [
 /// R80, in Chromium: after the logout the browser has none of our cookies.
 #[tokio::test]
 async fn the_existing_front_end_signs_in_and_out_in_chromium() {
-    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let root = root();
     let page_at = free_port();
     let page = format!("https://localhost:{page_at}");
     let options = Options { allowed_origin: Some(&page), ..Options::default() };

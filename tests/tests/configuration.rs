@@ -2,12 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use authorizer::Authorizer;
-use dev::template::Template;
 use login::Login;
 use logout::Logout;
 use password::PasswordChange;
@@ -17,6 +14,7 @@ use shared::error::Result;
 use shared::http::AllowedOrigins;
 use shared::store::{self, Client};
 use shared::telemetry;
+use testbed::workspace::{read, template};
 use userinfo::Userinfo;
 
 type Start = fn(Client, &Environment) -> Result<()>;
@@ -30,10 +28,6 @@ const FUNCTIONS: [(&str, Start); 6] = [
     ("sessions", |client, env| OwnSessions::from_env(client, env).map(drop)),
     ("userinfo", |client, env| Userinfo::from_env(client, env).map(drop)),
 ];
-
-fn read(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
-}
 
 /// Starts a function, and returns the names of the variables that it reads. Leaves out the variables of AWS.
 fn variables_read_by(start: Start) -> BTreeSet<String> {
@@ -52,10 +46,6 @@ fn variables_read_by(start: Start) -> BTreeSet<String> {
 /// The variables of each function, as the code reads them.
 fn variables_in_code() -> BTreeMap<String, BTreeSet<String>> {
     FUNCTIONS.into_iter().map(|(name, start)| (name.to_owned(), variables_read_by(start))).collect()
-}
-
-fn template() -> Template {
-    Template::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml")).unwrap()
 }
 
 /// The variables of each function in the template, with their values. Leaves out the variables of AWS.

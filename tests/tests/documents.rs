@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-fn read(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
-}
+use testbed::workspace::{read, root};
 
 /// The README is one sitting: at most 1,300 words outside code blocks and tables.
 #[test]
@@ -68,7 +66,7 @@ fn a_page_and_its_translation_have_the_same_code_headings_and_numbers() {
 
 #[test]
 fn the_files_and_functions_that_a_page_names_exist() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     for name in PAGES {
         let page = read(name);
         let (_, prose) = code_and_prose(&page);
@@ -94,7 +92,7 @@ fn anchor(heading: &str) -> String {
 
 /// Returns the Markdown files at the root and in `docs`.
 fn pages() -> impl Iterator<Item = String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     let files = ["", "docs/"].into_iter().flat_map(move |folder| {
         let entries = fs::read_dir(root.join(folder)).unwrap();
         entries.map(move |entry| format!("{folder}{}", entry.unwrap().file_name().display()))
@@ -104,7 +102,7 @@ fn pages() -> impl Iterator<Item = String> {
 
 #[test]
 fn every_relative_link_has_a_target() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     let mut count = 0;
     for name in pages() {
         let page = read(&name);
@@ -127,7 +125,7 @@ fn every_relative_link_has_a_target() {
 
 /// Returns the Rust sources of a folder, with their paths.
 fn sources(folder: &str) -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap();
+    let root = root().canonicalize().unwrap();
     let (mut folders, mut found) = (vec![root.join(folder)], Vec::new());
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
@@ -208,7 +206,7 @@ fn the_security_page_names_the_tests_of_each_row() {
 /// R101: no crate of the workspace has unsafe code, and none can allow it.
 #[test]
 fn every_crate_forbids_unsafe_code() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = root();
     assert!(read("Cargo.toml").contains("\n[workspace.lints.rust]\nunsafe_code = \"forbid\"\n"));
     let functions = fs::read_dir(root.join("functions")).unwrap().map(|entry| entry.unwrap().path());
     let mut count = 0;

@@ -2,17 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use dev::people::KIM;
-use dev::template::Template;
 use lambda_http::http::StatusCode;
 use serde_json::{Value, json};
 use shared::error::Error;
 use shared::http::{self, AllowedOrigins, Request, reply};
 use shared::token::{Cookies, Kind};
+use testbed::workspace::{read, template};
 use testbed::{Event, Reply};
 
 /// The keys of a path that are operations.
@@ -20,10 +18,6 @@ const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "
 
 /// The component that no operation uses: the template routes a method only to a function that answers it.
 const NEVER_ROUTED: &str = "#/components/responses/MethodNotAllowed";
-
-fn read(path: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap()
-}
 
 fn document() -> Value {
     serde_saphyr::from_str(&read("openapi.yaml")).unwrap()
@@ -93,7 +87,7 @@ fn routes_match_the_template() {
     let document = document();
     let documented: BTreeSet<_> =
         operations(&document).map(|(path, method, _)| (path.to_owned(), method.to_uppercase())).collect();
-    let template = Template::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml")).unwrap();
+    let template = template();
     let routed: BTreeSet<_> = template.routes().into_iter().map(|route| (route.path, route.method)).collect();
     assert!(routed.len() > 5);
     assert_eq!(documented, routed);

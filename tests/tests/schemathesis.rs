@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use testbed::local_stack::{self, Options};
+use testbed::workspace::root;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -13,7 +14,7 @@ use tokio::time::timeout;
 /// printed.
 #[tokio::test]
 async fn the_service_conforms_to_openapi_yaml() {
-    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let root = root();
     let program = schemathesis(root);
     let seed = env::var("SCHEMATHESIS_SEED")
         .unwrap_or_else(|_| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().to_string());

@@ -1,11 +1,10 @@
 //! The contract and the stories over HTTPS, on the local stack of `cargo dev`, in both cookie modes.
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
-use std::path::Path;
-
 use dev::story::{self, Tale};
 use testbed::contract;
 use testbed::local_stack::{self, Options};
+use testbed::workspace::{read, root};
 use tokio::net::TcpStream;
 
 #[tokio::test]
@@ -29,9 +28,9 @@ async fn guesses_are_slowed_down_and_the_owner_can_sign_in() {
 
 /// Plays a story, and asserts that the page shows exactly its lines.
 async fn matches_the_docs(tale: Tale, url: &str, page: &str) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let text = story::tell(tale, &root, url, &root.join("target/dev/localhost.pem")).await.unwrap();
+    let root = root();
+    let text = story::tell(tale, root, url, &root.join("target/dev/localhost.pem")).await.unwrap();
     let (lines, _) = text.split_once("\n\n").unwrap();
-    let documented = std::fs::read_to_string(root.join(page)).unwrap();
+    let documented = read(page);
     assert!(documented.contains(lines), "{page} differs from the story:\n{lines}");
 }

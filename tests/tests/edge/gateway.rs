@@ -1,12 +1,11 @@
 //! Requests that never reach a function, because the template has no route for them. The local gateway stands in for
 //! the real one.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dev::gateway::Gateway;
-use dev::template::Template;
+use testbed::workspace::template;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -33,8 +32,7 @@ impl World {
                 stream.write_all(response.as_bytes()).await.ok();
             }
         });
-        let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
-        let template = Template::read(&template).unwrap();
+        let template = template();
         let gateway = Gateway {
             functions: address,
             routes: template.routes(),
