@@ -74,8 +74,8 @@ impl Template {
         self.resources("AWS::DynamoDB::Table").map(|(name, properties)| table(name, properties)).collect()
     }
 
-    /// Returns the variables of each function, its own and those of `Globals`, with their values. The key is the name of
-    /// the function's binary.
+    /// Returns the variables of each function, its own and those of `Globals`, with their values. The key is the name
+    /// of the function's binary.
     #[must_use]
     pub fn variables(&self) -> BTreeMap<String, BTreeMap<String, String>> {
         let listed = |holder: &Value, pointer| holder.pointer(pointer).and_then(Value::as_object).cloned();
