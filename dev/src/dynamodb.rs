@@ -8,6 +8,7 @@ use dynoxide::{Database, server};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::functions::say;
 use crate::template::Template;
 
 /// A running embedded DynamoDB. It stops together with the async runtime that started it.
@@ -37,7 +38,14 @@ impl DynamoDb {
         let existing = call(&json!({}), |request| database.list_tables(request))?;
         for table in template.tables() {
             if existing["TableNames"].as_array().is_some_and(|names| names.contains(&json!(table.name))) {
-                continue;
+                let name = json!({ "TableName": table.name });
+                let found = call(&name, |request| database.describe_table(request))?;
+                if index_names(&found["Table"]) == index_names(&table.create) {
+                    continue;
+                }
+                // DynamoDB cannot add a local secondary index to a table. CloudFormation replaces the table, too.
+                say("tables", &format!("{} has other indexes now, so it is made anew, without data", table.name));
+                call(&name, |request| database.delete_table(request))?;
             }
             call(&table.create, |request| database.create_table(request))?;
             if let Some(time_to_live) = &table.time_to_live {
@@ -61,6 +69,11 @@ impl DynamoDb {
     pub fn database(&self) -> &Database {
         &self.database
     }
+}
+
+/// Returns the names of the local secondary indexes of a table.
+fn index_names(table: &Value) -> Vec<&Value> {
+    table["LocalSecondaryIndexes"].as_array().into_iter().flatten().map(|index| &index["IndexName"]).collect()
 }
 
 /// Creates the file if it does not exist. Only the current user can read it, because it will contain password hashes.

@@ -166,7 +166,7 @@ impl Template {
 
 /// Converts the properties of a table. The template and `CreateTable` use the same names for them.
 fn table(name: &str, properties: &Value) -> Table {
-    let shared_names = ["AttributeDefinitions", "KeySchema", "BillingMode", "GlobalSecondaryIndexes"];
+    let shared_names = ["AttributeDefinitions", "KeySchema", "BillingMode", "LocalSecondaryIndexes"];
     let schema = shared_names.into_iter().filter_map(|key| Some((key.to_owned(), properties.get(key)?.clone())));
     let mut create: Map<String, Value> = schema.collect();
     create.insert("TableName".to_owned(), name.into());
@@ -286,14 +286,18 @@ mod tests {
             ["AuthorizerFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", "", ""],
             ["AuthorizerFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*", ""],
             ["LoginFunction", "dynamodb:BatchGetItem", "AttemptsTable.Arn", "", ""],
+            ["LoginFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", "", ""],
+            ["LoginFunction", "dynamodb:ConditionCheckItem", "SessionsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:DeleteItem", "AttemptsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:GetItem", "UsersTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:PutItem", "AttemptsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:PutItem", "SessionsTable.Arn", "", ""],
-            ["LoginFunction", "dynamodb:Query", "SessionsTable.Arn", "", ""],
+            ["LoginFunction", "dynamodb:Query", "${SessionsTable.Arn}/index/ActiveSessions", "", ""],
             ["LoginFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:UpdateItem", "AttemptsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:UpdateItem", "UsersTable.Arn", "login#*", "pk,password_hash,password_version"],
+            ["LogoutFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", "", ""],
+            ["LogoutFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*", ""],
             ["LogoutFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", "", ""],
             ["LogoutFunction", "dynamodb:UpdateItem", "UsersTable.Arn", "user#*", "pk,session_epoch"],
             ["PasswordFunction", "dynamodb:BatchGetItem", "AttemptsTable.Arn", "", ""],
@@ -302,6 +306,7 @@ mod tests {
             ["PasswordFunction", "dynamodb:DeleteItem", "AttemptsTable.Arn", "", ""],
             ["PasswordFunction", "dynamodb:GetItem", "UsersTable.Arn", "user#*,login#*", ""],
             ["PasswordFunction", "dynamodb:PutItem", "AttemptsTable.Arn", "", ""],
+            ["PasswordFunction", "dynamodb:PutItem", "SessionsTable.Arn", "", ""],
             ["PasswordFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", "", ""],
             [
                 "PasswordFunction",
@@ -312,7 +317,7 @@ mod tests {
             ],
             ["SessionsFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", "", ""],
             ["SessionsFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*", ""],
-            ["SessionsFunction", "dynamodb:Query", "SessionsTable.Arn", "", ""],
+            ["SessionsFunction", "dynamodb:Query", "${SessionsTable.Arn}/index/ActiveSessions", "", ""],
             ["SessionsFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", "", ""],
             ["SessionsFunction", "dynamodb:UpdateItem", "UsersTable.Arn", "user#*", "pk,session_epoch"],
             ["UserinfoFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", "", ""],

@@ -115,7 +115,7 @@ struct Parts {
     attempts: Attempts,
     devices: Option<Devices>,
     lifetimes: Lifetimes,
-    sessions_per_user: Option<usize>,
+    sessions_per_user: usize,
     origins: AllowedOrigins,
     namespace: Option<String>,
 }

@@ -41,8 +41,11 @@ impl Budget {
     pub fn spend<T>(&self, call: impl Future<Output = T>) -> impl Future<Output = Result<T, Exhausted>> {
         let call = Box::pin(call);
         async move {
-            let started = Instant::now();
-            let outcome = tokio::time::timeout(self.left(), call).await;
+            let (started, left) = (Instant::now(), self.left());
+            if left.is_zero() {
+                return Err(Exhausted);
+            }
+            let outcome = tokio::time::timeout(left, call).await;
             self.subtract(started.elapsed());
             outcome.map_err(|_| Exhausted)
         }

@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::{Value, json};
-use shared::auth::{Access, RequestCredentials};
+use shared::auth::Access;
 use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::{Error, Result};
@@ -896,7 +896,7 @@ fn a_token_over_4096_bytes_is_rejected_at_once() {
 }
 
 async fn profile(access: &Access, request: Request) -> http::Result<Reply> {
-    let credentials = RequestCredentials::read(&access.cookies, request.bearer(), request.cookie_lines());
+    let credentials = access.reader.read(request.bearer(), request.cookie_lines(), request.host());
     let identity = access.identity(&credentials, NOW, &request.budget).await?;
     reply::json(&identity.user.profile)
 }

@@ -9,7 +9,7 @@ use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::id::UserId;
 use shared::password::PasswordHash;
-use shared::session::{Lifetimes, NewSession};
+use shared::session::{Lifetimes, NewSession, Source};
 use shared::store::{self, Sessions, User, Users};
 use shared::token::Signer;
 
@@ -56,8 +56,7 @@ pub async fn sign_in(env: &Environment, user: &User, persistent: bool, now: Time
         epoch: user.session_epoch,
         persistent,
         kid: signer.refresh_kid(),
-        user_agent: None,
-        source_ip: None,
+        source: Source::default(),
     };
     let session = Lifetimes::from_env(env).unwrap().open(new, now).unwrap();
     Sessions::from_env(store::connect(env).unwrap(), env).unwrap().open(&session, &Budget::new(None)).await.unwrap();

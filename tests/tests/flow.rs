@@ -295,7 +295,7 @@ async fn cookies_of_one_mode_are_ignored_in_the_other() {
     let mut browser = Browser::new(&service);
     browser.log_in(true).await;
     let mut other_mode = Service::new(&[("COOKIE_DOMAIN", "")]).await;
-    other_mode.userinfo.access.identities = service.userinfo.access.identities.clone();
+    other_mode.userinfo.renewal.access.identities = service.userinfo.renewal.access.identities.clone();
     let mut elsewhere = Browser { service: &other_mode, jar: browser.jar.clone(), now: browser.now };
     assert_eq!(browser.userinfo().await.status, 200);
     assert_eq!(elsewhere.userinfo().await.status, 401);

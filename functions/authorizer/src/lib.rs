@@ -1,6 +1,6 @@
 //! A Lambda authorizer: decides for API Gateway whether a request may reach a function of your own.
 
-use shared::auth::{Access, RequestCredentials};
+use shared::auth::Access;
 use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::Error;
@@ -32,7 +32,7 @@ impl Authorizer {
     /// # Errors
     /// The errors of a store. They fail the invocation, and the gateway answers 500.
     pub async fn handle(&self, request: Request, now: Timestamp) -> http::Result<Decision> {
-        let credentials = RequestCredentials::read(&self.access.cookies, request.bearer(), request.cookie_lines());
+        let credentials = self.access.reader.read(request.bearer(), request.cookie_lines(), request.host());
         let identity = match self.access.identity(&credentials, now, &request.budget).await {
             Ok(identity) => identity,
             Err(Error::NotAuthorized | Error::NotAuthorizedClearCookies(_) | Error::InvalidRequest(_)) => {

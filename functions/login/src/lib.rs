@@ -2,19 +2,19 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use shared::auth::{Authenticated, Authenticator, Identity, RequestCredentials};
+use shared::auth::{Authenticated, Authenticator, CredentialReader, Identity, RequestCredentials};
 use shared::budget::Budget;
 use shared::clock::Timestamp;
 use shared::config::Environment;
-use shared::error::Error;
+use shared::error::Result;
 use shared::http::{self, Reply, Request, reply};
 use shared::json::Object;
 use shared::password::Password;
-use shared::session::{Lifetimes, NewSession, Session, sessions_per_user};
+use shared::session::{Lifetimes, NewSession, Session, Source, sessions_per_user};
 use shared::store::{Account, Attempt, Channel, Client, Sessions};
 use shared::telemetry::events;
 use shared::throttle::{Device, Devices};
-use shared::token::{Cookies, Signer, Verifier};
+use shared::token::Signer;
 
 /// Everything that a login can touch.
 pub struct Login {
@@ -26,16 +26,12 @@ pub struct Login {
     pub sessions: Sessions,
     /// How long sessions live.
     pub lifetimes: Lifetimes,
-    /// How many sessions a user may have. `None` means no limit.
-    pub sessions_per_user: Option<usize>,
+    /// How many sessions a user may have.
+    pub sessions_per_user: usize,
     /// Signs the tokens.
     pub signer: Signer,
-    /// Verifies the access tokens of earlier sessions.
-    pub access_verifier: Verifier,
-    /// Verifies the refresh tokens of earlier sessions.
-    pub refresh_verifier: Verifier,
-    /// Reads and sets cookies.
-    pub cookies: Cookies,
+    /// Reads the credentials of earlier sessions.
+    pub reader: CredentialReader,
 }
 
 /// The request body. `loginInfo` and `checkedKeepLogin` are kept for the first clients (see `openapi.yaml`). Unknown
@@ -59,8 +55,9 @@ impl Login {
     /// Reads the settings of its parts.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a missing or unsafe value; [`Error::Unexpected`] without memory for a hash.
-    pub fn from_env(client: Client, env: &Environment) -> shared::error::Result<Self> {
+    /// [`Error::Setting`](shared::error::Error::Setting) for a missing or unsafe value;
+    /// [`Error::Unexpected`](shared::error::Error::Unexpected) without memory for a hash.
+    pub fn from_env(client: Client, env: &Environment) -> Result<Self> {
         Ok(Self {
             authenticator: Authenticator::from_env(client.clone(), env)?,
             devices: Devices::from_env(env)?,
@@ -68,24 +65,22 @@ impl Login {
             lifetimes: Lifetimes::from_env(env)?,
             sessions_per_user: sessions_per_user(env)?,
             signer: Signer::from_env(env)?,
-            access_verifier: Verifier::for_access_tokens(env)?,
-            refresh_verifier: Verifier::for_refresh_tokens(env)?,
-            cookies: Cookies::from_env(env)?,
+            reader: CredentialReader::from_env(env)?,
         })
     }
 
     /// Signs a user in: 302 to `/userinfo`, with the cookies of a new session.
     ///
     /// # Errors
-    /// [`Error::NotAuthorized`] if the login name or the password is wrong; [`Error::TooManyAttempts`]; the errors of
-    /// an invalid request and of a store.
+    /// [`NotAuthorized`](shared::error::Error::NotAuthorized) if the login name or the password is wrong;
+    /// [`TooManyAttempts`](shared::error::Error::TooManyAttempts); the errors of an invalid request and of a store.
     pub async fn handle(&self, request: Request, now: Timestamp) -> http::Result<Reply> {
         request.accept("POST")?;
         let Form { login_info, checked_keep_login } = request.json()?;
         let persistent = checked_keep_login.unwrap_or(false);
         let password = Password::new(login_info.password.expose_secret())?;
         let account = Account::named(&login_info.user_id);
-        let credentials = RequestCredentials::read(&self.cookies, request.bearer(), request.cookie_lines());
+        let credentials = self.reader.read(request.bearer(), request.cookie_lines(), request.host());
 
         let devices = credentials.cookies().devices();
         let device = self.devices.as_ref().and_then(|ours| ours.recognise(devices, account.as_str(), now));
@@ -96,20 +91,19 @@ impl Login {
             epoch: authenticated.user.session_epoch,
             persistent,
             kid: self.signer.refresh_kid(),
-            user_agent: request.user_agent(),
-            source_ip: request.source_ip(),
+            source: Source { ip: request.source_ip(), user_agent: request.user_agent() },
         };
         let identity = Identity { session: self.lifetimes.open(new, now)?, user: authenticated.user.clone() };
-        let mut cookies = identity.session_cookies(&self.cookies, &self.signer, now)?;
+        let mut cookies = self.reader.clear_replaced(&credentials, persistent);
+        cookies.extend(identity.session_cookies(&self.reader.cookies, &self.signer, now)?);
         if let Some(devices) = self.devices.as_ref().filter(|_| persistent) {
             let version = authenticated.credentials.password_version;
             let cookie = devices.issue(device, account.as_str(), version, now)?;
-            cookies.push(self.cookies.set_device(&cookie.value, cookie.expires_at, now));
+            cookies.push(self.reader.cookies.set_device(&cookie.value, cookie.expires_at, now));
         }
 
         self.sessions.open(&identity.session, &request.budget).await?;
-        self.apply_limit(&identity.session, now, &request.budget).await?;
-        self.end_earlier_sessions(&credentials, now, &request.budget).await?;
+        self.end_replaced_sessions(&credentials, &identity.session, now, &request.budget).await;
         self.authenticator.rehash_if_outdated(&authenticated, &password, &request.budget).await;
 
         let reply = reply::with_cookies(reply::found("/userinfo"), cookies)?;
@@ -125,39 +119,41 @@ impl Login {
         password: &Password,
         device: Option<&Device>,
         now: Timestamp,
-    ) -> shared::error::Result<Authenticated> {
+    ) -> Result<Authenticated> {
         let source_ip = request.source_ip();
         let channel = device.map_or(Channel::Public, Channel::KnownDevice);
         let attempt = Attempt { account, channel, source_ip: source_ip.as_deref() };
         self.authenticator.authenticate(attempt, password, now, &request.budget).await
     }
 
-    /// Ends the oldest sessions above the limit. If that fails, or if newer logins have used up the limit, ends the new
-    /// session and refuses the login: the browser must not get cookies of an ended session.
-    async fn apply_limit(&self, opened: &Session, now: Timestamp, budget: &Budget) -> shared::error::Result<()> {
-        let Some(limit) = self.sessions_per_user else { return Ok(()) };
-        let outcome = self.sessions.end_oldest(opened, limit, now, budget).await;
-        if let Ok(true) = outcome {
-            return Ok(());
+    /// Ends the sessions whose tokens the request brought (R28), and the oldest sessions above the limit (R77). Best
+    /// effort: the new session is stored, so the user gets its cookies in any case. The next login applies the limit
+    /// again.
+    async fn end_replaced_sessions(
+        &self,
+        credentials: &RequestCredentials<'_>,
+        opened: &Session,
+        now: Timestamp,
+        budget: &Budget,
+    ) {
+        let user = &opened.user_id;
+        if let Err(error) = self.end_presented_sessions(credentials, now, budget).await {
+            events::sessions_not_ended("login", user, &error);
         }
-        // Best effort: if this fails, no client has the cookies of the session, and it expires unused.
-        self.sessions.end(&opened.user_id, &opened.id, now, budget).await.ok();
-        outcome?;
-        Err(Error::ConcurrentUpdate("newer logins have used up the limit of sessions".into()))
+        if let Err(error) = self.sessions.apply_limit(opened, self.sessions_per_user, now, budget).await {
+            events::sessions_not_ended("limit", user, &error);
+        }
     }
 
-    /// Ends the sessions whose cookies the browser sent (R28). Otherwise, after a login that is not persistent, the
-    /// refresh cookie of an earlier user stays in the browser and could later sign that user in again. If a store fails
-    /// here, some of those sessions may stay active, and no cookie changes: the new session stays stored, and no client
-    /// has its cookies.
-    async fn end_earlier_sessions(
+    /// Ends the sessions whose tokens the request brought. The cookies of the new session replace theirs, so that no
+    /// client would hold them any more.
+    async fn end_presented_sessions(
         &self,
         credentials: &RequestCredentials<'_>,
         now: Timestamp,
         budget: &Budget,
-    ) -> shared::error::Result<()> {
-        let presented = credentials.cookies();
-        for claims in presented.claims_by_session(&self.access_verifier, &self.refresh_verifier) {
+    ) -> Result<()> {
+        for claims in self.reader.signed_claims(credentials) {
             let ended = self.sessions.end(&claims.sub, &claims.sid, now, budget).await?;
             if ended.is_some_and(|ended| ended.just_now) {
                 events::session_ended("login", &claims.sub, &claims.sid);

@@ -1,83 +1,103 @@
 //! `POST /logout`: ends the session and clears the cookies.
 
-use shared::auth::{RequestCredentials, check_same_user};
+use shared::auth::{CredentialReader, Identities, check_one_user};
 use shared::clock::Timestamp;
 use shared::config::Environment;
-use shared::error::Result;
+use shared::error::{Error, Result};
 use shared::http::{self, Reply, Request, reply};
-use shared::store::{Client, Ended, Sessions, Users};
+use shared::store::{Client, Sessions};
 use shared::telemetry::events;
-use shared::token::{Claims, Cookies, Verifier};
+use shared::token::Claims;
+
+/// How often `everywhere` reads the records again if another request has changed them.
+const TRIES: u32 = 3;
 
 /// Everything that a logout can touch.
 pub struct Logout {
-    /// Ends all sessions of a user at once.
-    pub users: Users,
+    /// Finds the session of a token, and ends all sessions of a user at once.
+    pub identities: Identities,
     /// Ends one session.
     pub sessions: Sessions,
-    /// Verifies access tokens.
-    pub access_verifier: Verifier,
-    /// Verifies refresh tokens.
-    pub refresh_verifier: Verifier,
-    /// Reads and clears cookies.
-    pub cookies: Cookies,
+    /// Reads the credentials of requests.
+    pub reader: CredentialReader,
 }
 
 impl Logout {
     /// Reads the settings of its parts.
     ///
     /// # Errors
-    /// [`Error::Setting`](shared::error::Error::Setting) for a missing or unsafe value.
+    /// [`Error::Setting`] for a missing or unsafe value.
     pub fn from_env(client: Client, env: &Environment) -> Result<Self> {
         Ok(Self {
-            users: Users::from_env(client.clone(), env)?,
+            identities: Identities::from_env(client.clone(), env)?,
             sessions: Sessions::from_env(client, env)?,
-            access_verifier: Verifier::for_access_tokens(env)?,
-            refresh_verifier: Verifier::for_refresh_tokens(env)?,
-            cookies: Cookies::from_env(env)?,
+            reader: CredentialReader::from_env(env)?,
         })
     }
 
-    /// Ends every session that the tokens of the request name, expired or not, and then clears the cookies. Answers the
-    /// same without a token of ours.
+    /// Ends every session that the tokens of the request name, or with `everywhere` all sessions of the user. Then
+    /// clears the cookies. The tokens may have expired. Answers the same without a token of ours, because then there is
+    /// no session to end.
     ///
     /// # Errors
-    /// [`NotAuthorized`](shared::error::Error::NotAuthorized) for a `Bearer` token that is not ours; the errors of an
-    /// invalid request and of a store. The cookies then stay, so that a retry can still end the session (F06).
+    /// With `everywhere`: [`Error::NotAuthorizedClearCookies`] without a token of an active session;
+    /// [`Error::InvalidRequest`] for tokens of two users. The errors of an invalid request and of a store. After these,
+    /// the cookies stay, so that a retry can still end the session (F06).
     pub async fn handle(&self, request: Request, now: Timestamp) -> http::Result<Reply> {
         request.accept("POST")?;
         let everywhere = request.flag("everywhere")?;
-        let credentials = RequestCredentials::read(&self.cookies, request.bearer(), request.cookie_lines());
+        let credentials = self.reader.read(request.bearer(), request.cookie_lines(), request.host());
+        let presented = self.reader.signed_claims(&credentials);
 
-        for claims in self.presented_sessions(&credentials)? {
-            let ended = self.sessions.end(&claims.sub, &claims.sid, now, &request.budget).await?;
-            if ended.as_ref().is_some_and(|ended| ended.just_now) {
-                events::logged_out(&claims.sub, &claims.sid);
+        let cleared = self.reader.clear_all_scopes(&credentials);
+        if everywhere {
+            check_one_user(&presented)?;
+            if !self.end_all(&presented, &request, now).await? {
+                return Err(Error::NotAuthorizedClearCookies(cleared).into());
             }
-            let session = ended.filter(|_| everywhere).map(Ended::session).transpose()?;
-            if let Some(session) = session.filter(|session| session.may_end_all_sessions(now))
-                && self.users.end_sessions(&session.user_id, session.epoch, &request.budget).await?
-            {
-                events::sessions_ended("everywhere", &claims.sub);
-            }
+        } else {
+            self.end_each(&presented, &request, now).await?;
         }
-
-        reply::with_cookies(reply::reset_content(), self.cookies.clear_both())
+        reply::with_cookies(reply::reset_content(), cleared)
     }
 
-    /// Returns the claims of the presented tokens, one for each session. All cookies count: if a cookie were cleared
-    /// without ending its session, nobody could end that session. So a `Bearer` token must not come with the cookie of
-    /// another user.
-    fn presented_sessions(&self, credentials: &RequestCredentials<'_>) -> Result<Vec<Claims>> {
-        let mut sessions = credentials.cookies().claims_by_session(&self.access_verifier, &self.refresh_verifier);
-        if let RequestCredentials::Bearer(token, _) = credentials {
-            let claims = self.access_verifier.verify_ignoring_time(token)?;
-            check_same_user(&claims, &sessions)?;
-            if sessions.iter().all(|other| other.sid != claims.sid) {
-                sessions.push(claims);
+    /// Ends the session of each token.
+    async fn end_each(&self, presented: &[Claims], request: &Request, now: Timestamp) -> Result<()> {
+        for Claims { sub, sid, .. } in presented {
+            let ended = self.sessions.end(sub, sid, now, &request.budget).await?;
+            if ended.is_some_and(|ended| ended.just_now) {
+                events::logged_out(sub, sid);
             }
         }
-        Ok(sessions)
+        Ok(())
+    }
+
+    /// Ends all sessions of the user. Returns `false` if no token is of an active session: a token of an ended session,
+    /// which may be a copy, must not end the newer sessions.
+    async fn end_all(&self, presented: &[Claims], request: &Request, now: Timestamp) -> Result<bool> {
+        for claims in presented {
+            if self.end_all_by(claims, request, now).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn end_all_by(&self, claims: &Claims, request: &Request, now: Timestamp) -> Result<bool> {
+        for _ in 0..TRIES {
+            let identity = match self.identities.by_session(claims, now, &request.budget).await {
+                Ok(identity) => identity,
+                Err(Error::NotAuthorized) => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            let accounts = &self.identities.accounts;
+            if accounts.end_all_sessions(&identity.user, &identity.session, now, &request.budget).await? {
+                events::logged_out(&claims.sub, &claims.sid);
+                events::sessions_ended("everywhere", &claims.sub);
+                return Ok(true);
+            }
+        }
+        Err(Error::ConcurrentUpdate("the sessions of the user were changed at the same time".into()))
     }
 }
 

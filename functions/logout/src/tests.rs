@@ -34,7 +34,7 @@ impl World {
         send(&self.env, event, NOW).await
     }
 
-    /// Returns the number of sessions that were ended.
+    /// Returns the number of sessions that were ended one by one.
     fn ended(&self) -> usize {
         self.tables.items("SessionsTable").iter().filter(|session| session.get("ended_at").is_some()).count()
     }
@@ -135,40 +135,95 @@ async fn everywhere_ends_the_epoch_of_this_user_only() {
     let (access, _) = world.sign_in(&world.kim).await;
     world.sign_in(&world.kim).await;
     let event = with(&[("access_jwt", &access)]);
-    assert!(signed_out(&world.send(event.clone().query("everywhere=false")).await));
-    assert_eq!(world.epoch("user#0"), "1");
-    assert!(signed_out(&world.send(event.clone().query("everywhere=true")).await));
+    assert!(signed_out(&world.send(event.query("everywhere=true")).await));
     assert_eq!((world.epoch("user#0"), world.epoch("user#1")), ("2".into(), "1".into()));
-}
-
-/// A leaked token of an old epoch cannot end the sessions of the current one.
-#[tokio::test]
-async fn a_token_of_an_old_epoch_cannot_end_newer_sessions() {
-    let world = World::new().await;
-    let (access, _) = world.sign_in(&world.kim).await;
-    let event = with(&[("access_jwt", &access)]).query("everywhere=true");
-    for _ in 0..3 {
-        assert!(signed_out(&world.send(event.clone()).await));
-    }
+    let (access, _) = testbed::sign_in(&world.env, &User { session_epoch: 2, ..world.kim.clone() }, true, NOW).await;
+    assert!(signed_out(&world.send(with(&[("access_jwt", &access)]).query("everywhere=false")).await));
     assert_eq!(world.epoch("user#0"), "2");
 }
 
-/// A leaked token of a session that ended long ago cannot end the others. For a minute after the end of its session it
-/// can, so that a logout that failed half-way can be retried.
+/// R76: a 205 would claim that all sessions have ended. A copied token of an ended session must not end newer sessions.
 #[tokio::test]
-async fn a_session_that_ended_over_a_minute_ago_cannot_end_the_others() {
+async fn everywhere_without_a_token_of_an_active_session_is_401_and_clears_the_cookies() {
     let world = World::new().await;
-    let after = |secs| NOW + Duration::from_secs(secs);
-    for (secs, epoch) in [(61, "1"), (36 * 86_400, "1"), (60, "2")] {
-        let (access, _) = world.sign_in(&world.kim).await;
-        let event = with(&[("access_jwt", &access)]);
-        assert!(signed_out(&world.send(event.clone()).await));
-        assert!(signed_out(&send(&world.env, event.query("everywhere=true"), after(secs)).await));
-        assert_eq!(world.epoch("user#0"), epoch, "{secs} s later");
+    let (active, _) = world.sign_in(&world.kim).await;
+    let everywhere = |cookies: &[(&str, &str)]| with(cookies).query("everywhere=true");
+
+    let (ended, ended_refresh) = world.sign_in(&world.kim).await;
+    assert!(signed_out(&world.send(with(&[("access_jwt", &ended)])).await));
+    let (expired, _) = testbed::sign_in(&world.env, &world.kim, false, Timestamp::from_secs(1_799_900_000)).await;
+    let (gone, _) = testbed::sign_in(&world.env, &User { session_epoch: 9, ..world.kim.clone() }, true, NOW).await;
+    for event in [
+        everywhere(&[("access_jwt", &ended), ("refresh_jwt", &ended_refresh)]),
+        everywhere(&[("access_jwt", &expired)]),
+        everywhere(&[("access_jwt", &gone)]),
+        everywhere(&[("access_jwt", "garbage")]),
+        everywhere(&[]),
+        Event::recorded("logout-without").query("everywhere=true").header("authorization", "Bearer null"),
+    ] {
+        let reply = world.send(event.clone()).await;
+        assert_eq!((reply.status, reply.body(), reply.cookies.len()), (401, "Not Authorized", 2), "{event:?}");
+        assert!(reply.cookies.iter().all(|line| line.contains("Max-Age=0")));
     }
+    assert_eq!(world.epoch("user#0"), "1");
+
+    let one_of_two = everywhere(&[("access_jwt", &ended), ("refresh_jwt", "x"), ("access_jwt", &active)]);
+    assert!(signed_out(&world.send(one_of_two).await), "one token is of an active session");
+    assert_eq!(world.epoch("user#0"), "2");
+    assert_eq!(world.send(everywhere(&[("access_jwt", &active)])).await.status, 401, "a second time");
+    assert_eq!(world.epoch("user#0"), "2");
 }
 
-/// F21: only `everywhere` has to read the record.
+/// The access token has expired, and the session has not.
+#[tokio::test]
+async fn an_expired_token_of_an_active_session_can_end_all_sessions() {
+    let world = World::new().await;
+    let (access, _) = world.sign_in(&world.kim).await;
+    let event = with(&[("access_jwt", &access)]).query("everywhere=true");
+    assert!(signed_out(&send(&world.env, event, NOW + Duration::from_hours(48)).await));
+    assert_eq!(world.epoch("user#0"), "2");
+}
+
+/// Another session called `DELETE /sessions` before, or does so between the read and the write.
+#[tokio::test]
+async fn everywhere_after_another_session_ended_this_one_is_401() {
+    let world = World::new().await;
+    let (access, _) = world.sign_in(&world.kim).await;
+    let tables = world.tables.clone();
+    let raise = move || {
+        let mut user = tables.items("UsersTable").into_iter().find(|item| item["pk"]["S"] == "user#0").unwrap();
+        user["session_epoch"] = json!({ "N": "2" });
+        tables.put("UsersTable", &user);
+    };
+    let client = testbed::before(&store::connect(&world.env).unwrap(), "TransactWriteItems", raise);
+    let event = with(&[("access_jwt", &access)]).query("everywhere=true");
+    for reply in [send_through(client, &world.env, event.clone(), NOW).await, send(&world.env, event, NOW).await] {
+        assert_eq!((reply.status, reply.cookies.len()), (401, 2));
+    }
+    assert_eq!((world.epoch("user#0").as_str(), world.ended()), ("2", 0));
+}
+
+/// The same session calls `DELETE /sessions` between the read and the write, and stays active.
+#[tokio::test]
+async fn everywhere_reads_again_if_the_session_moves_to_another_epoch() {
+    let world = World::new().await;
+    let (access, _) = world.sign_in(&world.kim).await;
+    let tables = world.tables.clone();
+    let raise = move || {
+        let mut user = tables.items("UsersTable").into_iter().find(|item| item["pk"]["S"] == "user#0").unwrap();
+        let mut session = tables.items("SessionsTable").remove(0);
+        user["session_epoch"] = json!({ "N": "2" });
+        session["epoch"] = json!({ "N": "2" });
+        tables.put("UsersTable", &user);
+        tables.put("SessionsTable", &session);
+    };
+    let client = testbed::before(&store::connect(&world.env).unwrap(), "TransactWriteItems", raise);
+    let event = with(&[("access_jwt", &access)]).query("everywhere=true");
+    assert!(signed_out(&send_through(client, &world.env, event, NOW).await));
+    assert_eq!((world.ended(), world.epoch("user#0").as_str()), (1, "3"));
+}
+
+/// F21: `everywhere` has to read the record. An unreadable session counts as ended.
 #[tokio::test]
 async fn an_unreadable_session_can_be_ended() {
     let world = World::new().await;
@@ -176,48 +231,80 @@ async fn an_unreadable_session_can_be_ended() {
     let mut item = world.tables.items("SessionsTable").remove(0);
     item["v"] = json!({ "N": "2" });
     world.tables.put("SessionsTable", &item);
+    assert_eq!(world.send(with(&[("access_jwt", &access)]).query("everywhere=true")).await.status, 401);
     assert!(signed_out(&world.send(with(&[("access_jwt", &access)])).await));
-    assert_eq!(world.ended(), 1);
-    let everywhere = world.send(with(&[("access_jwt", &access)]).query("everywhere=true")).await;
-    assert_eq!(
-        (everywhere.status, everywhere.cookies.len()),
-        (500, 0),
-        "a failed logout is not reported as successful"
-    );
+    assert_eq!((world.ended(), world.epoch("user#0").as_str()), (1, "1"));
 }
 
 #[tokio::test]
-async fn everywhere_must_be_true_or_false() {
+async fn everywhere_must_be_true_or_false_and_given_once() {
     let world = World::new().await;
     let (access, _) = world.sign_in(&world.kim).await;
-    let refused = world.send(with(&[("access_jwt", &access)]).query("everywhere=1")).await;
-    assert_eq!((refused.status, refused.cookies.len(), world.ended()), (400, 0, 0));
+    for query in [
+        "everywhere=1",
+        "everywhere",
+        "everywhere=",
+        "everywhere=TRUE",
+        "everywhere=true&everywhere=false",
+        "everywhere=false&everywhere=true",
+        "everywhere=true&everywhere=true",
+        "everywhere=true,false",
+    ] {
+        let refused = world.send(with(&[("access_jwt", &access)]).query(query)).await;
+        assert_eq!((refused.status, refused.cookies.len(), world.ended()), (400, 0, 0), "{query}");
+    }
 }
 
 #[tokio::test]
-async fn a_bearer_token_ends_its_session_and_an_invalid_one_is_401() {
+async fn a_bearer_token_ends_its_session() {
     let world = World::new().await;
-    let (access, refresh) = world.sign_in(&world.kim).await;
-    let bearer = |token: &str| Event::recorded("logout-without").header("authorization", &format!("Bearer {token}"));
-    for token in ["", "garbage", &refresh] {
-        let refused = world.send(bearer(token).cookies([format!("access_jwt={access}")])).await;
-        assert_eq!((refused.status, refused.body(), refused.cookies.len()), (401, "Not Authorized", 0));
-    }
-    assert_eq!(world.ended(), 0);
-    assert!(signed_out(&world.send(bearer(&access)).await));
+    let (access, _) = world.sign_in(&world.kim).await;
+    let bearer = Event::recorded("logout-without").header("authorization", &format!("Bearer {access}"));
+    assert!(signed_out(&world.send(bearer).await));
     assert_eq!(world.ended(), 1);
 }
 
-/// R92.
+/// A client that always sends the header must be able to sign out.
 #[tokio::test]
-async fn a_bearer_token_and_a_cookie_of_different_users_end_no_session() {
+async fn an_invalid_authorization_header_is_ignored() {
     let world = World::new().await;
-    let ((kims, _), (parks, parks_refresh)) = (world.sign_in(&world.kim).await, world.sign_in(&world.park).await);
-    for name in ["access_jwt", "refresh_jwt"] {
-        let token = if name == "access_jwt" { &parks } else { &parks_refresh };
-        let both = with(&[(name, token)]).header("authorization", &format!("Bearer {kims}"));
-        assert_eq!((world.send(both.query("everywhere=true")).await.status, world.ended()), (400, 0), "{name}");
+    let mut ended = 0;
+    for header in ["Bearer null", "Bearer", "Bearer undefined", "Bearer a, Bearer b", "Basic a2ltOjEyMzQ=", "garbage"] {
+        let (access, refresh) = world.sign_in(&world.kim).await;
+        let event = with(&[("access_jwt", &access), ("refresh_jwt", &refresh)]).header("authorization", header);
+        assert!(signed_out(&world.send(event).await), "{header}");
+        ended += 1;
+        assert_eq!(world.ended(), ended, "{header}");
     }
+}
+
+/// R92: tokens of two users are both ended. `everywhere` would not know whose sessions to end.
+#[tokio::test]
+async fn tokens_of_two_users_end_both_sessions_and_with_everywhere_none() {
+    for name in ["access_jwt", "refresh_jwt"] {
+        let world = World::new().await;
+        let ((kims, kims_refresh), (parks, parks_refresh)) =
+            (world.sign_in(&world.kim).await, world.sign_in(&world.park).await);
+        let token = if name == "access_jwt" { &parks } else { &parks_refresh };
+        let bearer = with(&[(name, token)]).header("authorization", &format!("Bearer {kims}"));
+        let cookies = with(&[("access_jwt", &parks), ("refresh_jwt", &kims_refresh)]);
+        for event in [&bearer, &cookies] {
+            let refused = world.send(event.clone().query("everywhere=true")).await;
+            assert_eq!((refused.status, refused.cookies.len(), world.ended()), (400, 0, 0), "{name}");
+        }
+        assert!(signed_out(&world.send(bearer).await));
+        assert_eq!(world.ended(), 2, "{name}");
+    }
+}
+
+/// R81.
+#[tokio::test]
+async fn a_logout_clears_cookies_of_our_names_in_other_scopes() {
+    let world = World::new().await;
+    let env = Environment::new(world.tables.settings(&[("COOKIE_DOMAIN", "example.test")]));
+    let reply = send(&env, with(&[]).header("host", "example.test"), NOW).await;
+    let scopes: Vec<_> = reply.cookies.iter().map(|line| line.contains("Domain=example.test")).collect();
+    assert_eq!((reply.status, scopes), (205, vec![false, false, true, true]), "our own scope comes last");
 }
 
 /// R85, R90.
@@ -239,7 +326,8 @@ async fn a_logout_of_a_deleted_session_creates_no_record() {
     let (access, _) = world.sign_in(&world.kim).await;
     let item = world.tables.items("SessionsTable").remove(0);
     world.tables.delete("SessionsTable", &json!({ "user_id": item["user_id"], "session_id": item["session_id"] }));
-    assert!(signed_out(&world.send(with(&[("access_jwt", &access)]).query("everywhere=true")).await));
+    assert!(signed_out(&world.send(with(&[("access_jwt", &access)])).await));
+    assert_eq!(world.send(with(&[("access_jwt", &access)]).query("everywhere=true")).await.status, 401);
     assert!(world.tables.items("SessionsTable").is_empty());
     assert_eq!(world.epoch("user#0"), "1");
 }
@@ -262,17 +350,24 @@ async fn an_outage_is_503_and_changes_no_cookie() {
     assert_eq!(world.ended(), 1);
 }
 
-/// F06: the first call succeeded, and the second failed.
+/// F06, F07: the write of both records succeeds or fails as a whole.
 #[tokio::test]
-async fn everywhere_can_be_retried_after_an_outage_half_way() {
+async fn everywhere_can_be_retried_after_an_outage() {
     let world = World::new().await;
     let (access, _) = world.sign_in(&world.kim).await;
     let event = with(&[("access_jwt", &access)]).query("everywhere=true");
-    let throttled = Fault::Refuse(400, "ThrottlingException");
-    let faults = [Fault::LoseReply, throttled, throttled, throttled, throttled];
-    let failing = Environment::new(world.tables.failing(&[("UpdateItem", &faults)]).await);
-    assert_eq!(send(&failing, event.clone(), NOW).await.status, 503);
-    assert_eq!((world.ended(), world.epoch("user#0").as_str()), (1, "1"));
-    assert!(signed_out(&world.send(event).await));
-    assert_eq!(world.epoch("user#0"), "2");
+    for (operation, fault) in [
+        ("BatchGetItem", Fault::Stall),
+        ("TransactWriteItems", Fault::Stall),
+        ("TransactWriteItems", Fault::Refuse(400, "ThrottlingException")),
+        ("TransactWriteItems", Fault::Conflict),
+    ] {
+        let failing = Environment::new(world.tables.failing(&[(operation, &[fault; 9])]).await);
+        let outage = send(&failing, event.clone(), NOW).await;
+        assert_eq!((outage.status, outage.cookies.len()), (503, 0), "{operation} {fault:?}");
+        assert_eq!((world.ended(), world.epoch("user#0").as_str()), (0, "1"));
+    }
+    let losing = Environment::new(world.tables.failing(&[("TransactWriteItems", &[Fault::LoseReply])]).await);
+    assert!(signed_out(&send(&losing, event, NOW).await), "only the acknowledgement was lost");
+    assert_eq!((world.ended(), world.epoch("user#0").as_str()), (1, "2"));
 }

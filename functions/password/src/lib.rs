@@ -1,16 +1,18 @@
-//! `PUT /password`: changes the password. Requires the current one.
+//! `PUT /password`: changes the password. Requires the current one, and opens a new session.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use shared::auth::{Access, Authenticated, Authenticator, Identity, RequestCredentials};
+use shared::auth::{Access, Authenticated, Authenticator, Identity};
 use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::Error;
 use shared::http::{self, Reply, Request, reply};
 use shared::password::Password;
 use shared::password::policy::{PersonalWords, Policy};
-use shared::store::{Account, Attempt, Channel, Client};
+use shared::session::{Lifetimes, NewSession, Session, Source};
+use shared::store::{self, Account, Attempt, Channel, Client, User};
 use shared::telemetry::events;
+use shared::token::Signer;
 
 /// Everything that a change of password can touch.
 pub struct PasswordChange {
@@ -20,6 +22,10 @@ pub struct PasswordChange {
     pub authenticator: Authenticator,
     /// Checks the new password.
     pub policy: Policy,
+    /// How long the new session lives.
+    pub lifetimes: Lifetimes,
+    /// Signs the tokens of the new session.
+    pub signer: Signer,
     /// The name of this service, which must not be a password.
     pub service: String,
 }
@@ -39,16 +45,19 @@ impl PasswordChange {
     /// [`Error::Setting`] for a missing or unsafe value; [`Error::Unexpected`] without memory for a hash.
     pub fn from_env(client: Client, env: &Environment) -> shared::error::Result<Self> {
         let access = Access::from_env(client.clone(), env)?;
-        let service = access.verifier.issuer().to_owned();
+        let service = access.reader.access_verifier.issuer().to_owned();
         Ok(Self {
             access,
             authenticator: Authenticator::from_env(client, env)?,
             policy: Policy::from_env(env)?,
+            lifetimes: Lifetimes::from_env(env)?,
+            signer: Signer::from_env(env)?,
             service,
         })
     }
 
-    /// Sets a new password, and ends all other sessions of the user (R16).
+    /// Sets a new password and opens a new session. Ends all older sessions, the one of this request included. A copy
+    /// of its cookies is then worth nothing (R16).
     ///
     /// # Errors
     /// [`Error::NotAuthorized`] without a valid access token and for a wrong current password;
@@ -56,25 +65,48 @@ impl PasswordChange {
     /// store.
     pub async fn handle(&self, request: Request, now: Timestamp) -> http::Result<Reply> {
         request.accept("PUT")?;
-        let credentials = RequestCredentials::read(&self.access.cookies, request.bearer(), request.cookie_lines());
-        self.access.check_unambiguous(&credentials)?;
+        let reader = &self.access.reader;
+        let credentials = reader.read(request.bearer(), request.cookie_lines(), request.host());
+        let claims = reader.access_claims(&credentials, now)?;
         let form: Form = request.json()?;
         let current = Password::new(form.current_password.expose_secret())?;
         let new = Password::new(form.new_password.expose_secret())?;
 
-        let identity = self.access.identity(&credentials, now, &request.budget).await?;
+        let identity = self.access.identities.by_access_token(&claims, now, &request.budget).await?;
         self.policy.check(new.expose(), &self.personal_words(&identity, &current)).map_err(Error::from)?;
         let authenticated = self.authenticate(&identity, &current, &request, now).await?;
 
-        let Identity { user, session } = &identity;
+        let Identity { user, session } = identity;
         let hash = self.authenticator.hasher.hash(&new)?;
-        let accounts = &self.access.identities.accounts;
-        if !accounts.change_password(user, session, &authenticated.credentials, &hash, &request.budget).await? {
+        let opened = Identity { session: self.open(&user, &session, &request, now)?, user };
+        let mut cookies = reader.clear_replaced(&credentials, opened.session.persistent);
+        cookies.extend(opened.session_cookies(&reader.cookies, &self.signer, now)?);
+        let change = store::PasswordChange {
+            user: &opened.user,
+            session: &session,
+            opened: &opened.session,
+            old: &authenticated.credentials,
+            new: &hash,
+        };
+        if !self.access.identities.accounts.change_password(change, now, &request.budget).await? {
             return Err(Error::ConcurrentUpdate("the account was changed at the same time".into()).into());
         }
 
-        events::password_changed(&user.profile.id);
-        Ok(reply::no_content())
+        let reply = reply::with_cookies(reply::no_content(), cookies)?;
+        events::password_changed(&opened.user.profile.id);
+        Ok(reply)
+    }
+
+    /// Returns the session after the change. It is in the user's next epoch, and persistent if the old one is.
+    fn open(&self, user: &User, old: &Session, request: &Request, now: Timestamp) -> shared::error::Result<Session> {
+        let new = NewSession {
+            user_id: &user.profile.id,
+            epoch: user.session_epoch.saturating_add(1),
+            persistent: old.persistent,
+            kid: self.signer.refresh_kid(),
+            source: Source { ip: request.source_ip(), user_agent: request.user_agent() },
+        };
+        self.lifetimes.open(new, now)
     }
 
     fn personal_words<'a>(&'a self, identity: &'a Identity, current: &'a Password) -> PersonalWords<'a> {

@@ -50,7 +50,7 @@ impl World {
         let handler = |request: Request| {
             let access = &access;
             async move {
-                let credentials = RequestCredentials::read(&access.cookies, request.bearer(), request.cookie_lines());
+                let credentials = access.reader.read(request.bearer(), request.cookie_lines(), request.host());
                 access.identity(&credentials, NOW, &request.budget).await?;
                 Ok(reply::no_content())
             }
@@ -78,16 +78,31 @@ async fn answer(env: &Environment, client: Client, event: Event, now: Timestamp)
     event.send(&mut http::service(origins, |request| change.handle(request, now))).await
 }
 
-/// R16.
+/// R16: a copy of the cookies is worth nothing after the change.
 #[tokio::test]
-async fn a_change_of_password_ends_all_other_sessions() {
+async fn a_change_of_password_opens_a_new_session_and_ends_all_older_ones() {
     let world = World::new().await;
     let reply = world.send(world.change("1234", NEW)).await;
-    assert_eq!((reply.status, reply.body(), reply.cookies.len()), (204, "", 0));
+    assert_eq!((reply.status, reply.body(), reply.cookies.len()), (204, "", 2));
     assert!(world.is_password(NEW).await && !world.is_password("1234").await);
-    assert!(world.is_valid(&world.here).await && !world.is_valid(&world.there).await);
-    let again = world.send(world.change(NEW, "one more boat in the rain")).await;
-    assert_eq!(again.status, 204, "this session can change it again");
+    let new = reply.cookie("access_jwt").unwrap();
+    assert!(world.is_valid(new).await && !world.is_valid(&world.here).await && !world.is_valid(&world.there).await);
+    assert!(reply.cookies.iter().all(|line| line.contains("Max-Age=")), "the old session was persistent");
+    let with_new = |event: Event| event.cookies([format!("access_jwt={new}")]);
+    let again = world.send(with_new(world.change(NEW, "one more boat in the rain"))).await;
+    assert_eq!(again.status, 204, "the new session can change it again");
+    assert!(!world.is_valid(new).await);
+}
+
+/// The new session lives as the old one does: until the browser is closed. A refresh cookie that came is cleared.
+#[tokio::test]
+async fn a_session_that_is_not_persistent_is_replaced_by_one_that_is_not() {
+    let world = World::new().await;
+    let (here, _) = testbed::sign_in(&world.env, &world.kim, false, NOW).await;
+    let change = world.change("1234", NEW).cookies([format!("access_jwt={here}")]);
+    let reply = world.send(change).await;
+    assert_eq!((reply.status, reply.cookies.len()), (204, 1));
+    assert!(reply.cookies[0].starts_with("access_jwt=ey") && !reply.cookies[0].contains("Max-Age"));
 }
 
 /// R16: a stolen session is not enough.
@@ -132,8 +147,10 @@ async fn a_weak_new_password_is_400_with_a_reason() {
         assert!(problem["detail"].as_str().unwrap().contains(reason), "{new}: {problem}");
     }
     assert!(world.tables.items("AttemptsTable").is_empty() && world.is_password("1234").await);
-    assert_eq!(world.send(world.change("1234", NEW)).await.status, 204);
-    let same = world.send(world.change(NEW, NEW)).await;
+    let reply = world.send(world.change("1234", NEW)).await;
+    assert_eq!(reply.status, 204);
+    let access = format!("access_jwt={}", reply.cookie("access_jwt").unwrap());
+    let same = world.send(world.change(NEW, NEW).cookies([access])).await;
     assert!(same.status == 400 && same.body().contains("your current password"));
 }
 
@@ -211,6 +228,7 @@ async fn a_change_concurrent_with_another_update_writes_nothing() {
         }
     }
     assert!(world.is_password("1234").await && world.is_valid(&world.there).await);
+    assert_eq!(world.tables.items("SessionsTable").len(), 2, "no session was opened");
 }
 
 /// R16: the login name leads to the credentials of another user. A change would replace that user's password.
@@ -248,7 +266,8 @@ async fn a_change_whose_acknowledgement_is_lost_is_made_once() {
     let env = Environment::new(failing);
     let reply = answer(&env, store::connect(&env).unwrap(), world.change("1234", NEW), NOW).await;
     assert_eq!(reply.status, 204);
-    assert!(world.is_password(NEW).await && world.is_valid(&world.here).await);
+    assert!(world.is_password(NEW).await && world.is_valid(reply.cookie("access_jwt").unwrap()).await);
+    assert_eq!(world.tables.items("SessionsTable").len(), 3, "one session was opened");
     let items = Value::from(world.tables.items("UsersTable")).to_string();
     assert_eq!(items.matches(r#""password_version":{"N":"2"}"#).count(), 2);
 }

@@ -56,7 +56,7 @@ impl OwnSessions {
     pub async fn handle(&self, request: Request, now: Timestamp) -> http::Result<Reply> {
         let id = request.parameter("id");
         request.accept(if id.is_some() { "DELETE" } else { "GET, DELETE" })?;
-        let credentials = RequestCredentials::read(&self.access.cookies, request.bearer(), request.cookie_lines());
+        let credentials = self.access.reader.read(request.bearer(), request.cookie_lines(), request.host());
         let identity = self.access.identity(&credentials, now, &request.budget).await?;
         match id {
             Some(id) => self.end(id, &identity, &credentials, &request, now).await,
@@ -88,7 +88,7 @@ impl OwnSessions {
             events::session_ended("one", owner, &id);
         }
         let clears = id == identity.session.id && !credentials.is_bearer();
-        let cleared = if clears { self.access.cookies.clear_both() } else { Vec::new() };
+        let cleared = if clears { self.access.reader.cookies.clear_both() } else { Vec::new() };
         reply::with_cookies(reply::no_content(), cleared)
     }
 
@@ -116,13 +116,20 @@ impl<'a> Entry<'a> {
         Self {
             id: session.id.as_str(),
             created_at: session.created_at.rfc3339(),
-            last_renewed_at: session.issued_at.rfc3339(),
+            last_renewed_at: last_renewed_at(session).rfc3339(),
             source_ip: session.source_ip.as_deref(),
             user_agent: session.user_agent.as_deref(),
             device: session.user_agent.as_deref().and_then(user_agent::label),
             current: session.id == current.id,
         }
     }
+}
+
+/// Returns the time of the last renewal to the minute, but not before the login. With the second, a thief who holds the
+/// refresh token would know when its grace period begins.
+fn last_renewed_at(session: &Session) -> Timestamp {
+    let minute = session.issued_at.as_secs() / 60 * 60;
+    session.created_at.max(Timestamp::from_secs(minute))
 }
 
 #[cfg(test)]

@@ -193,6 +193,9 @@ async fn concurrent_requests_to_end_all_others_leave_one_session() {
             let raise = |table, name: &str, is_it: &dyn Fn(&Value) -> bool| {
                 let mut item = tables.items(table).into_iter().find(is_it).unwrap();
                 item[name] = json!({ "N": "2" });
+                if let Some(key) = item["active_key"]["S"].as_str() {
+                    item["active_key"]["S"] = key.replacen("1#", "2#", 1).into();
+                }
                 tables.put(table, &item);
             };
             raise("UsersTable", "session_epoch", &|item| item["pk"]["S"] == "user#0");
@@ -221,11 +224,11 @@ async fn a_session_that_has_ended_cannot_end_the_others() {
 }
 
 #[tokio::test]
-async fn each_request_makes_two_calls_and_a_forged_token_zero() {
+async fn each_request_makes_two_or_three_calls_and_a_forged_token_zero() {
     let world = World::new().await;
     let id = world.id_of(&world.phone).await;
     for (event, expected) in [
-        (by(&world.phone, Event::recorded("sessions")), vec!["BatchGetItem", "Query"]),
+        (by(&world.phone, Event::recorded("sessions")), vec!["BatchGetItem", "Query", "BatchGetItem"]),
         (by(&world.phone, Event::recorded("sessions-end-others")), vec!["BatchGetItem", "TransactWriteItems"]),
         (by(&world.phone, end(&id)), vec!["BatchGetItem", "UpdateItem"]),
         (by("forged", Event::recorded("sessions")), vec![]),
@@ -233,6 +236,22 @@ async fn each_request_makes_two_calls_and_a_forged_token_zero() {
         let (client, calls) = Calls::of(&store::connect(&world.env).unwrap());
         send(&world.env, client, event).await;
         assert_eq!(calls.take(), expected);
+    }
+}
+
+/// A thief who holds the refresh token must not learn when its grace period begins.
+#[tokio::test]
+async fn the_time_of_the_last_renewal_is_told_to_the_minute() {
+    let world = World::new().await;
+    for (issued_at, told) in [(0, "08:02:00"), (150, "08:02:00"), (179, "08:02:00")] {
+        let id = world.id_of(&world.desktop).await;
+        let mut record =
+            world.tables.items("SessionsTable").into_iter().find(|item| item["session_id"]["S"] == *id).unwrap();
+        record["issued_at"] = json!({ "N": after(issued_at).as_secs().to_string() });
+        world.tables.put("SessionsTable", &record);
+        let list = world.list(&world.desktop).await;
+        let current = list.iter().find(|session| session["current"] == true).unwrap();
+        assert_eq!(current["last_renewed_at"], format!("2027-01-15T{told}Z"), "{issued_at}");
     }
 }
 

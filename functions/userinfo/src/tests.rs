@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use shared::http::AllowedOrigins;
 use shared::store::{self, User};
-use testbed::{Calls, Event, Fault, Reply, Tables};
+use testbed::{Calls, Event, Fault, Log, Reply, Tables};
 
 use super::*;
 
@@ -115,8 +115,43 @@ async fn a_refresh_token_replaces_a_missing_expired_or_forged_access_token() {
 #[tokio::test]
 async fn a_session_expires_after_seven_days_without_renewal() {
     let kim_is_in = SignedIn::new().await;
-    assert!(refused(&kim_is_in.send(with("", &kim_is_in.refresh), after(7 * DAY)).await));
     assert_eq!(kim_is_in.send(with("", &kim_is_in.refresh), after(7 * DAY - 1)).await.status, 200);
+    let kim_is_in = SignedIn::new().await;
+    assert!(refused(&kim_is_in.send(with("", &kim_is_in.refresh), after(7 * DAY)).await));
+}
+
+/// F29: the second instance has a slow clock. A request that must not change anything does not end the session (R86).
+#[tokio::test]
+async fn a_session_that_one_instance_found_expired_is_not_revived_by_a_slower_clock() {
+    for (first, status) in [("GET", 401), ("HEAD", 200)] {
+        let kim_is_in = SignedIn::new().await;
+        let expired = with("", &kim_is_in.refresh).method(first);
+        assert_eq!(kim_is_in.send(expired, after(7 * DAY)).await.status, 401);
+        let slow = kim_is_in.send(with("", &kim_is_in.refresh), after(7 * DAY - 3600)).await;
+        assert_eq!(slow.status, status, "{first}");
+    }
+}
+
+/// A second holder of the refresh token gets the same successor within the grace period. The event tells the operator.
+#[tokio::test]
+async fn a_repeated_renewal_from_another_address_or_browser_has_an_event_of_its_own() {
+    for (address, browser, event) in [
+        ("203.0.113.7", "Firefox", r#""event":"refresh_repeated""#),
+        ("203.0.113.8", "Firefox", r#""event":"refresh_repeated_elsewhere","reason":"address""#),
+        ("203.0.113.7", "curl", r#""event":"refresh_repeated_elsewhere","reason":"browser""#),
+        ("203.0.113.8", "curl", r#""event":"refresh_repeated_elsewhere","reason":"both""#),
+    ] {
+        let kim_is_in = SignedIn::new().await;
+        let from = |address: &str, browser: &str| {
+            let event = with("", &kim_is_in.refresh).header("user-agent", browser);
+            event.with("/requestContext/http/sourceIp", json!(address))
+        };
+        kim_is_in.send(from("203.0.113.7", "Firefox"), after(1)).await;
+        let log = Log::start();
+        assert_eq!(kim_is_in.send(from(address, browser), after(2)).await.status, 200);
+        let log = log.take();
+        assert!(log.contains(event), "{address} {browser}: {log}");
+    }
 }
 
 #[tokio::test]

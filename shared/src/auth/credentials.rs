@@ -1,55 +1,152 @@
-//! The credentials of a request, read once.
+//! The credentials of a request, read once and in one way by all functions.
 //!
-//! Chooses the credential if a request has several. Verifies no signature.
+//! Owns which credential counts if a request has several. A request has one identity or none: credentials of two users
+//! are an error. `docs/sessions.md` has the rules as a table, and a test tries each row on every route.
 
+use crate::clock::Timestamp;
+use crate::config::Environment;
 use crate::error::{Error, Result};
-use crate::token::{Claims, Cookies, PresentedCookies};
+use crate::token::{Claims, Cookies, Kind, PresentedCookies, Verifier};
 
-/// The credentials that a request brought.
-pub enum RequestCredentials<'a> {
-    /// An `Authorization` header with the scheme `Bearer`. It is then the only credential, even if it is invalid (R92).
-    /// The cookies must not belong to another user.
-    Bearer(&'a [u8], PresentedCookies<'a>),
-    /// The cookies, which may be absent.
-    Cookies(PresentedCookies<'a>),
-    /// A token cookie came twice with different values. Neither value is used (R81).
-    Ambiguous(PresentedCookies<'a>),
+/// The credentials that a request brought, not yet verified.
+pub struct RequestCredentials<'a> {
+    /// The text after `Bearer` in the `Authorization` header. It is then the only credential, even if it is invalid
+    /// (R92).
+    bearer: Option<&'a [u8]>,
+    cookies: PresentedCookies<'a>,
+    host: Option<&'a str>,
 }
 
 impl<'a> RequestCredentials<'a> {
-    /// Reads the text after `Bearer` in the `Authorization` header, if the request has one, and the lines of the
-    /// `Cookie` header.
-    pub fn read(cookies: &Cookies, bearer: Option<&'a [u8]>, cookie_lines: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let presented = cookies.read(cookie_lines);
-        match bearer {
-            Some(token) => Self::Bearer(token, presented),
-            None if presented.is_ambiguous() => Self::Ambiguous(presented),
-            None => Self::Cookies(presented),
-        }
-    }
-
-    /// Returns the cookies of the request, in each of the three cases.
+    /// Returns the cookies of the request.
     #[must_use]
     pub fn cookies(&self) -> &PresentedCookies<'a> {
-        match self {
-            Self::Bearer(_, presented) | Self::Cookies(presented) | Self::Ambiguous(presented) => presented,
-        }
+        &self.cookies
     }
 
     /// Returns `true` for a `Bearer` token.
     #[must_use]
     pub fn is_bearer(&self) -> bool {
-        matches!(self, Self::Bearer(..))
+        self.bearer.is_some()
+    }
+
+    /// Returns the refresh token that may renew the session. A request with a `Bearer` token renews nothing.
+    #[must_use]
+    pub fn refresh_token(&self) -> Option<&'a [u8]> {
+        self.cookies.refresh_token().filter(|_| !self.is_bearer())
     }
 }
 
-/// Accepts cookies that belong to the user of a `Bearer` token (R92).
+/// Reads and verifies the credentials of requests.
+pub struct CredentialReader {
+    /// Finds tokens in cookies.
+    pub cookies: Cookies,
+    /// Verifies access tokens.
+    pub access_verifier: Verifier,
+    /// Verifies refresh tokens. A function that does not renew sessions needs it, too, to notice credentials of two
+    /// users.
+    pub refresh_verifier: Verifier,
+}
+
+impl CredentialReader {
+    /// Reads the settings of its parts.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a missing or unsafe value.
+    pub fn from_env(env: &Environment) -> Result<Self> {
+        Ok(Self {
+            cookies: Cookies::from_env(env)?,
+            access_verifier: Verifier::for_access_tokens(env)?,
+            refresh_verifier: Verifier::for_refresh_tokens(env)?,
+        })
+    }
+
+    /// Reads the text after `Bearer` in the `Authorization` header, if the request has one, the lines of the `Cookie`
+    /// header, and the `Host` header.
+    pub fn read<'a>(
+        &self,
+        bearer: Option<&'a [u8]>,
+        cookie_lines: impl IntoIterator<Item = &'a [u8]>,
+        host: Option<&'a str>,
+    ) -> RequestCredentials<'a> {
+        RequestCredentials { bearer, cookies: self.cookies.read(cookie_lines), host }
+    }
+
+    /// Returns the claims of the access token: of the `Bearer` token if there is one, else of the access cookie.
+    ///
+    /// # Errors
+    /// - [`Error::NotAuthorized`] without a valid access token;
+    /// - [`Error::NotAuthorizedClearCookies`] if a cookie of ours came twice with different values (R81);
+    /// - [`Error::InvalidRequest`] if the credentials belong to two users (R92). A token that has expired counts here,
+    ///   because it names the user of the browser; a token that this service did not sign does not count.
+    pub fn access_claims(&self, credentials: &RequestCredentials<'_>, now: Timestamp) -> Result<Claims> {
+        let RequestCredentials { bearer, cookies, .. } = credentials;
+        let token = match bearer {
+            Some(token) => {
+                self.access_verifier.verify(token, now)?;
+                Some(*token)
+            }
+            None if cookies.is_ambiguous() => return Err(self.ambiguous(credentials)),
+            None => cookies.access_token(),
+        };
+        check_one_user(&self.signed_claims(credentials))?;
+        self.access_verifier.verify(token.ok_or(Error::NotAuthorized)?, now)
+    }
+
+    /// Returns the claims of all tokens of the request that this service signed, the `Bearer` token included, one for
+    /// each session. The tokens may have expired.
+    #[must_use]
+    pub fn signed_claims(&self, credentials: &RequestCredentials<'_>) -> Vec<Claims> {
+        let RequestCredentials { bearer, cookies, .. } = credentials;
+        let bearer = bearer.and_then(|token| self.access_verifier.verify_ignoring_time(token).ok());
+        let mut claims = cookies.claims_by_session(&self.access_verifier, &self.refresh_verifier);
+        if let Some(bearer) = bearer
+            && claims.iter().all(|other| (&other.sub, &other.sid) != (&bearer.sub, &bearer.sid))
+        {
+            claims.push(bearer);
+        }
+        claims
+    }
+
+    /// Returns the `Set-Cookie` lines that delete both token cookies in every scope that the host of the request can
+    /// set.
+    #[must_use]
+    pub fn clear_all_scopes(&self, credentials: &RequestCredentials<'_>) -> Vec<String> {
+        let mut lines = self.cookies.clear_other_scopes(credentials.host);
+        lines.extend(self.cookies.clear_both());
+        lines
+    }
+
+    /// Returns the `Set-Cookie` lines that a login sends before those of the new tokens, so that no older cookie stays
+    /// beside the new ones: an older cookie of the same name in another scope, and a refresh cookie if the new session
+    /// has none.
+    #[must_use]
+    pub fn clear_replaced(&self, credentials: &RequestCredentials<'_>, persistent: bool) -> Vec<String> {
+        let came = |kind| credentials.cookies.came(kind);
+        let mut lines = Vec::new();
+        if came(Kind::Access) || came(Kind::Refresh) {
+            lines = self.cookies.clear_other_scopes(credentials.host);
+        }
+        if came(Kind::Refresh) && !persistent {
+            lines.push(self.cookies.clear(Kind::Refresh));
+        }
+        lines
+    }
+
+    fn ambiguous(&self, credentials: &RequestCredentials<'_>) -> Error {
+        Error::NotAuthorizedClearCookies(self.clear_all_scopes(credentials))
+    }
+}
+
+/// Accepts claims that all belong to one user (R92).
 ///
 /// # Errors
-/// [`Error::InvalidRequest`] if one belongs to another user.
-pub fn check_same_user(bearer: &Claims, cookies: &[Claims]) -> Result<()> {
-    if cookies.iter().all(|cookie| cookie.sub == bearer.sub) {
+/// [`Error::InvalidRequest`] for two users.
+pub fn check_one_user(claims: &[Claims]) -> Result<()> {
+    if claims.windows(2).all(|pair| pair[0].sub == pair[1].sub) {
         return Ok(());
     }
-    Err(Error::InvalidRequest("The Bearer token and the cookies belong to different users.".into()))
+    Err(Error::InvalidRequest(
+        "The credentials of the request belong to two users. Sign out, then sign in again.".into(),
+    ))
 }

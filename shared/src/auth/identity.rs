@@ -29,10 +29,10 @@ impl Identity {
             && self.session.is_active(self.user.session_epoch, now)
     }
 
-    /// Returns `true` if one record may be from before, and the other from after, a transaction that changed both. A
-    /// batch read is not atomic. A second read shows the current state.
-    fn is_torn(&self) -> bool {
-        self.session.ended_at.is_none() && self.session.epoch.abs_diff(self.user.session_epoch) == 1
+    /// Returns the epochs of the user and of the session. They differ if the session has ended together with others, or
+    /// if the two records are from different moments.
+    fn epochs(&self) -> (u64, u64) {
+        (self.user.session_epoch, self.session.epoch)
     }
 
     /// Returns the subject of new tokens.
@@ -88,20 +88,19 @@ impl Identities {
         if claims.generation.is_some() {
             return Err(Error::NotAuthorized);
         }
-        self.load(claims, now, budget).await
+        self.by_session(claims, now, budget).await
     }
 
-    /// Returns the identity of a verified refresh token. Does not check whether the token has been replaced:
-    /// [`Rules::standing`](crate::session::renewal::Rules::standing) does.
+    /// Returns the identity of a token of either kind. The token itself may have expired.
     ///
     /// # Errors
     /// As [`by_access_token`](Self::by_access_token).
-    pub async fn by_refresh_token(&self, claims: &Claims, now: Timestamp, budget: &Budget) -> Result<Identity> {
-        self.load(claims, now, budget).await
+    pub async fn by_session(&self, claims: &Claims, now: Timestamp, budget: &Budget) -> Result<Identity> {
+        let identity = self.find(claims, budget).await?.ok_or(Error::NotAuthorized)?;
+        if identity.accepts(claims, now) { Ok(identity) } else { Err(Error::NotAuthorized) }
     }
 
-    /// Checks a token against a user and a session that were read separately, the session later. Reads both again if
-    /// one of them may be from before, and the other from after, a transaction that changed both.
+    /// Checks a token against a user and a session that were read separately. Reads both again if their epochs differ.
     ///
     /// # Errors
     /// As [`by_access_token`](Self::by_access_token).
@@ -112,24 +111,36 @@ impl Identities {
         now: Timestamp,
         budget: &Budget,
     ) -> Result<Identity> {
-        if identity.is_torn() {
-            return self.load(claims, now, budget).await;
+        let (user, session) = identity.epochs();
+        if user != session {
+            return self.by_session(claims, now, budget).await;
         }
         if identity.accepts(claims, now) { Ok(identity) } else { Err(Error::NotAuthorized) }
     }
 
-    async fn load(&self, claims: &Claims, now: Timestamp, budget: &Budget) -> Result<Identity> {
-        let mut identity = self.read(claims, budget).await?;
-        if identity.is_torn() {
-            identity = self.read(claims, budget).await?;
-        }
-        if identity.accepts(claims, now) { Ok(identity) } else { Err(Error::NotAuthorized) }
-    }
-
-    async fn read(&self, claims: &Claims, budget: &Budget) -> Result<Identity> {
-        match self.accounts.find(&claims.sub, &claims.sid, budget).await? {
-            (Some(user), Some(session)) => Ok(Identity { user, session }),
-            _ => Err(Error::NotAuthorized),
+    /// Returns the user and the session of a token, or `None` if one of them does not exist. Does not check whether the
+    /// token is still valid.
+    ///
+    /// A batch read is not atomic: its two records can be from different moments, before and after changes of both. So
+    /// if their epochs differ, reads again until two reads in a row have the same epochs (F24). Then the difference is
+    /// real, and the session has ended.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], also if the records still change when the budget ends; [`Error::Misconfigured`] or
+    /// [`Error::Corrupt`].
+    pub async fn find(&self, claims: &Claims, budget: &Budget) -> Result<Option<Identity>> {
+        let mut previous = None;
+        loop {
+            let (Some(user), Some(session)) = self.accounts.find(&claims.sub, &claims.sid, budget).await? else {
+                return Ok(None);
+            };
+            let identity = Identity { user, session };
+            let epochs = identity.epochs();
+            let is_stable = epochs.0 == epochs.1 || previous == Some(epochs) || identity.session.ended_at.is_some();
+            if is_stable {
+                return Ok(Some(identity));
+            }
+            previous = Some(epochs);
         }
     }
 }
@@ -200,7 +211,7 @@ mod tests {
         let (identities, budget) = (Identities::from_env(connect(&env).unwrap(), &env).unwrap(), Budget::new(None));
         match kind {
             Kind::Access => identities.by_access_token(&claims(kind), NOW, &budget).await,
-            Kind::Refresh => identities.by_refresh_token(&claims(kind), NOW, &budget).await,
+            Kind::Refresh => identities.by_session(&claims(kind), NOW, &budget).await,
         }
     }
 
@@ -328,6 +339,67 @@ mod tests {
         let client = mock_client!(aws_sdk_dynamodb, RuleMode::Sequential, [&first, &second]);
         identities(client).by_access_token(&claims(Kind::Access), NOW, &Budget::new(None)).await.unwrap();
         assert_eq!((first.num_calls(), second.num_calls()), (1, 1));
+    }
+
+    /// Returns the two records, read in one call, with these epochs.
+    fn both(user_epoch: u64, session_epoch: u64) -> BatchGetItemOutput {
+        let (mut user, mut session) = (user(), session());
+        user["session_epoch"] = json!({ "N": user_epoch.to_string() });
+        session["epoch"] = json!({ "N": session_epoch.to_string() });
+        let mut responses = items("UsersTable", &user).responses.unwrap();
+        responses.extend(items("SessionsTable", &session).responses.unwrap());
+        BatchGetItemOutput::builder().set_responses(Some(responses)).build()
+    }
+
+    /// Returns the outcome of reads that find these epochs of the user and of the session, and the number of reads.
+    async fn reads(epochs: &'static [(u64, u64)]) -> (Result<Identity>, usize) {
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        let read = mock!(Client::batch_get_item).then_output(move || {
+            let position = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let (user, session) = epochs[position.min(epochs.len() - 1)];
+            both(user, session)
+        });
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&read]);
+        let outcome = identities(client).by_access_token(&claims(Kind::Access), NOW, &Budget::new(None)).await;
+        (outcome, read.num_calls())
+    }
+
+    /// F24: the records of one read can be from before and after several changes of both.
+    #[tokio::test]
+    async fn records_from_different_moments_are_read_again_until_they_agree() {
+        for (epochs, expected) in [
+            (&[(1, 1)][..], 1),
+            (&[(2, 1), (2, 2)], 2),
+            (&[(3, 1), (3, 3)], 2),
+            (&[(1, 3), (3, 3)], 2),
+            (&[(3, 1), (5, 3), (6, 5), (6, 6)], 4),
+        ] {
+            let (outcome, reads) = reads(epochs).await;
+            assert!(outcome.is_ok(), "{epochs:?}: {outcome:?}");
+            assert_eq!(reads, expected, "{epochs:?}");
+        }
+    }
+
+    /// R76.
+    #[tokio::test]
+    async fn a_session_whose_epoch_differs_in_two_reads_in_a_row_has_ended() {
+        for (epochs, expected) in [(&[(2, 1)][..], 2), (&[(9, 1)], 2), (&[(1, 2)], 2), (&[(2, 1), (3, 1)], 3)] {
+            let (outcome, reads) = reads(epochs).await;
+            assert!(matches!(outcome, Err(Error::NotAuthorized)), "{epochs:?}: {outcome:?}");
+            assert_eq!(reads, expected, "{epochs:?}");
+        }
+    }
+
+    /// F24: no answer would be right.
+    #[tokio::test]
+    async fn records_that_still_change_when_the_budget_ends_are_unavailable() {
+        let user_epoch = std::sync::atomic::AtomicU64::new(2);
+        let read = mock!(Client::batch_get_item)
+            .then_output(move || both(user_epoch.fetch_add(1, std::sync::atomic::Ordering::Relaxed), 1));
+        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&read]);
+        let soon = std::time::Instant::now() + Duration::from_millis(100);
+        let outcome = identities(client).by_access_token(&claims(Kind::Access), NOW, &Budget::new(Some(soon))).await;
+        assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
     }
 
     /// R75.

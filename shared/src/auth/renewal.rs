@@ -4,29 +4,37 @@
 //! sign the new tokens, write. The new tokens are signed before the write. After a successful write there is no store
 //! call and no signing that could fail and lose them (R62).
 
-use super::{Identities, Identity};
+use super::{Access, Identity};
 use crate::budget::Budget;
 use crate::clock::Timestamp;
 use crate::config::Environment;
 use crate::error::{Error, Result};
+use crate::session::Source;
 use crate::session::renewal::{Outcome, Reuse, Rules, Standing};
 use crate::store::{Client, RenewalWrite, Sessions};
-use crate::token::{Claims, Cookies, Signer, Verifier};
+use crate::token::{Claims, Signer};
 
 /// Renews sessions.
 pub struct Renewal {
-    /// Reads the user and the session.
-    pub identities: Identities,
+    /// Verifies refresh tokens, reads the user and the session, and makes cookies.
+    pub access: Access,
     /// Writes the session.
     pub sessions: Sessions,
     /// The rules of the protocol.
     pub rules: Rules,
-    /// Verifies refresh tokens.
-    pub verifier: Verifier,
     /// Signs the new tokens.
     pub signer: Signer,
-    /// Puts the new tokens into cookies.
-    pub cookies: Cookies,
+}
+
+/// A refresh token that a request presents.
+#[derive(Clone, Copy)]
+pub struct Presented<'a> {
+    /// The text of the token.
+    pub token: &'a [u8],
+    /// Whether the request may change anything. If not, nothing is written, and the caller gets no tokens (R86).
+    pub may_change: bool,
+    /// Where the request comes from.
+    pub source: &'a Source,
 }
 
 impl Renewal {
@@ -36,43 +44,51 @@ impl Renewal {
     /// [`Error::Setting`] for a missing or unsafe value.
     pub fn from_env(client: Client, env: &Environment) -> Result<Self> {
         Ok(Self {
-            identities: Identities::from_env(client.clone(), env)?,
+            access: Access::from_env(client.clone(), env)?,
             sessions: Sessions::from_env(client, env)?,
             rules: Rules::from_env(env)?,
-            verifier: Verifier::for_refresh_tokens(env)?,
             signer: Signer::from_env(env)?,
-            cookies: Cookies::from_env(env)?,
         })
     }
 
-    /// Uses a refresh token: renews the session, repeats the last renewal, or ends the session after reuse. With
-    /// `may_change` = `false` nothing is written, and the caller gets no tokens (R86).
+    /// Uses a refresh token: renews the session, repeats the last renewal, or ends the session after reuse.
     ///
     /// # Errors
     /// [`Error::NotAuthorized`] if the token is invalid; [`Error::Unavailable`], [`Error::Misconfigured`],
     /// [`Error::Corrupt`], [`Error::ConcurrentUpdate`] or [`Error::Unexpected`].
     pub async fn present(
         &self,
-        token: &[u8],
-        may_change: bool,
+        presented: Presented<'_>,
         now: Timestamp,
         budget: &Budget,
     ) -> Result<Outcome<Identity>> {
+        let Presented { token, may_change, source } = presented;
+        let verifier = &self.access.reader.refresh_verifier;
         // Ignores the expiry here: the use of a replaced token is reuse even after the token has expired.
-        let token = self.verifier.verify_ignoring_time(token)?;
-        let identity = self.identities.by_refresh_token(&token, now, budget).await?;
+        let token = verifier.verify_ignoring_time(token)?;
+        let identity = self.identity(&token, may_change, now, budget).await?;
         let standing = self.rules.standing(&token, &identity.session, now);
         if standing == Standing::Current {
-            self.verifier.check_time(&token, now)?;
+            verifier.check_time(&token, now)?;
         }
         match standing {
             Standing::Current | Standing::InGracePeriod if !may_change => Ok(Outcome::Unchanged { identity }),
-            Standing::Current => self.renew(&token, identity, now, budget).await,
-            Standing::InGracePeriod => self.repeat(identity, now),
+            Standing::Current => self.renew(&token, identity, source, now, budget).await,
+            Standing::InGracePeriod => self.repeat(identity, source, now),
             Standing::Reused(_) if !may_change => Err(Error::NotAuthorized),
             Standing::Reused(reuse) => self.end(identity, reuse, now, budget).await,
             Standing::Unknown => Err(Error::NotAuthorized),
         }
+    }
+
+    /// Returns the user and the session of a refresh token. If the session has expired, ends it first, so that no
+    /// instance with a slower clock can renew it afterwards (F29).
+    async fn identity(&self, token: &Claims, may_change: bool, now: Timestamp, budget: &Budget) -> Result<Identity> {
+        let identity = self.access.identities.find(token, budget).await?.ok_or(Error::NotAuthorized)?;
+        if identity.session.has_expired(now) && may_change {
+            self.sessions.end_expired(&identity.session, now, budget).await?;
+        }
+        if identity.accepts(token, now) { Ok(identity) } else { Err(Error::NotAuthorized) }
     }
 
     /// Renews the session. If a concurrent renewal was written first, compares the token with the new record.
@@ -80,28 +96,30 @@ impl Renewal {
         &self,
         token: &Claims,
         mut identity: Identity,
+        source: &Source,
         now: Timestamp,
         budget: &Budget,
     ) -> Result<Outcome<Identity>> {
-        identity.session = self.rules.renewed(&identity.session, self.signer.refresh_kid(), now);
-        let cookies = identity.session_cookies(&self.cookies, &self.signer, now)?;
+        identity.session = self.rules.renewed(&identity.session, self.signer.refresh_kid(), source, now);
+        let cookies = identity.session_cookies(&self.access.reader.cookies, &self.signer, now)?;
         let stored = match self.sessions.renew(&identity.session, now, budget).await? {
             RenewalWrite::Written => return Ok(Outcome::Renewed { identity, cookies }),
             RenewalWrite::ConditionFailed(stored) => stored.ok_or(Error::NotAuthorized)?,
         };
         identity.session = stored;
-        let identity = self.identities.check(identity, token, now, budget).await?;
+        let identity = self.access.identities.check(identity, token, now, budget).await?;
         match self.rules.standing(token, &identity.session, now) {
-            Standing::InGracePeriod => self.repeat(identity, now),
+            Standing::InGracePeriod => self.repeat(identity, source, now),
             Standing::Reused(reuse) => self.end(identity, reuse, now, budget).await,
             Standing::Current | Standing::Unknown => Err(Error::NotAuthorized),
         }
     }
 
     /// Signs the current refresh token again (R63).
-    fn repeat(&self, identity: Identity, now: Timestamp) -> Result<Outcome<Identity>> {
-        let cookies = identity.session_cookies(&self.cookies, &self.signer, now)?;
-        Ok(Outcome::Repeated { identity, cookies })
+    fn repeat(&self, identity: Identity, source: &Source, now: Timestamp) -> Result<Outcome<Identity>> {
+        let cookies = identity.session_cookies(&self.access.reader.cookies, &self.signer, now)?;
+        let differs = identity.session.differs_from_renewal(source);
+        Ok(Outcome::Repeated { identity, cookies, differs })
     }
 
     /// Ends the session, because a thief may have its tokens (R66).

@@ -147,11 +147,14 @@ impl From<Error> for Diagnostic {
     }
 }
 
-/// Returns the readable headers, with one `cookie` header for each cookie. Skips unreadable headers and cookies, and
-/// keeps all others (R82).
+/// Returns the readable headers, with one `cookie` header for each cookie. As in the other functions, a `cookie` header
+/// of the event counts only if the event has no list of cookies. Skips unreadable headers and cookies, and keeps all
+/// others (R82).
 fn headers(headers: HashMap<String, String>, cookies: Vec<String>) -> HeaderMap {
+    let has_list = !cookies.is_empty();
     let cookies = cookies.into_iter().map(|cookie| ("cookie".to_owned(), cookie));
-    let all = headers.into_iter().filter(|(name, _)| !name.eq_ignore_ascii_case("cookie")).chain(cookies);
+    let counts = |(name, _): &(String, String)| !(has_list && name.eq_ignore_ascii_case("cookie"));
+    let all = headers.into_iter().filter(counts).chain(cookies);
     let readable = all.filter_map(|(name, value)| {
         Some((HeaderName::try_from(name).ok()?, HeaderValue::from_bytes(value.as_bytes()).ok()?))
     });

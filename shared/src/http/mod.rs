@@ -138,13 +138,14 @@ fn http_context(context: &RequestContext) -> Option<&ApiGatewayV2httpRequestCont
 }
 
 /// Removes cookies with control bytes from the event's `cookies`. One of them would make the adapter drop all cookies
-/// (R82).
+/// (R82). Removes an empty list, too: the adapter would prefer it to a `cookie` header.
 fn without_unreadable_cookies(payload: LambdaRequest) -> LambdaRequest {
     let LambdaRequest::ApiGatewayV2(mut event) = payload else { return payload };
     let is_readable = |cookie: &String| !cookie.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t');
     if let Some(cookies) = &mut event.cookies {
         cookies.retain(is_readable);
     }
+    event.cookies = event.cookies.filter(|cookies| !cookies.is_empty());
     LambdaRequest::ApiGatewayV2(event)
 }
 

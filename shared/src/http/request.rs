@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use lambda_http::aws_lambda_events::query_map::QueryMap;
-use lambda_http::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, USER_AGENT};
+use lambda_http::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
 use lambda_http::http::{HeaderMap, HeaderValue, Method, header::AsHeaderName};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Context, RequestExt as _};
@@ -108,14 +108,23 @@ impl Request {
         self.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes)
     }
 
-    /// Returns the text after `Bearer` in the `Authorization` header (RFC 6750 §2.1), which may be empty. Returns
-    /// `None` for another scheme or without the header.
+    /// Returns the text after `Bearer` in the `Authorization` header (RFC 6750 §2.1). Returns an empty text, which is
+    /// an invalid token, if `Bearer` is one of several credentials. The gateway joins several headers with commas.
+    /// Returns `None` for another scheme or without the header.
     #[must_use]
     pub fn bearer(&self) -> Option<&[u8]> {
-        let value = self.headers.get(AUTHORIZATION)?.as_bytes();
-        let (scheme, rest) = value.split_at_checked(6)?;
-        let is_bearer = scheme.eq_ignore_ascii_case(b"bearer") && rest.first().is_none_or(|&byte| byte == b' ');
-        is_bearer.then(|| rest.trim_ascii())
+        let credentials = self.headers.get_all(AUTHORIZATION).iter().flat_map(|value| {
+            value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|part| !part.is_empty())
+        });
+        let credentials: Vec<_> = credentials.collect();
+        let token = credentials.iter().find_map(|credential| bearer_token(credential))?;
+        if credentials.len() == 1 { Some(token) } else { Some(b"") }
+    }
+
+    /// Returns the `Host` header.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.header(HOST)
     }
 
     /// Returns `true` if the response may set cookies. `false` for `HEAD`, for a prefetch, for a cross-site request,
@@ -131,16 +140,19 @@ impl Request {
         self.path.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns the parameter `name` of the query, or `false` without it. If it is repeated, the last value is used.
+    /// Returns the parameter `name` of the query, or `false` without it.
     ///
     /// # Errors
-    /// [`InvalidRequest`](crate::error::Error::InvalidRequest) for any value other than `true` and `false`.
+    /// [`InvalidRequest`](crate::error::Error::InvalidRequest) for any value other than `true` and `false`, and if the
+    /// parameter is repeated.
     pub fn flag(&self, name: &'static str) -> Result<bool> {
-        let values = self.query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
-        values
-            .map(str::parse)
-            .try_fold(false, |_, value| value)
-            .map_err(|_| Error::invalid_request(format!("The parameter `{name}` must be true or false.")))
+        let values: Vec<_> =
+            self.query.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect();
+        match values[..] {
+            [] | ["false"] => Ok(false),
+            ["true"] => Ok(true),
+            _ => Err(Error::invalid_request(format!("The parameter `{name}` must be given once, as true or false."))),
+        }
     }
 
     /// Returns the `User-Agent` header.
@@ -159,6 +171,14 @@ impl Request {
     fn header(&self, name: impl AsHeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
+}
+
+/// Returns the text after the scheme `Bearer`, which may be empty, or `None` for another scheme. Any byte that cannot
+/// be part of a scheme ends the scheme, so that `Bearer` and a tab is not taken for another scheme.
+fn bearer_token(credential: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = credential.split_at_checked(6)?;
+    let ends = rest.first().is_none_or(|&byte| !byte.is_ascii_alphanumeric() && !b"!#$%&'*+-.^_`|~".contains(&byte));
+    (scheme.eq_ignore_ascii_case(b"bearer") && ends).then(|| rest.trim_ascii())
 }
 
 /// Returns `false` for a `HEAD`, a prefetch, a cross-site request, and one whose `Sec-Fetch-Dest` is neither `empty`

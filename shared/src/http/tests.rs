@@ -264,7 +264,7 @@ async fn a_body_with_another_media_type_is_415() {
 }
 
 #[tokio::test]
-async fn a_bearer_token_is_the_text_after_the_scheme() {
+async fn a_bearer_token_is_the_text_after_the_scheme_and_several_credentials_are_an_invalid_one() {
     async fn bearer(request: Request) -> Result<Reply> {
         reply::json(&request.bearer().map(|token| String::from_utf8_lossy(token).into_owned()))
     }
@@ -275,8 +275,15 @@ async fn a_bearer_token_is_the_text_after_the_scheme() {
         ("BEARER  a.b.c ", json!("a.b.c")),
         ("Bearer", json!("")),
         ("Bearer ", json!("")),
-        ("Bearer a, Bearer b", json!("a, Bearer b")),
+        ("Bearer\ta.b.c", json!("a.b.c")),
+        ("Bearer \t  a.b.c", json!("a.b.c")),
+        ("Bearer\u{a0}a.b.c", json!("\u{a0}a.b.c")),
+        ("Bearer:a.b.c", json!(":a.b.c")),
+        ("Bearer a, Bearer b", json!("")),
+        ("Bearer a,Basic a2ltOjEyMzQ=", json!("")),
+        ("Basic a2ltOjEyMzQ=,Bearer a", json!("")),
         ("Basic a2ltOjEyMzQ=", Value::Null),
+        ("Bearer-Token a.b.c", Value::Null),
         ("Bearera.b.c", Value::Null),
         ("", Value::Null),
     ] {

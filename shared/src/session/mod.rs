@@ -1,10 +1,13 @@
 //! A session: the record of one login, and how long it lives.
 //!
-//! Owns [`Session`], the lifetimes, and when a session is active. [`renewal`] owns the renewal protocol. Only
-//! arithmetic: no table, no signature, and the current time is an argument.
+//! Owns [`Session`], its source, the lifetimes, and when a session is active. [`renewal`] owns the renewal protocol.
+//! Only arithmetic: no table, no signature, and the current time is an argument.
 
 use std::time::Duration;
 
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -16,10 +19,6 @@ use crate::token::{self, Generation, MAX_SESSION_AGE};
 pub mod renewal;
 #[cfg(test)]
 mod tests;
-
-/// For this long after a session has ended, its tokens may still end all sessions of the user. So a failed logout from
-/// all devices can be retried.
-const RECENTLY: Duration = Duration::from_mins(1);
 
 /// The longest stored user agent in bytes.
 const MAX_USER_AGENT: usize = 512;
@@ -58,6 +57,12 @@ pub struct Session {
     /// The source address of the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source_ip: Option<String>,
+    /// A hash of the source address of the last renewal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewed_ip: Option<String>,
+    /// A hash of the `User-Agent` of the last renewal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewed_agent: Option<String>,
 }
 
 impl Session {
@@ -68,11 +73,25 @@ impl Session {
         self.ended_at.is_none() && self.epoch == epoch && now < self.ends_at()
     }
 
-    /// Returns `true` if a token of this session may end all sessions of the user: the session was not ended early, or
-    /// at most a minute ago, and its absolute expiry has not passed. Does not check the idle expiry and the epoch.
+    /// Returns `true` if the session has expired and was not ended before.
     #[must_use]
-    pub fn may_end_all_sessions(&self, now: Timestamp) -> bool {
-        self.ended_at.is_none_or(|ended_at| now.since(ended_at) <= RECENTLY) && now < self.abs_exp
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.ended_at.is_none() && self.ends_at() <= now
+    }
+
+    /// Compares a request with the last renewal. Returns `None` if neither the address nor the browser differs, or if
+    /// the session was never renewed.
+    #[must_use]
+    pub fn differs_from_renewal(&self, source: &Source) -> Option<Difference> {
+        let [ip, agent] = source.hashes(&self.id);
+        let other_ip = self.renewed_ip.as_ref().is_some_and(|renewed| *renewed != ip);
+        let other_agent = self.renewed_agent.as_ref().is_some_and(|renewed| *renewed != agent);
+        match (other_ip, other_agent) {
+            (false, false) => None,
+            (true, false) => Some(Difference::Address),
+            (false, true) => Some(Difference::Browser),
+            (true, true) => Some(Difference::Both),
+        }
     }
 
     /// Returns the time at which the session expires if it is not renewed.
@@ -94,6 +113,53 @@ impl Session {
     }
 }
 
+/// Where a request comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// The source address, as API Gateway reports it.
+    pub ip: Option<String>,
+    /// The `User-Agent` header.
+    pub user_agent: Option<String>,
+}
+
+impl Source {
+    /// Returns hashes of the address and of the user agent: 64 bits each, different for every session. They only tell
+    /// whether a later request has the same values.
+    fn hashes(&self, session: &SessionId) -> [String; 2] {
+        [("ip", &self.ip), ("user agent", &self.user_agent)].map(|(label, value)| {
+            let mut context = digest::Context::new(&digest::SHA256);
+            for part in ["latchkey source", label, session.as_str(), value.as_deref().unwrap_or_default()] {
+                context.update(part.as_bytes());
+                context.update(b"\0");
+            }
+            URL_SAFE_NO_PAD.encode(&context.finish().as_ref()[..8])
+        })
+    }
+}
+
+/// What differs between two requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference {
+    /// Only the source address.
+    Address,
+    /// Only the `User-Agent`.
+    Browser,
+    /// The source address and the `User-Agent`.
+    Both,
+}
+
+impl Difference {
+    /// Returns the name in the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Browser => "browser",
+            Self::Both => "both",
+        }
+    }
+}
+
 /// The input for a new session.
 #[derive(Clone, Debug)]
 pub struct NewSession<'a> {
@@ -105,10 +171,8 @@ pub struct NewSession<'a> {
     pub persistent: bool,
     /// The `kid` of the key that signs refresh tokens.
     pub kid: &'a str,
-    /// The `User-Agent` header.
-    pub user_agent: Option<String>,
-    /// The source address, as API Gateway reports it.
-    pub source_ip: Option<String>,
+    /// Where the login comes from.
+    pub source: Source,
 }
 
 /// How long sessions live.
@@ -148,21 +212,21 @@ impl Lifetimes {
             idle_exp: now + idle,
             abs_exp: now + absolute,
             ended_at: None,
-            user_agent: new.user_agent.map(|agent| truncated(agent, MAX_USER_AGENT)),
-            source_ip: new.source_ip,
+            user_agent: new.source.user_agent.map(|agent| truncated(agent, MAX_USER_AGENT)),
+            source_ip: new.source.ip,
+            renewed_ip: None,
+            renewed_agent: None,
         })
     }
 }
 
-/// Reads how many sessions a user may have: `SESSIONS_PER_USER`, 1 to 1000. Without it there is no limit. A login
-/// beyond the limit ends the oldest session (R77).
+/// Reads how many sessions a user may have: `SESSIONS_PER_USER`, 1 to 1000, 100 by default. A login beyond the limit
+/// ends the oldest session (R77).
 ///
 /// # Errors
 /// [`Error::Setting`](crate::error::Error::Setting) for any other value.
-pub fn sessions_per_user(env: &Environment) -> Result<Option<usize>> {
-    let is_set = env.optional("SESSIONS_PER_USER").is_some();
-    let limit = env.number("SESSIONS_PER_USER", 1, 1..=1000)?;
-    Ok(is_set.then_some(limit))
+pub fn sessions_per_user(env: &Environment) -> Result<usize> {
+    env.number("SESSIONS_PER_USER", 100, 1..=1000)
 }
 
 /// Truncates text between two characters.

@@ -34,7 +34,7 @@
 
 use std::time::Duration;
 
-use super::Session;
+use super::{Difference, Session, Source};
 use crate::clock::Timestamp;
 use crate::config::Environment;
 use crate::error::Result;
@@ -56,6 +56,8 @@ pub enum Outcome<I> {
         identity: I,
         /// The `Set-Cookie` lines of a new access token and of the same refresh token as at the first use.
         cookies: Vec<String>,
+        /// How this request differs from the one that renewed the session.
+        differs: Option<Difference>,
     },
     /// The token is valid, and the request must not change anything (R86). The caller gets no tokens.
     Unchanged {
@@ -145,14 +147,17 @@ impl Rules {
     }
 
     /// Returns the session after a renewal: a new generation, signed with the key `kid`, and a later idle expiry. The
-    /// absolute expiry stays (R71).
+    /// absolute expiry stays (R71). `source` is where the renewing request comes from.
     #[must_use]
-    pub fn renewed(&self, session: &Session, kid: &str, now: Timestamp) -> Session {
+    pub fn renewed(&self, session: &Session, kid: &str, source: &Source, now: Timestamp) -> Session {
+        let [renewed_ip, renewed_agent] = source.hashes(&session.id).map(Some);
         Session {
             generation: session.generation + 1,
             issued_at: now,
             kid: kid.to_owned(),
             idle_exp: now + self.refresh_ttl,
+            renewed_ip,
+            renewed_agent,
             ..session.clone()
         }
     }

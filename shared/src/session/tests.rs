@@ -18,7 +18,7 @@ fn rules() -> Rules {
 }
 
 fn new(user_id: &UserId, persistent: bool) -> NewSession<'_> {
-    NewSession { user_id, epoch: 1, persistent, kid: "k", user_agent: None, source_ip: None }
+    NewSession { user_id, epoch: 1, persistent, kid: "k", source: Source::default() }
 }
 
 fn opened(persistent: bool) -> Session {
@@ -29,7 +29,7 @@ fn opened(persistent: bool) -> Session {
 }
 
 fn renewed(session: &Session, now: Timestamp) -> Session {
-    rules().renewed(session, &session.kid, now)
+    rules().renewed(session, &session.kid, &Source::default(), now)
 }
 
 /// The claims of the current refresh token of a session.
@@ -58,7 +58,8 @@ fn a_session_that_is_not_persistent_ends_after_a_day_and_never_renews() {
 #[test]
 fn a_user_agent_is_truncated_between_two_characters() {
     let user_id = UserId::parse("0").unwrap();
-    let new = NewSession { user_agent: Some("é".repeat(400)), ..new(&user_id, true) };
+    let source = Source { user_agent: Some("é".repeat(400)), ip: None };
+    let new = NewSession { source, ..new(&user_id, true) };
     let session = Lifetimes::from_env(&env()).unwrap().open(new, NOW).unwrap();
     assert_eq!(session.user_agent.unwrap(), "é".repeat(256));
 }
@@ -73,12 +74,24 @@ fn a_session_is_active_until_it_expires_or_is_ended_or_the_epoch_changes() {
     assert!(!Session { ended_at: Some(NOW), ..session }.is_active(1, NOW));
 }
 
+/// The hashes in the record tell only whether a value is the same.
 #[test]
-fn a_session_may_end_all_sessions_until_a_minute_after_its_end_but_not_after_its_absolute_expiry() {
+fn a_request_from_another_address_or_browser_differs_from_the_renewal() {
+    let source = |ip: &str, agent: &str| Source { ip: Some(ip.into()), user_agent: Some(agent.into()) };
     let session = opened(true);
-    assert!(session.may_end_all_sessions(after(30 * DAY - 1)) && !session.may_end_all_sessions(after(30 * DAY)));
-    let ended = Session { ended_at: Some(NOW), ..session };
-    assert!(ended.may_end_all_sessions(after(60)) && !ended.may_end_all_sessions(after(61)));
+    assert_eq!(session.differs_from_renewal(&source("203.0.113.7", "Firefox")), None, "never renewed");
+    let renewed = rules().renewed(&session, &session.kid, &source("203.0.113.7", "Firefox"), NOW);
+    for (ip, agent, expected) in [
+        ("203.0.113.7", "Firefox", None),
+        ("203.0.113.8", "Firefox", Some(Difference::Address)),
+        ("203.0.113.7", "Chrome", Some(Difference::Browser)),
+        ("203.0.113.8", "Chrome", Some(Difference::Both)),
+    ] {
+        assert_eq!(renewed.differs_from_renewal(&source(ip, agent)), expected, "{ip} {agent}");
+    }
+    assert_eq!(renewed.differs_from_renewal(&Source::default()), Some(Difference::Both), "without both");
+    let stored = serde_json::to_string(&renewed).unwrap();
+    assert!(!stored.contains("203.0.113.7") && !stored.contains("Firefox"), "{stored}");
 }
 
 /// R71.
@@ -143,11 +156,12 @@ fn the_grace_period_is_5_to_60_seconds() {
     }
 }
 
+/// R77.
 #[test]
-fn the_number_of_sessions_is_unlimited_unless_it_is_set() {
+fn a_user_has_at_most_100_sessions_by_default_and_at_most_1000() {
     let read = |limit: &str| sessions_per_user(&Environment::new(testbed::settings(&[("SESSIONS_PER_USER", limit)])));
-    assert_eq!(read("").unwrap(), None);
-    assert_eq!((read("1").unwrap(), read("1000").unwrap()), (Some(1), Some(1000)));
+    assert_eq!(read("").unwrap(), 100);
+    assert_eq!((read("1").unwrap(), read("1000").unwrap()), (1, 1000));
     for limit in ["0", "1001", "-1", "many"] {
         assert!(read(limit).is_err(), "{limit}");
     }

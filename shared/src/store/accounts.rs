@@ -4,13 +4,15 @@
 //! of its user, so that one write to the user ends all sessions (R76).
 
 use aws_sdk_dynamodb::types::builders::UpdateBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 
+use super::active::active_key;
 use super::client::{Client, batch_get, transact};
 use super::records::{Item, number, text};
-use super::sessions::{readable_session, session_key};
+use super::sessions::{END, NOT_ENDED, RETENTION, new_item, readable_session, session_key};
 use super::users::{Credentials, LoginName, Profile, User, login_key, read_user, user_key};
 use crate::budget::Budget;
+use crate::clock::Timestamp;
 use crate::config::Environment;
 use crate::error::{Error, Result};
 use crate::id::{SessionId, UserId};
@@ -55,6 +57,24 @@ impl Accounts {
         Ok((user, take(&self.sessions_table).and_then(readable_session)))
     }
 
+    /// Ends all sessions of the user, on condition that `session` is one of them: raises the epoch of the user and ends
+    /// `session`, in one transaction (R76). Returns `false` if one of the records was changed since it was read.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Unexpected`].
+    pub async fn end_all_sessions(
+        &self,
+        user: &User,
+        session: &Session,
+        now: Timestamp,
+        budget: &Budget,
+    ) -> Result<bool> {
+        let raise = update(&self.users_table, user_item_key(&user.profile.id))
+            .update_expression("SET session_epoch = :next")
+            .condition_expression("session_epoch = :epoch");
+        self.transact([write(with_epochs(raise, user))?, write(self.end(session, user, now))?], budget).await
+    }
+
     /// Ends all sessions of the user except `session`: raises the epoch of both records in one transaction (R76).
     /// Returns `false` if one of the records was changed since it was read.
     ///
@@ -64,22 +84,17 @@ impl Accounts {
         let raise = update(&self.users_table, user_item_key(&user.profile.id))
             .update_expression("SET session_epoch = :next")
             .condition_expression("session_epoch = :epoch");
-        self.transact([with_next_epoch(raise, user), self.keep(session, user)], budget).await
+        self.transact([write(with_epochs(raise, user))?, write(self.keep(session, user))?], budget).await
     }
 
-    /// Replaces the password and ends all sessions of the user except `session`, in one transaction (R16). Returns
-    /// `false` if one of the records was changed since it was read.
+    /// Replaces the password, ends all sessions of the user and stores the session `opened`, in one transaction (R16).
+    /// `opened` must be of the user's next epoch, and `session` must still be active. Returns `false` if one of the
+    /// records was changed since it was read.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Misconfigured`], [`Error::Corrupt`] or [`Error::Unexpected`].
-    pub async fn change_password(
-        &self,
-        user: &User,
-        session: &Session,
-        old: &Credentials,
-        new: &PasswordHash,
-        budget: &Budget,
-    ) -> Result<bool> {
+    pub async fn change_password(&self, change: PasswordChange<'_>, now: Timestamp, budget: &Budget) -> Result<bool> {
+        let PasswordChange { user, session, opened, old, new } = change;
         let (version, next) = (number(old.password_version), number(old.password_version.saturating_add(1)));
         let Profile { id, user_id, .. } = &user.profile;
         let name = LoginName::parse(user_id).map_err(|_| Error::Corrupt("user record without a login name".into()))?;
@@ -96,25 +111,66 @@ impl Accounts {
             .expression_attribute_values(":next_version", next)
             .expression_attribute_values(":old", text(old.password_hash.as_str()))
             .expression_attribute_values(":new", text(new.as_str()));
-        self.transact([with_next_epoch(raise, user), replace, self.keep(session, user)], budget).await
+        let open = Put::builder()
+            .table_name(&self.sessions_table)
+            .set_item(Some(new_item(opened)?))
+            .condition_expression("attribute_not_exists(session_id)")
+            .build()
+            .map_err(Error::unexpected)?;
+        let writes = [
+            write(with_epochs(raise, user))?,
+            write(replace)?,
+            write(self.end(session, user, now))?,
+            TransactWriteItem::builder().put(open).build(),
+        ];
+        self.transact(writes, budget).await
+    }
+
+    /// Ends a session of the user's epoch that has not ended yet.
+    fn end(&self, session: &Session, user: &User, now: Timestamp) -> UpdateBuilder {
+        update(&self.sessions_table, Item::from(session_key(&session.user_id, &session.id)))
+            .update_expression(END)
+            .condition_expression(format!("{NOT_ENDED} AND epoch = :epoch"))
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":now", number(now))
+            .expression_attribute_values(":ttl", number(now + RETENTION))
+            .expression_attribute_values(":epoch", number(user.session_epoch))
     }
 
     /// Moves a session to the next epoch, so that it stays active.
     fn keep(&self, session: &Session, user: &User) -> UpdateBuilder {
+        let next = user.session_epoch.saturating_add(1);
         let keep = update(&self.sessions_table, Item::from(session_key(&session.user_id, &session.id)))
-            .update_expression("SET epoch = :next")
-            .condition_expression("epoch = :epoch AND attribute_not_exists(ended_at)");
-        with_next_epoch(keep, user)
+            .update_expression("SET epoch = :next, active_key = :key")
+            .condition_expression("epoch = :epoch AND attribute_not_exists(ended_at)")
+            .expression_attribute_values(":key", text(active_key(next, session.created_at)));
+        with_epochs(keep, user)
     }
 
-    async fn transact(&self, updates: impl IntoIterator<Item = UpdateBuilder>, budget: &Budget) -> Result<bool> {
-        let write = |update: UpdateBuilder| {
-            let update = update.build().map_err(Error::unexpected)?;
-            Ok::<_, Error>(TransactWriteItem::builder().update(update).build())
-        };
-        let writes = updates.into_iter().map(write).collect::<Result<Vec<_>>>()?;
+    async fn transact(&self, writes: impl IntoIterator<Item = TransactWriteItem>, budget: &Budget) -> Result<bool> {
+        let writes: Vec<_> = writes.into_iter().collect();
         Ok(transact(&self.client, &writes, budget).await?.is_empty())
     }
+}
+
+/// A change of password.
+#[derive(Clone, Copy)]
+pub struct PasswordChange<'a> {
+    /// The user, as read.
+    pub user: &'a User,
+    /// The session that asks for the change.
+    pub session: &'a Session,
+    /// The new session.
+    pub opened: &'a Session,
+    /// The stored credentials, as read.
+    pub old: &'a Credentials,
+    /// The hash of the new password.
+    pub new: &'a PasswordHash,
+}
+
+fn write(update: UpdateBuilder) -> Result<TransactWriteItem> {
+    let update = update.build().map_err(Error::unexpected)?;
+    Ok(TransactWriteItem::builder().update(update).build())
 }
 
 fn update(table: &str, key: Item) -> UpdateBuilder {
@@ -122,7 +178,7 @@ fn update(table: &str, key: Item) -> UpdateBuilder {
 }
 
 /// Binds `:epoch` to the user's epoch and `:next` to the one after it.
-fn with_next_epoch(update: UpdateBuilder, user: &User) -> UpdateBuilder {
+fn with_epochs(update: UpdateBuilder, user: &User) -> UpdateBuilder {
     update
         .expression_attribute_values(":epoch", number(user.session_epoch))
         .expression_attribute_values(":next", number(user.session_epoch.saturating_add(1)))

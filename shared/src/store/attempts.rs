@@ -65,8 +65,11 @@ impl<L: Limit> Counter<L> {
     /// [`Error::TooManyAttempts`] if the limit is reached.
     fn admit(&self, now: Timestamp) -> Result<L::Count> {
         self.limit.admit(self.count, now).map_err(|wait| {
-            let (kind, _) = self.key.split_once('#').unwrap_or((&self.key, ""));
-            events::throttled(kind, wait);
+            match self.key.split_once('#') {
+                Some(("source", _)) => events::source_throttled(wait),
+                Some((kind, _)) => events::throttled(kind, wait),
+                None => {}
+            }
             Error::TooManyAttempts { wait }
         })
     }

@@ -5,13 +5,14 @@
 //! expressions guarantee that names are unique and that a refresh token renews only once.
 
 mod accounts;
+mod active;
 mod attempts;
 mod client;
 mod records;
 mod sessions;
 mod users;
 
-pub use accounts::Accounts;
+pub use accounts::{Accounts, PasswordChange};
 pub use attempts::{Admission, Attempt, Attempts, Channel, Reservation};
 pub use client::{Client, connect};
 pub use sessions::{Ended, RenewalWrite, Sessions};

@@ -1,7 +1,8 @@
 //! The sessions table: one record for each login.
 //!
 //! Owns the writes of a session: open, renew, end. Each is one conditional write. An ended session stays in the table
-//! until its time to live is over, so that it cannot be opened again (R68). Knows nothing of tokens.
+//! until its time to live is over, so that it cannot be opened again (R68). [`active`](super::active) finds the active
+//! sessions of a user. Knows nothing of tokens.
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 
-use super::client::{Client, send};
+use super::active::active_key;
+use super::client::{Client, condition_held, send};
 use super::records::{Item, from_item, number, text, to_item};
 use crate::budget::Budget;
 use crate::clock::Timestamp;
@@ -22,31 +24,27 @@ use crate::session::Session;
 use crate::telemetry::events;
 
 /// How long DynamoDB keeps a record after the end of its session. Only housekeeping: no check relies on it.
-const RETENTION: Duration = Duration::from_hours(7 * 24);
+pub(super) const RETENTION: Duration = Duration::from_hours(7 * 24);
 
-/// The record of an ended session. It is kept as an item, because an unreadable session can be ended, too (F21).
+/// The update that ends a session and removes it from the index of active sessions.
+pub(super) const END: &str = "SET ended_at = :now, #ttl = :ttl REMOVE active_key";
+
+/// The condition of [`END`]. `UpdateItem` would create a missing record.
+pub(super) const NOT_ENDED: &str = "attribute_exists(session_id) AND attribute_not_exists(ended_at)";
+
+/// A session that has ended. Its record may be unreadable (F21).
+#[derive(Clone, Copy, Debug)]
 pub struct Ended {
     /// Whether an unexpired session was ended in this second, by this call or by another. The user's epoch is not
     /// considered.
     pub just_now: bool,
-    record: Item,
-}
-
-impl Ended {
-    /// Returns the session.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] if the record cannot be read.
-    pub fn session(self) -> Result<Session> {
-        read_session(self.record)
-    }
 }
 
 /// The sessions table.
 #[derive(Clone, Debug)]
 pub struct Sessions {
-    client: Client,
-    table: String,
+    pub(super) client: Client,
+    pub(super) table: String,
 }
 
 /// The result of writing a renewal.
@@ -73,7 +71,7 @@ impl Sessions {
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Unexpected`].
     pub async fn open(&self, session: &Session, budget: &Budget) -> Result<()> {
-        let item = to_item(session, &[("ttl", number(session.abs_exp + RETENTION))])?;
+        let item = new_item(session)?;
         let call = self
             .client
             .put_item()
@@ -95,7 +93,10 @@ impl Sessions {
     pub async fn renew(&self, renewed: &Session, now: Timestamp, budget: &Budget) -> Result<RenewalWrite> {
         let call = self
             .update(&renewed.user_id, &renewed.id)
-            .update_expression("SET gen = :next, issued_at = :now, kid = :kid, idle_exp = :idle_exp")
+            .update_expression(
+                "SET gen = :next, issued_at = :now, kid = :kid, idle_exp = :idle_exp, renewed_ip = :ip, \
+                 renewed_agent = :agent",
+            )
             .condition_expression(
                 "attribute_exists(session_id) AND gen = :gen AND attribute_not_exists(ended_at) \
                  AND abs_exp > :now AND idle_exp > :now",
@@ -105,6 +106,8 @@ impl Sessions {
             .expression_attribute_values(":now", number(now))
             .expression_attribute_values(":kid", text(&renewed.kid))
             .expression_attribute_values(":idle_exp", number(renewed.idle_exp))
+            .expression_attribute_values(":ip", text(renewed.renewed_ip.clone().unwrap_or_default()))
+            .expression_attribute_values(":agent", text(renewed.renewed_agent.clone().unwrap_or_default()))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match send(call.send(), budget).await {
             Ok(_) => Ok(RenewalWrite::Written),
@@ -123,7 +126,7 @@ impl Sessions {
         let mark = text(random_128_bits()?);
         let call = self
             .end_update(&session.user_id, &session.id, now)
-            .update_expression("SET ended_at = :now, ended_by = :mark, #ttl = :ttl")
+            .update_expression("SET ended_at = :now, ended_by = :mark, #ttl = :ttl REMOVE active_key")
             .expression_attribute_values(":mark", mark.clone());
         match send(call.send(), budget).await {
             Ok(_) => Ok(true),
@@ -131,7 +134,20 @@ impl Sessions {
         }
     }
 
-    /// Ends a session and returns its record, or `None` if there is none. Ending it again changes nothing.
+    /// Ends a session that has expired for this instance. After that, no instance with a slower clock can renew it
+    /// (F29).
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
+    pub async fn end_expired(&self, expired: &Session, now: Timestamp, budget: &Budget) -> Result<()> {
+        let call = self
+            .end_update(&expired.user_id, &expired.id, now)
+            .condition_expression("attribute_not_exists(ended_at) AND idle_exp = :idle_exp")
+            .expression_attribute_values(":idle_exp", number(expired.idle_exp));
+        condition_held(send(call.send(), budget).await).map(drop)
+    }
+
+    /// Ends a session. Returns `None` if there is no record. Ending it again changes nothing.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Misconfigured`].
@@ -142,71 +158,23 @@ impl Sessions {
         now: Timestamp,
         budget: &Budget,
     ) -> Result<Option<Ended>> {
-        let call = self
-            .end_update(user, session, now)
-            .update_expression("SET ended_at = :now, #ttl = :ttl")
-            .return_values(ReturnValue::AllNew);
+        let call = self.end_update(user, session, now).return_values(ReturnValue::AllNew);
         let record = match send(call.send(), budget).await {
             Ok(updated) => updated.attributes,
             Err(error) => stored_instead_of_update(error)?,
         };
         Ok(record.map(|record| {
-            let had_expired = read_session(record.clone()).is_ok_and(|session| session.ends_at() <= now);
-            Ended { just_now: !had_expired && record.get("ended_at") == Some(&number(now)), record }
+            let is_now = record.get("ended_at") == Some(&number(now));
+            let had_expired = || read_session(record).is_ok_and(|session| session.ends_at() <= now);
+            Ended { just_now: is_now && !had_expired() }
         }))
-    }
-
-    /// Returns the active sessions of a user who is in `epoch`, the most recently renewed one first.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn active(&self, user: &UserId, epoch: u64, now: Timestamp, budget: &Budget) -> Result<Vec<Session>> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .consistent_read(true)
-            .key_condition_expression("user_id = :user")
-            .filter_expression("attribute_not_exists(ended_at) AND abs_exp > :now AND idle_exp > :now")
-            .expression_attribute_values(":user", text(user.as_str()))
-            .expression_attribute_values(":now", number(now));
-        let (mut sessions, mut start) = (Vec::new(), None);
-        loop {
-            let page = send(query.clone().set_exclusive_start_key(start).send(), budget).await?;
-            sessions.extend(page.items.unwrap_or_default().into_iter().filter_map(readable_session));
-            start = page.last_evaluated_key.filter(|key| !key.is_empty());
-            if start.is_none() {
-                break;
-            }
-        }
-        sessions.retain(|session| session.is_active(epoch, now));
-        sessions.sort_by(|one, other| (other.issued_at, other.id.as_str()).cmp(&(one.issued_at, one.id.as_str())));
-        Ok(sessions)
-    }
-
-    /// Ends the oldest active sessions of a user until `limit` are left (R77). Returns `true` if `opened` is among
-    /// those that are left. Call it after `opened` has been stored. Then the last of several concurrent logins sees the
-    /// sessions of all of them.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn end_oldest(&self, opened: &Session, limit: usize, now: Timestamp, budget: &Budget) -> Result<bool> {
-        let mut active = self.active(&opened.user_id, opened.epoch, now, budget).await?;
-        active.sort_by(|one, other| (one.created_at, one.id.as_str()).cmp(&(other.created_at, other.id.as_str())));
-        let (excess, left) = active.split_at(active.len().saturating_sub(limit));
-        for session in excess {
-            let ended = self.end(&session.user_id, &session.id, now, budget).await?;
-            if ended.is_some_and(|ended| ended.just_now) {
-                events::session_ended("limit", &session.user_id, &session.id);
-            }
-        }
-        Ok(left.iter().any(|session| session.id == opened.id))
     }
 
     /// An update that ends a session which has not ended yet.
     fn end_update(&self, user: &UserId, session: &SessionId, now: Timestamp) -> UpdateItemFluentBuilder {
         self.update(user, session)
-            .condition_expression("attribute_exists(session_id) AND attribute_not_exists(ended_at)")
+            .update_expression(END)
+            .condition_expression(NOT_ENDED)
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":now", number(now))
             .expression_attribute_values(":ttl", number(now + RETENTION))
@@ -217,6 +185,12 @@ impl Sessions {
         let update = self.client.update_item().table_name(&self.table);
         session_key(user, session).into_iter().fold(update, |update, (name, value)| update.key(name, value))
     }
+}
+
+/// Returns the item of a new session.
+pub(super) fn new_item(session: &Session) -> Result<Item> {
+    let key = active_key(session.epoch, session.created_at);
+    to_item(session, &[("ttl", number(session.abs_exp + RETENTION)), ("active_key", text(key))])
 }
 
 /// Returns the key of a session.
@@ -255,14 +229,12 @@ fn stored_instead_of_put(error: Option<&PutItemError>) -> Option<&Item> {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_dynamodb::operation::query::QueryOutput;
-    use aws_smithy_mocks::{RuleMode, mock, mock_client};
     use serde_json::json;
     use testbed::{Calls, Fault, Tables};
 
     use super::*;
     use crate::session::renewal::Rules;
-    use crate::session::{Lifetimes, NewSession};
+    use crate::session::{Lifetimes, NewSession, Source};
     use crate::store::connect;
 
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -290,8 +262,8 @@ mod tests {
 
     fn new() -> Session {
         let user_id = UserId::parse("0").unwrap();
-        let (user_agent, source_ip) = (Some("Firefox".into()), Some("203.0.113.7".into()));
-        let new = NewSession { user_id: &user_id, epoch: 1, persistent: true, kid: "k", user_agent, source_ip };
+        let source = Source { user_agent: Some("Firefox".into()), ip: Some("203.0.113.7".into()) };
+        let new = NewSession { user_id: &user_id, epoch: 1, persistent: true, kid: "k", source };
         lifetimes().open(new, NOW).unwrap()
     }
 
@@ -327,6 +299,7 @@ mod tests {
             "ttl": { "N": (1_800_000_000 + 37 * DAY).to_string() },
             "user_agent": { "S": "Firefox" },
             "source_ip": { "S": "203.0.113.7" },
+            "active_key": { "S": "1#001800000000" },
         });
         assert_eq!(items[0], expected);
     }
@@ -337,17 +310,18 @@ mod tests {
     async fn the_largest_record_fits_into_one_write_unit() {
         let tables = Tables::new().await;
         let user_id = UserId::parse("x".repeat(64)).unwrap();
-        let (user_agent, source_ip) = (Some("x".repeat(9999)), Some("2001:0db8:0000:0000:0000:0000:0000:0001".into()));
+        let ip = Some("2001:0db8:0000:0000:0000:0000:0000:0001".into());
+        let source = Source { user_agent: Some("x".repeat(9999)), ip };
         let new = NewSession {
             user_id: &user_id,
             epoch: u64::MAX,
             persistent: true,
             kid: "0123456789a",
-            user_agent,
-            source_ip,
+            source: source.clone(),
         };
         let mut session = lifetimes().open(new, NOW).unwrap();
-        session.generation = u64::MAX;
+        session.generation = u64::MAX - 1;
+        let session = rules().renewed(&session, "0123456789a", &source, NOW);
         sessions(&tables).open(&session, &Budget::new(None)).await.unwrap();
         assert!(sessions(&tables).end_for_reuse(&session, NOW, &Budget::new(None)).await.unwrap());
         let record = tables.items("SessionsTable").remove(0);
@@ -406,13 +380,13 @@ mod tests {
         let tables = Tables::new().await;
         let session = open(&tables).await;
         let end = async |now| {
-            let ended = sessions(&tables).end(&session.user_id, &session.id, now, &Budget::new(None)).await;
-            ended.unwrap().unwrap().session().unwrap().ended_at
+            sessions(&tables).end(&session.user_id, &session.id, now, &Budget::new(None)).await.unwrap().unwrap()
         };
-        assert_eq!(end(after(10)).await, Some(after(10)));
+        assert!(end(after(10)).await.just_now);
         let ended = tables.items("SessionsTable");
+        assert_eq!((&ended[0]["ended_at"]["N"], ended[0].get("active_key")), (&json!("1800000010"), None));
         assert_eq!(ended[0]["ttl"]["N"], (1_800_000_010 + 7 * DAY).to_string(), "7 days after the end");
-        assert_eq!(end(after(20)).await, Some(after(10)), "the first end stands");
+        assert!(!end(after(20)).await.just_now, "the first end stands");
         assert_eq!(tables.items("SessionsTable"), ended, "a second end does not extend the retention");
         assert_eq!(tables.items("SessionsTable").len(), 1);
     }
@@ -432,7 +406,7 @@ mod tests {
     async fn a_renewal_is_written_once_and_only_if_the_session_is_active_and_has_the_previous_generation() {
         let tables = Tables::new().await;
         let session = open(&tables).await;
-        let renewed = rules().renewed(&session, "k2", after(10));
+        let renewed = rules().renewed(&session, "k2", &Source::default(), after(10));
         let renew =
             async |renewed: &Session, now| sessions(&tables).renew(renewed, now, &Budget::new(None)).await.unwrap();
 
@@ -444,7 +418,7 @@ mod tests {
         assert_eq!((found.generation, found.kid.as_str(), found.idle_exp), (2, "k2", after(7 * DAY + 10)));
         assert_eq!(tables.items("SessionsTable")[0]["ttl"]["N"], (1_800_000_000 + 37 * DAY).to_string());
 
-        let again = rules().renewed(&renewed, "k", after(20));
+        let again = rules().renewed(&renewed, "k", &Source::default(), after(20));
         assert!(
             matches!(renew(&again, after(7 * DAY + 10)).await, RenewalWrite::ConditionFailed(Some(_))),
             "the idle expiry has passed"
@@ -477,34 +451,37 @@ mod tests {
         let tables = Tables::new().await;
         let session = open(&tables).await;
         let env = Environment::new(tables.failing(&[("UpdateItem", &[Fault::LoseReply])]).await);
-        let renewed = rules().renewed(&session, "k2", after(10));
+        let renewed = rules().renewed(&session, "k2", &Source::default(), after(10));
         let outcome = over(&env).renew(&renewed, after(10), &Budget::new(None)).await;
         let Ok(RenewalWrite::ConditionFailed(Some(found))) = outcome else { panic!("{outcome:?}") };
         assert_eq!(found, renewed);
     }
 
+    /// F29: two instances whose clocks differ by an hour.
     #[tokio::test]
-    async fn all_pages_of_a_list_are_read() {
+    async fn a_session_that_one_instance_found_expired_is_not_renewed_by_a_slower_one() {
         let tables = Tables::new().await;
-        let (one, other) = (open(&tables).await, open(&tables).await);
-        let items: Vec<Item> = [&one, &other].map(|session| to_item(session, &[]).unwrap()).into_iter().collect();
-        let key = Item::from([("user_id".into(), text("0")), ("session_id".into(), text(one.id.as_str()))]);
-        let (first, last) = (items[0].clone(), items[1].clone());
-        let (start, expected) = (key.clone(), key.clone());
-        let page = mock!(Client::query)
-            .match_requests(|request| {
-                request.exclusive_start_key().is_none() && request.consistent_read() == Some(true)
-            })
-            .then_output(move || {
-                QueryOutput::builder().items(first.clone()).set_last_evaluated_key(Some(start.clone())).build()
-            });
-        let end = mock!(Client::query)
-            .match_requests(move |request| request.exclusive_start_key() == Some(&expected))
-            .then_output(move || QueryOutput::builder().items(last.clone()).build());
-        let client = mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&page, &end]);
-        let sessions = Sessions { client, table: "sessions".to_owned() };
-        let active = sessions.active(&one.user_id, 1, NOW, &Budget::new(None)).await.unwrap();
-        assert_eq!((active.len(), page.num_calls(), end.num_calls()), (2, 1, 1));
+        let session = open(&tables).await;
+        let (fast, slow) = (after(7 * DAY), after(7 * DAY - 3600));
+        let renewed = rules().renewed(&session, "k", &Source::default(), slow);
+        sessions(&tables).end_expired(&session, fast, &Budget::new(None)).await.unwrap();
+        let refused = sessions(&tables).renew(&renewed, slow, &Budget::new(None)).await.unwrap();
+        assert!(matches!(refused, RenewalWrite::ConditionFailed(Some(_))), "{refused:?}");
+        assert_eq!(tables.items("SessionsTable")[0].get("active_key"), None);
+    }
+
+    /// The session was renewed after it was read.
+    #[tokio::test]
+    async fn a_session_that_was_renewed_meanwhile_is_not_ended_as_expired() {
+        let tables = Tables::new().await;
+        let session = open(&tables).await;
+        let renewed = rules().renewed(&session, "k", &Source::default(), after(10));
+        sessions(&tables).renew(&renewed, after(10), &Budget::new(None)).await.unwrap();
+        sessions(&tables).end_expired(&session, after(7 * DAY), &Budget::new(None)).await.unwrap();
+        assert_eq!(tables.items("SessionsTable")[0].get("ended_at"), None);
+        let unknown = Session { id: SessionId::random().unwrap(), ..session };
+        sessions(&tables).end_expired(&unknown, after(7 * DAY), &Budget::new(None)).await.unwrap();
+        assert_eq!(tables.items("SessionsTable").len(), 1, "no record was created");
     }
 
     /// F21.
@@ -515,7 +492,7 @@ mod tests {
         let mut corrupt = tables.items("SessionsTable").remove(0);
         corrupt["gen"] = json!({ "S": "two" });
         tables.put("SessionsTable", &corrupt);
-        let renewed = rules().renewed(&session, "k2", after(10));
+        let renewed = rules().renewed(&session, "k2", &Source::default(), after(10));
         let outcome = sessions(&tables).renew(&renewed, after(10), &Budget::new(None)).await.unwrap();
         assert!(matches!(outcome, RenewalWrite::ConditionFailed(None)), "{outcome:?}");
         assert_eq!(tables.items("SessionsTable"), [corrupt]);

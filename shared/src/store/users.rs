@@ -6,7 +6,8 @@
 
 use std::fmt;
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use precis_profiles::UsernameCaseMapped;
 use precis_profiles::precis_core::profile::Profile as _;
 use serde::{Deserialize, Serialize};
@@ -194,22 +195,35 @@ impl Users {
         taken.first().map_or(Ok(()), |&position| Err(Error::Taken(["id", "login name", "e-mail address"][position])))
     }
 
-    /// Ends all sessions of a user by raising the epoch from `epoch`. Returns `false` and changes nothing if the user
-    /// has another epoch: the sessions of `epoch` have already ended, and newer ones must stay active.
+    /// Disables a user and ends all sessions of the user for good: they stay ended if the user is enabled again (R76).
+    /// Returns `false` if there is no such user.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn end_sessions(&self, id: &UserId, epoch: u64, budget: &Budget) -> Result<bool> {
+    pub async fn disable(&self, id: &UserId, budget: &Budget) -> Result<bool> {
         let call = self
-            .client
+            .set_disabled(id, true)
+            .update_expression("SET disabled = :disabled, session_epoch = session_epoch + :one")
+            .expression_attribute_values(":one", number(1_u64));
+        condition_held(send(call.send(), budget).await)
+    }
+
+    /// Enables a user. Returns `false` if there is no such user.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
+    pub async fn enable(&self, id: &UserId, budget: &Budget) -> Result<bool> {
+        let call = self.set_disabled(id, false).update_expression("SET disabled = :disabled");
+        condition_held(send(call.send(), budget).await)
+    }
+
+    fn set_disabled(&self, id: &UserId, disabled: bool) -> UpdateItemFluentBuilder {
+        self.client
             .update_item()
             .table_name(&self.table)
             .key("pk", text(user_key(id)))
-            .update_expression("SET session_epoch = :next")
-            .condition_expression("session_epoch = :epoch")
-            .expression_attribute_values(":epoch", number(epoch))
-            .expression_attribute_values(":next", number(epoch.saturating_add(1)));
-        condition_held(send(call.send(), budget).await)
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":disabled", AttributeValue::Bool(disabled))
     }
 
     async fn item(&self, key: String, budget: &Budget) -> Result<Option<Item>> {
@@ -531,22 +545,27 @@ mod tests {
 
     /// R76.
     #[tokio::test]
-    async fn ending_all_sessions_of_one_epoch_twice_raises_the_epoch_once() {
+    async fn a_user_who_is_disabled_and_enabled_again_is_in_another_epoch() {
         let tables = Tables::new().await;
         let users = users(&tables);
         let kim = user("0", "kimcoding", "kim@example.com");
         users.create(&kim, hash(), &budget()).await.unwrap();
-        let epoch = async || users.find(&kim.profile.id, &budget()).await.unwrap().unwrap().session_epoch;
-        users.end_sessions(&kim.profile.id, 1, &budget()).await.unwrap();
-        assert_eq!(epoch().await, 2);
-        users.end_sessions(&kim.profile.id, 1, &budget()).await.unwrap();
-        assert_eq!(epoch().await, 2);
+        let state = async || {
+            let user = users.find(&kim.profile.id, &budget()).await.unwrap().unwrap();
+            (user.disabled, user.session_epoch)
+        };
+        assert!(users.disable(&kim.profile.id, &budget()).await.unwrap());
+        assert_eq!(state().await, (true, 2));
+        assert!(users.enable(&kim.profile.id, &budget()).await.unwrap());
+        assert_eq!(state().await, (false, 2));
     }
 
     #[tokio::test]
-    async fn ending_the_sessions_of_an_unknown_user_creates_no_user() {
+    async fn disabling_or_enabling_an_unknown_user_creates_no_user() {
         let tables = Tables::new().await;
-        users(&tables).end_sessions(&UserId::parse("9").unwrap(), 1, &budget()).await.unwrap();
+        let unknown = UserId::parse("9").unwrap();
+        assert!(!users(&tables).disable(&unknown, &budget()).await.unwrap());
+        assert!(!users(&tables).enable(&unknown, &budget()).await.unwrap());
         assert!(tables.items("UsersTable").is_empty());
     }
 

@@ -21,10 +21,17 @@ pub fn login_failed(reason: &'static str, user: Option<&UserId>) {
     tracing::info!(event = "login_failed", reason, user, "A password was refused.");
 }
 
-/// An attempt was refused before its password was checked. `reason` is the kind of counter: `account`, `device`,
-/// `change` or `source`.
+/// An attempt was refused before its password was checked. `reason` is the kind of counter: `account`, `device` or
+/// `change`.
 pub fn throttled(reason: &str, wait: Duration) {
     tracing::info!(event = "throttled", reason, wait_s = wait.as_secs(), "An attempt was throttled.");
+}
+
+/// An attempt was refused before its password was checked, because there were too many wrong passwords from its source
+/// address. People who share this address cannot sign in from an unknown device, even with the right password.
+pub fn source_throttled(wait: Duration) {
+    let wait_s = wait.as_secs();
+    tracing::warn!(event = "source_throttled", wait_s, "An attempt was refused: too many failures from its address.");
 }
 
 /// An attempt failed, and the failures in a row are now at or above the limit. Without `user`, the login name does not
@@ -84,7 +91,7 @@ pub fn password_rehash_failed(user: &UserId, error: &Error) {
     tracing::warn!(event = "password_rehash_failed", user, causes, "A password could not be rehashed.");
 }
 
-/// A user changed the password. All other sessions of the user have ended.
+/// A user changed the password. All older sessions of the user have ended.
 pub fn password_changed(user: &UserId) {
     tracing::info!(event = "password_changed", user = user.as_str(), "A password was changed.");
 }
@@ -99,6 +106,19 @@ pub fn session_renewed(user: &UserId, session: &SessionId) {
 pub fn refresh_repeated(user: &UserId, session: &SessionId) {
     let (user, session) = (user.as_str(), session.fingerprint());
     tracing::info!(event = "refresh_repeated", user, session, "A refresh token got its successor again.");
+}
+
+/// A refresh token was used again within its grace period, by another address or another browser than the one that
+/// renewed the session. `reason` says what differs: `address`, `browser` or `both`.
+pub fn refresh_repeated_elsewhere(reason: &'static str, user: &UserId, session: &SessionId) {
+    let (user, session) = (user.as_str(), session.fingerprint());
+    tracing::warn!(
+        event = "refresh_repeated_elsewhere",
+        reason,
+        user,
+        session,
+        "A refresh token got its successor again, from another address or another browser."
+    );
 }
 
 /// A refresh token was reused, and its session has ended.
@@ -129,6 +149,19 @@ pub fn session_ended(reason: &'static str, user: &UserId, session: &SessionId) {
 /// one session.
 pub fn sessions_ended(reason: &'static str, user: &UserId) {
     tracing::info!(event = "sessions_ended", reason, user = user.as_str(), "The sessions of a user were ended.");
+}
+
+/// A login could not end the sessions that it replaces: with the reason `login` those of the tokens that the browser
+/// sent, with the reason `limit` the oldest ones above the limit.
+pub fn sessions_not_ended(reason: &'static str, user: &UserId, error: &Error) {
+    let (user, causes) = (user.as_str(), error.causes());
+    tracing::warn!(
+        event = "sessions_not_ended",
+        reason,
+        user,
+        causes,
+        "A login could not end older sessions. The next login tries again."
+    );
 }
 
 /// A key is accepted from now on.

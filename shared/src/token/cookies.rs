@@ -56,10 +56,13 @@ impl<'a> PresentedCookies<'a> {
         self.access.len() > 1 || self.refresh.len() > 1
     }
 
-    /// Returns the claims of all access tokens that this service signed, expired or not.
+    /// Returns `true` if the request brought a cookie for this kind of token, with any value.
     #[must_use]
-    pub fn access_claims(&self, verifier: &Verifier) -> Vec<Claims> {
-        verified(&self.access, verifier).collect()
+    pub fn came(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Access => !self.access.is_empty(),
+            Kind::Refresh => !self.refresh.is_empty(),
+        }
     }
 
     /// Returns the claims of one token for each session among the access and refresh cookies. Includes every session of
@@ -167,8 +170,7 @@ impl Cookies {
     /// expiry in the past (R80).
     #[must_use]
     pub fn clear(&self, kind: Kind) -> String {
-        let (name, attributes) = (self.name(kind), self.attributes());
-        format!("{name}=; {attributes}; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT")
+        clear(self.name(kind), self.domain.as_deref())
     }
 
     /// Returns the `Set-Cookie` lines that delete both token cookies.
@@ -177,9 +179,25 @@ impl Cookies {
         [Kind::Access, Kind::Refresh].map(|kind| self.clear(kind)).into()
     }
 
+    /// Returns the `Set-Cookie` lines that delete token cookies of our names in other scopes than ours: without
+    /// `Domain`, and with every other domain that this host may name. Such a cookie can come from an older server or
+    /// from another `COOKIE_DOMAIN`. The browser sends it beside ours, and the request is then ambiguous (R81).
+    ///
+    /// Send these lines before those of our own scope: on the host that `COOKIE_DOMAIN` names, a browser may keep only
+    /// one of the two. Returns no lines for `__Host-` names and for `localhost`, because they have only one scope.
+    #[must_use]
+    pub fn clear_other_scopes(&self, host: Option<&str>) -> Vec<String> {
+        let Some(ours) = self.domain.as_deref().filter(|domain| *domain != "localhost") else { return Vec::new() };
+        let host = host.map(|host| host.split(':').next().unwrap_or_default().to_ascii_lowercase()).unwrap_or_default();
+        let parents = host.match_indices('.').filter_map(|(dot, _)| host.get(dot + 1..));
+        let domains = [host.as_str()].into_iter().chain(parents);
+        let others = domains.filter(|domain| is_cookie_domain(domain) && !domain.eq_ignore_ascii_case(ours));
+        let scopes = others.map(Some).chain([None]);
+        scopes.flat_map(|domain| [Kind::Access, Kind::Refresh].map(|kind| clear(self.name(kind), domain))).collect()
+    }
+
     fn attributes(&self) -> String {
-        let domain = self.domain.as_ref().map(|domain| format!("; Domain={domain}")).unwrap_or_default();
-        format!("Path=/; Secure; HttpOnly; SameSite=Strict{domain}")
+        attributes(self.domain.as_deref())
     }
 }
 
@@ -192,6 +210,15 @@ pub enum Lifetime {
     BrowserSession,
 }
 
+fn attributes(domain: Option<&str>) -> String {
+    let domain = domain.map(|domain| format!("; Domain={domain}")).unwrap_or_default();
+    format!("Path=/; Secure; HttpOnly; SameSite=Strict{domain}")
+}
+
+fn clear(name: &str, domain: Option<&str>) -> String {
+    format!("{name}=; {}; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT", attributes(domain))
+}
+
 /// Strips spaces and tabs, and no other white space.
 fn trim(bytes: &[u8]) -> &[u8] {
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
@@ -200,15 +227,20 @@ fn trim(bytes: &[u8]) -> &[u8] {
     &bytes[start..end]
 }
 
-/// Accepts a plain domain. It is written into a header as it is. Browsers reject cookies for an IP address or for a
-/// top-level domain, except for `localhost`.
+/// Accepts a plain domain. It is written into a header as it is.
 fn checked_domain(domain: String) -> Result<String> {
-    let is_address = domain.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let is_name = domain.split('.').all(is_label) && !is_address;
-    if is_name && (domain.contains('.') || domain == "localhost") {
+    if is_cookie_domain(&domain) {
         return Ok(domain);
     }
     reject("COOKIE_DOMAIN", "must be a plain domain such as example.com")
+}
+
+/// Returns `true` for a plain domain. Browsers reject cookies for an IP address or for a top-level domain, except for
+/// `localhost`.
+fn is_cookie_domain(domain: &str) -> bool {
+    let is_address = domain.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let is_name = domain.split('.').all(is_label) && !is_address;
+    is_name && (domain.contains('.') || domain == "localhost")
 }
 
 /// Returns `true` for one label of a domain. Browsers ignore the case of `Domain`.

@@ -12,7 +12,7 @@ use crate::config::Environment;
 use crate::error::{Error, Result};
 use crate::json;
 
-/// Verifies tokens of one kind. A function that needs only access tokens has no key for refresh tokens.
+/// Verifies tokens of one kind.
 pub struct Verifier {
     kind: Kind,
     keys: Keys,

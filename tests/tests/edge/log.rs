@@ -64,10 +64,11 @@ fn set_password_hash(world: &World, hash: &str) {
 fn every_event_function_writes_its_name_and_its_metric() {
     let (user, session) = (&UserId::parse("0").unwrap(), &SessionId::random().unwrap());
     let (error, second) = (&Error::unexpected("a cause"), Duration::from_secs(1));
-    let functions: [(&str, &str, &dyn Fn()); 26] = [
+    let functions: [(&str, &str, &dyn Fn()); 29] = [
         ("login_succeeded", "INFO", &|| events::login_succeeded(user, session, true)),
         ("login_failed", "INFO", &|| events::login_failed("wrong_password", Some(user))),
         ("throttled", "INFO", &|| events::throttled("account", second)),
+        ("source_throttled", "WARN", &|| events::source_throttled(second)),
         ("password_disabled", "ERROR", &|| events::password_disabled("account#x", 100, Some(user))),
         ("success_counts_as_failed", "ERROR", &|| events::success_counts_as_failed("account#x", 1, "a cause")),
         ("password_hash_unusable", "ERROR", &|| events::password_hash_unusable(user, "a problem")),
@@ -77,10 +78,12 @@ fn every_event_function_writes_its_name_and_its_metric() {
         ("password_changed", "INFO", &|| events::password_changed(user)),
         ("session_renewed", "INFO", &|| events::session_renewed(user, session)),
         ("refresh_repeated", "INFO", &|| events::refresh_repeated(user, session)),
+        ("refresh_repeated_elsewhere", "WARN", &|| events::refresh_repeated_elsewhere("both", user, session)),
         ("refresh_reuse", "WARN", &|| events::refresh_reuse("older_generation", user, session)),
         ("logged_out", "INFO", &|| events::logged_out(user, session)),
         ("sessions_ended", "INFO", &|| events::session_ended("one", user, session)),
         ("sessions_ended", "INFO", &|| events::sessions_ended("others", user)),
+        ("sessions_not_ended", "WARN", &|| events::sessions_not_ended("limit", user, error)),
         ("key_loaded", "INFO", &|| events::key_loaded("at+jwt", "kid", true)),
         ("foreign_origin", "INFO", &|| events::foreign_origin("login", "id")),
         ("store_failed", "ERROR", &|| events::store_failed("login", error, "id")),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
 mod gateway;
+mod identity;
 mod log;
 mod outages;
 mod requests;
