@@ -16,7 +16,7 @@ use shared::config::Environment;
 use shared::error::{Error, Result};
 use shared::http::{self, AllowedOrigins, Reply, Request, reply};
 use shared::id::UserId;
-use shared::session::{Lifetimes, NewSession, Session};
+use shared::session::{Lifetimes, NewSession, Session, Source};
 use shared::store::{Profile, User};
 use shared::throttle::Devices;
 use shared::token::{Cookies, Kind, Signer, Verifier};
@@ -46,7 +46,7 @@ fn login_url() -> Url {
 fn session(persistent: bool, now: Timestamp) -> Session {
     let (env, user_id) = (env(), UserId::parse("x".repeat(64)).unwrap());
     let kid = Signer::from_env(&env).unwrap().refresh_kid().to_owned();
-    let new = NewSession { user_id: &user_id, epoch: 1, persistent, kid: &kid, user_agent: None, source_ip: None };
+    let new = NewSession { user_id: &user_id, epoch: 1, persistent, kid: &kid, source: Source::default() };
     Lifetimes::from_env(&env).unwrap().open(new, now).unwrap()
 }
 

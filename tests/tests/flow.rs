@@ -106,7 +106,9 @@ impl<'a> Browser<'a> {
         let (service, now) = (self.service, self.now);
         let event = self.with_cookies(Event::recorded("password").cookies::<String>([]).body(body));
         let handler = |request| service.password.handle(request, now);
-        event.send(&mut http::service(service.allowed_origins(), handler)).await
+        let reply = event.send(&mut http::service(service.allowed_origins(), handler)).await;
+        self.keep_cookies(&reply);
+        reply
     }
 
     async fn log_out(&mut self, query: &str) -> Reply {
@@ -301,15 +303,18 @@ async fn cookies_of_one_mode_are_ignored_in_the_other() {
     assert_eq!(elsewhere.userinfo().await.status, 401);
 }
 
-/// R16: the owner changes the password. An attacker who signed in with the old password is signed out.
+/// R16: the owner changes the password. An attacker who signed in with the old password, or who has a copy of the
+/// owner's cookies, is signed out.
 #[tokio::test]
-async fn a_change_of_password_ends_all_other_sessions() {
+async fn a_change_of_password_ends_all_older_sessions() {
     let service = Service::new(&[]).await;
     let [mut owner, mut attacker] = [Browser::new(&service), Browser::new(&service)];
     assert_eq!((owner.log_in(true).await.status, attacker.log_in(true).await.status), (302, 302));
+    let [mut copy, mut copy_of_refresh_token] = [owner.copy(), owner.copy_without("access")];
     assert_eq!(owner.change_password("1234", "paper boats in the rain").await.status, 204);
     let mut with_refresh_token_only = attacker.copy_without("access");
     assert_eq!((attacker.userinfo().await.status, with_refresh_token_only.userinfo().await.status), (401, 401));
+    assert_eq!((copy.userinfo().await.status, copy_of_refresh_token.userinfo().await.status), (401, 401));
     assert_eq!(owner.userinfo().await.status, 200);
     let mut renewing = owner.copy_without("access");
     assert_eq!(renewing.userinfo().await.status, 200, "the owner's session renews");

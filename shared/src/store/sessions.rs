@@ -49,6 +49,7 @@ pub struct Sessions {
 
 /// The result of writing a renewal.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one value for each renewal, which is used at once")]
 pub enum RenewalWrite {
     /// The renewal was written.
     Written,

@@ -63,7 +63,8 @@ impl People {
             users.iter().find(|user| user["pk"]["S"] == key).unwrap()["session_epoch"]["N"].clone()
         };
         let sessions = self.tables.items("SessionsTable").into_iter();
-        let first = sessions.filter(|session| session["created_at"]["N"] == NOW.as_secs().to_string());
+        let login = Value::from(NOW.as_secs().to_string());
+        let first = sessions.filter(|session| session["created_at"]["N"] == login);
         let ended = first
             .filter(|session| session.get("ended_at").is_some() || session["epoch"]["N"] != epoch(&session["user_id"]));
         ended.map(|session| if session["user_id"]["S"] == "0" { "kim" } else { "park" }).collect()

@@ -270,13 +270,13 @@ async fn each_accepted_key_is_logged_at_the_start_without_its_secret() {
     assert_eq!(loaded(), refresh);
 
     let client = || store::connect(&env).unwrap();
-    drop(Authorizer::from_env(client(), &env));
-    assert_eq!(loaded(), access);
-    drop(OwnSessions::from_env(client(), &env));
-    assert_eq!(loaded(), access);
-    drop(PasswordChange::from_env(client(), &env));
-    assert_eq!(loaded(), access);
     let both = [&access[..], &refresh].concat();
+    drop(Authorizer::from_env(client(), &env));
+    assert_eq!(loaded(), both);
+    drop(OwnSessions::from_env(client(), &env));
+    assert_eq!(loaded(), both);
+    drop(PasswordChange::from_env(client(), &env));
+    assert_eq!(loaded(), both);
     drop(Login::from_env(client(), &env));
     assert_eq!(loaded(), both);
     drop(Logout::from_env(client(), &env));

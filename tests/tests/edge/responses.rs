@@ -32,7 +32,9 @@ async fn every_response() -> Vec<(String, u16, Reply)> {
         if name.starts_with("logout") {
             requests.push((format!("{name}, with an invalid flag"), 400, good().query("everywhere=perhaps")));
             let bearer = good().header("authorization", "Bearer garbage");
-            requests.push((format!("{name}, with an invalid token"), 401, bearer));
+            requests.push((format!("{name}, with an invalid token"), 205, bearer));
+            let without = if name == "logout" { 205 } else { 401 };
+            requests.push((format!("{name}, without a token"), without, good().without_cookies()));
         }
         if name == "password" || name.starts_with("sessions") || name.starts_with("userinfo") {
             requests.push((format!("{name}, without a token"), 401, good().without_cookies()));
@@ -122,7 +124,12 @@ async fn only_a_decision_about_a_session_changes_cookies() {
     let expected = [
         "login, valid",
         "logout, everywhere, valid",
+        "logout, everywhere, with an invalid token",
+        "logout, everywhere, without a token",
         "logout, valid",
+        "logout, with an invalid token",
+        "logout, without a token",
+        "password, valid",
         "password, with ambiguous cookies",
         "sessions, end its own session",
         "sessions, end one, with ambiguous cookies",
@@ -140,12 +147,13 @@ async fn only_a_decision_about_a_session_changes_cookies() {
 /// about a user.
 #[tokio::test]
 async fn an_error_response_has_a_fixed_text_and_reveals_no_user() {
-    const TEXTS: [&str; 15] = [
+    const TEXTS: [&str; 16] = [
         "A request that changes something must come from this site or from an allowed origin.",
         "The body ends too early (line 1, column 1).",
         "The body is larger than 8192 bytes.",
         "The body must be application/json.",
-        "The parameter `everywhere` must be true or false.",
+        "The credentials of the request belong to two users. Sign out, then sign in again.",
+        "The parameter `everywhere` must be given once, as true or false.",
         "The request has a header, a query or a body that cannot be read.",
         "The service cannot answer right now. Try again in a moment.",
         "The service is not set up correctly.",

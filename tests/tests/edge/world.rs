@@ -111,8 +111,13 @@ impl World {
         [self.tables.items("UsersTable"), self.tables.items("SessionsTable")].concat()
     }
 
-    /// Puts the first records back, and deletes all attempt counters.
+    /// Puts the first records back, and deletes the user's other sessions and all attempt counters.
     pub(crate) fn restore(&self) {
+        let sessions = self.tables.items("SessionsTable").into_iter();
+        for session in sessions.filter(|session| session["user_id"]["S"] == "0") {
+            let key = json!({ "user_id": session["user_id"], "session_id": session["session_id"] });
+            self.tables.delete("SessionsTable", &key);
+        }
         for (table, item) in &self.before {
             self.tables.put(table, item);
         }
