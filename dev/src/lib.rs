@@ -4,6 +4,7 @@
 //! `template.yaml`. `cargo lambda watch` runs the real functions.
 
 pub mod certificate;
+pub mod checkout;
 pub mod dynamodb;
 pub mod event;
 pub mod functions;

@@ -1,7 +1,7 @@
 //! `cargo dev`: the local stack in one command.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use dev::stack::Stack;
 use dev::story::{self, Tale, picture};
 use dev::tables::Tables;
-use dev::{event, token, unlock};
+use dev::{checkout, event, token, unlock};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The command line.
@@ -122,7 +122,8 @@ async fn run_until_stopped(cli: Cli) -> Result<()> {
 }
 
 async fn run(cli: Cli) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the crate `dev` is not in a workspace")?;
+    let folder = std::env::current_dir().context("cannot find the current folder")?;
+    let root = &checkout::containing(&folder)?;
     let certificate = root.join("target/dev/localhost.pem");
     let text = match cli.command {
         None => return cli.stack.run(root).await,

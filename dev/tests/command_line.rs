@@ -1,0 +1,41 @@
+//! The program `dev`, as cargo starts it.
+#![expect(clippy::unwrap_used, reason = "a panic is a failure")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// Returns a checkout without code: the files at its root, and one event.
+fn checkout(event: &str) -> TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for folder in ["dev", "events"] {
+        fs::create_dir(root.path().join(folder)).unwrap();
+    }
+    for (file, text) in [("Cargo.toml", ""), ("template.yaml", "Resources: {}"), (event, "{}")] {
+        fs::write(root.path().join(file), text).unwrap();
+    }
+    root
+}
+
+/// Runs the program in a folder. Returns its standard output and its standard error.
+fn dev(folder: &Path, arguments: &[&str]) -> (Output, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_dev")).current_dir(folder).args(arguments).output().unwrap();
+    let error = String::from_utf8(output.stderr.clone()).unwrap();
+    (output, error)
+}
+
+/// Cargo does not build the program again after a checkout was moved or copied with `target/`.
+#[test]
+fn the_program_uses_the_checkout_in_which_it_is_started() {
+    let copy = checkout("events/only-here.json");
+    for folder in ["", "events"] {
+        let (output, error) = dev(&copy.path().join(folder), &["event", "none"]);
+        assert_eq!(error, "error: there is no event `none`. The events are: only-here\n");
+        assert!(!output.status.success());
+    }
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (_, error) = dev(elsewhere.path(), &["event", "none"]);
+    assert!(error.contains("is not in a checkout of Latchkey"), "{error}");
+}
