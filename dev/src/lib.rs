@@ -6,6 +6,7 @@
 pub mod certificate;
 pub mod checkout;
 pub mod dynamodb;
+mod env_file;
 pub mod event;
 pub mod functions;
 pub mod gateway;

@@ -87,6 +87,9 @@ impl Tables {
         let endpoint_url = endpoint_url("127.0.0.1", port);
         let settings = Settings::new(root, template, Browser { host_only: self.host_only, scheme })?
             .with("AWS_ENDPOINT_URL_DYNAMODB", endpoint_url.clone());
+        for sentence in settings.ignored() {
+            say("settings", sentence);
+        }
         settings.check()?;
         let env = settings.environment();
         people::add_missing(&env).await?;

@@ -39,3 +39,12 @@ fn the_program_uses_the_checkout_in_which_it_is_started() {
     let (_, error) = dev(elsewhere.path(), &["event", "none"]);
     assert!(error.contains("is not in a checkout of Latchkey"), "{error}");
 }
+
+#[test]
+fn an_invalid_line_in_dotenv_stops_the_stack_before_anything_is_built() {
+    let root = checkout("events/userinfo.json");
+    fs::write(root.path().join(".env"), "# settings\nACCESS_TTL=one day\n").unwrap();
+    let (output, error) = dev(root.path(), &["tables"]);
+    assert!(!output.status.success());
+    assert!(error.contains(".env line 2 is not NAME=value") && error.contains("NAME='a value'"), "{error}");
+}
