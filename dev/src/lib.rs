@@ -18,5 +18,6 @@ pub mod stack;
 pub mod story;
 pub mod tables;
 pub mod template;
+pub mod terminal;
 pub mod token;
 pub mod unlock;

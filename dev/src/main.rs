@@ -1,6 +1,6 @@
 //! `cargo dev`: the local stack in one command.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,13 +9,14 @@ use clap::{Args, Parser, Subcommand};
 use dev::stack::Stack;
 use dev::story::{self, Tale, picture};
 use dev::tables::Tables;
+use dev::terminal::print;
 use dev::{checkout, event, token, unlock};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "cargo dev", bin_name = "cargo dev", about = ABOUT, after_help = EXAMPLES)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, max_term_width = MAX_WIDTH)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -25,7 +26,9 @@ struct Cli {
 
 const ABOUT: &str = "Runs Latchkey on this machine: the real functions over an embedded DynamoDB";
 
-// A line has at most 80 columns.
+/// The maximum width of a line of `--help`.
+const MAX_WIDTH: usize = 80;
+
 const EXAMPLES: &str = "\
 Examples:
   cargo dev                          https://localhost:4000, data in memory
@@ -137,7 +140,7 @@ async fn run(cli: Cli) -> Result<()> {
                 std::fs::write(&file, picture::svg(tale, &text))
                     .with_context(|| format!("cannot write {}", file.display()))?;
             }
-            if uses_colour() { picture::coloured(&text) } else { text }
+            picture::coloured(&text)
         }
         Some(Command::Unlock { name, running }) => {
             unlock::unlock(root, &running.url, &name).await?;
@@ -148,15 +151,37 @@ async fn run(cli: Cli) -> Result<()> {
     print(&text)
 }
 
-/// Returns `true` if standard output is a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
-fn uses_colour() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
 
-/// Prints the output of a command. A closed pipe is no error: a reader such as `head` stops early.
-fn print(text: &str) -> Result<()> {
-    match writeln!(io::stdout(), "{}", text.trim_end()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot print"),
-        _ => Ok(()),
+    use super::*;
+
+    /// Returns the short and the long help of a command and all its subcommands.
+    fn help(command: &mut clap::Command) -> Vec<String> {
+        let mut texts = vec![command.render_help().to_string(), command.render_long_help().to_string()];
+        texts.extend(command.get_subcommands_mut().flat_map(help));
+        texts
+    }
+
+    #[test]
+    fn no_line_of_the_help_is_wider_than_80_columns() {
+        let mut command = Cli::command();
+        command.build();
+        let texts = help(&mut command);
+        assert!(texts.len() > 10 && texts[0].contains("cargo dev event userinfo"));
+        for line in texts.iter().flat_map(|text| text.lines()) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    #[test]
+    fn each_command_has_its_own_name_in_its_usage() {
+        let mut command = Cli::command();
+        command.build();
+        for subcommand in command.get_subcommands_mut() {
+            let usage = subcommand.render_usage().to_string();
+            assert!(usage.contains(&format!("cargo dev {}", subcommand.get_name())), "{usage}");
+        }
     }
 }

@@ -63,10 +63,8 @@ impl Tables {
         let architecture = if ARCH == "aarch64" { "arm64" } else { ARCH };
         println!("\nReady. Run in another terminal:\n");
         println!("  sam build --parameter-overrides Architecture={architecture}");
-        println!(
-            "  sam local start-api --parameter-overrides Architecture={architecture} AllowedOrigins={}\n",
-            tables.allowed_origins.as_slice().join(",")
-        );
+        println!("  sam local start-api --parameter-overrides Architecture={architecture} \\");
+        println!("    AllowedOrigins={}\n", tables.allowed_origins.as_slice().join(","));
         println!("The service then runs at https://localhost:4000, as with `cargo dev`.");
         future::pending().await
     }

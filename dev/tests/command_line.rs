@@ -48,3 +48,14 @@ fn an_invalid_line_in_dotenv_stops_the_stack_before_anything_is_built() {
     assert!(!output.status.success());
     assert!(error.contains(".env line 2 is not NAME=value") && error.contains("NAME='a value'"), "{error}");
 }
+
+#[test]
+fn help_and_output_in_a_pipe_have_no_colours_and_no_line_over_80_columns() {
+    let root = checkout("events/userinfo.json");
+    for arguments in [&["--help"][..], &["story", "--help"], &["token", "--help"]] {
+        let (output, _) = dev(root.path(), arguments);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("Usage:") && !text.contains('\u{1b}'), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+}

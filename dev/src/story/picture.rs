@@ -1,9 +1,10 @@
 //! The text of a story in colour: for a terminal, and as an SVG picture of a terminal.
 
-use anstyle::{AnsiColor, RgbColor, Style};
+use anstyle::{RgbColor, Style};
 use anstyle_svg::{Term, VGA};
 
 use super::{ACTION_WIDTH, ACTOR_WIDTH, Tale};
+use crate::terminal::with_coloured_status;
 
 const BACKGROUND: RgbColor = RgbColor(0x16, 0x1b, 0x22);
 const FOREGROUND: RgbColor = RgbColor(0xd0, 0xd7, 0xde);
@@ -26,13 +27,7 @@ fn coloured_line(line: &str) -> Option<String> {
     let bold = Style::new().bold();
     let (actor, rest) = line.split_at_checked(ACTOR_WIDTH)?;
     let (action, response) = rest.split_at_checked(ACTION_WIDTH).unwrap_or((rest, ""));
-    let (status, details) = response.split_at_checked(3).unwrap_or((response, ""));
-    let colour = match status.as_bytes().first() {
-        Some(b'2' | b'3') => AnsiColor::Green.on_default(),
-        Some(b'4' | b'5') => AnsiColor::Red.on_default(),
-        _ => Style::new(),
-    };
-    Some(format!("{bold}{actor}{bold:#}{action}{colour}{status}{colour:#}{details}"))
+    Some(format!("{bold}{actor}{bold:#}{action}{}", with_coloured_status(response)))
 }
 
 /// Returns an SVG picture of a terminal with the command and the text of its story.
