@@ -1,7 +1,7 @@
 //! `cargo dev`: the local stack in one command.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -9,8 +9,9 @@ use clap::{Args, Parser, Subcommand};
 use dev::stack::Stack;
 use dev::story::{self, Tale, picture};
 use dev::tables::Tables;
+use dev::target::Target;
 use dev::terminal::print;
-use dev::{checkout, event, token, unlock};
+use dev::{checkout, event, invoke, token, unlock};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The command line.
@@ -37,8 +38,9 @@ Examples:
   cargo dev --host-only              `__Host-` cookies, as without a domain
   cargo dev tables                   only the tables, for `sam local`
 
-Examples that need a running stack (`--url` sets its address):
-  cargo dev event userinfo           an event with valid cookies
+Examples that use the running stack (`--url` chooses one of several):
+  cargo dev invoke userinfo          call one function with valid cookies
+  cargo dev event userinfo           print an event with valid cookies
   cargo dev story theft              a thief uses a stolen refresh token
   cargo dev story guessing           an attacker guesses passwords; start the
                                      stack with DEVICE_COOKIE=on
@@ -59,6 +61,14 @@ enum Command {
     /// Print an event of `events/` with the cookies of a new login.
     Event {
         /// The name of the event: `userinfo`, `logout`, …
+        name: String,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Send an event of `events/` to its function, with the cookies of a new login.
+    #[command(after_help = INVOKE_EXAMPLES)]
+    Invoke {
+        /// The name of the event: `userinfo`, `logout`, `sessions-end`, …
         name: String,
         #[command(flatten)]
         running: Running,
@@ -90,12 +100,33 @@ enum Command {
     },
 }
 
+const INVOKE_EXAMPLES: &str = "\
+Examples:
+  cargo dev invoke userinfo             the user as JSON
+  cargo dev invoke userinfo-without     the same without cookies: 401
+  cargo dev invoke sessions             the sessions of the user
+  cargo dev invoke sessions-end         end another new session
+  cargo dev invoke sessions-end-others  end all other sessions of the user
+  cargo dev invoke password             change the password of a new user
+  cargo dev invoke logout               end the new session
+  cargo dev invoke authorizer           what the authorizer tells API Gateway
+
+The user is kimcoding, except for `password`. The event does not pass the local
+gateway. You can add an event: a file in `events/` whose name starts with the
+name of its function.";
+
 /// The running stack that a command uses.
 #[derive(Debug, Args)]
 struct Running {
-    /// The address of the running stack.
-    #[arg(long, default_value = "https://localhost:4000")]
-    url: String,
+    /// The address of the stack, such as `localhost:4000`. Not needed if one stack runs in this checkout.
+    #[arg(long)]
+    url: Option<String>,
+}
+
+impl Running {
+    fn find(&self, root: &Path) -> Result<Target> {
+        Target::find(root, self.url.as_deref())
+    }
 }
 
 #[tokio::main]
@@ -127,26 +158,22 @@ async fn run_until_stopped(cli: Cli) -> Result<()> {
 async fn run(cli: Cli) -> Result<()> {
     let folder = std::env::current_dir().context("cannot find the current folder")?;
     let root = &checkout::containing(&folder)?;
-    let certificate = root.join("target/dev/localhost.pem");
     let text = match cli.command {
         None => return cli.stack.run(root).await,
         Some(Command::Tables(tables)) => return tables.run(root).await,
         Some(Command::Event { name, running }) => {
-            event::with_valid_cookies(root, &name, &running.url, &certificate).await?
+            event::with_valid_cookies(root, &name, running.url.as_deref()).await?
         }
+        Some(Command::Invoke { name, running }) => invoke::invoke(root, &name, running.url.as_deref()).await?,
         Some(Command::Story { tale, svg, running }) => {
-            let text = story::tell(tale, root, &running.url, &certificate).await?;
-            if let Some(file) = svg {
-                std::fs::write(&file, picture::svg(tale, &text))
-                    .with_context(|| format!("cannot write {}", file.display()))?;
-            }
-            picture::coloured(&text)
+            let text = story::tell(tale, &running.find(root)?, print).await?;
+            return svg.map_or(Ok(()), |file| picture::write(tale, &text, &file));
         }
         Some(Command::Unlock { name, running }) => {
-            unlock::unlock(root, &running.url, &name).await?;
+            unlock::unlock(&running.find(root)?, &name).await?;
             format!("Unlocked {name}. The attempt counters of known devices are unchanged.")
         }
-        Some(Command::Token { running, .. }) => token::of_new_login(&running.url, &certificate).await?,
+        Some(Command::Token { running, .. }) => token::of_new_login(&running.find(root)?).await?,
     };
     print(&text)
 }
@@ -169,7 +196,7 @@ mod tests {
         let mut command = Cli::command();
         command.build();
         let texts = help(&mut command);
-        assert!(texts.len() > 10 && texts[0].contains("cargo dev event userinfo"));
+        assert!(texts.len() > 12 && texts[0].contains("cargo dev invoke userinfo"));
         for line in texts.iter().flat_map(|text| text.lines()) {
             assert!(line.chars().count() <= 80, "{line}");
         }

@@ -14,7 +14,7 @@ use crate::functions::{self, Functions, say};
 use crate::gateway::Gateway;
 use crate::people;
 use crate::processes;
-use crate::running;
+use crate::running::RunningStack;
 use crate::tables::Tables;
 use crate::template::Template;
 
@@ -65,7 +65,11 @@ impl Stack {
             allowed_origins: tables.allowed_origins.as_slice().to_vec(),
         };
         let tls = tools.certificate.as_ref().map(Certificate::acceptor).transpose()?;
-        running::save(root, self.port, &tables.settings)?;
+        let running = RunningStack::new(self.url(), functions.address, &tables.settings);
+        let _file = {
+            let _lock = processes::lock_shared_files(&root.join("target/dev")).await?;
+            running.save(root, self.port)?
+        };
         println!("\nReady after {} s at {}\n", started.elapsed().as_secs(), self.url());
         self.print_usage(root, &tools, &gateway);
         tokio::select! {
@@ -118,12 +122,7 @@ impl Stack {
         println!("\n  {curl} -H 'content-type: application/json' -d '{form}' {url}/login");
         println!("  {curl} {url}/userinfo");
         println!("  {curl} -X POST {url}/logout\n");
-        let (invoke, at) = (relative(&tools.cargo_lambda, root), gateway.functions);
-        println!(
-            "  {invoke} lambda invoke -A {} -P {} userinfo --data-file events/userinfo.json\n",
-            at.ip(),
-            at.port()
-        );
+        println!("  cargo dev invoke userinfo\n");
     }
 
     fn url(&self) -> String {
