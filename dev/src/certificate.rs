@@ -14,6 +14,8 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::secret_file;
+
 /// The lifetime of the certificate. Browsers reject a lifetime of more than 398 days.
 const VALIDITY: Duration = Duration::days(365);
 
@@ -73,16 +75,7 @@ impl Certificate {
         if let Some(folder) = self.certificate.parent() {
             fs::create_dir_all(folder)?;
         }
-        write_secret(&self.key, &key.serialize_pem())?;
+        secret_file::write(&self.key, &key.serialize_pem())?;
         Ok(fs::write(&self.certificate, certificate.pem())?)
     }
-}
-
-/// Writes a file that only the current user can read.
-#[cfg(unix)]
-pub(crate) fn write_secret(path: &Path, text: &str) -> Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    Ok(file.write_all(text.as_bytes())?)
 }

@@ -17,6 +17,7 @@ use tokio::process::Command;
 use crate::processes::Process;
 use crate::settings::Settings;
 use crate::template::Route;
+use crate::terminal;
 
 /// The version of `cargo-lambda` to install.
 const CARGO_LAMBDA: &str = "1.9.2";
@@ -167,9 +168,8 @@ async fn free_address() -> Result<SocketAddr> {
 }
 
 /// Prints a line of the local stack: a topic or a time, and a text.
-#[expect(clippy::print_stdout, reason = "the output of a command-line tool")]
 pub fn say(topic: &str, text: &str) {
-    println!("  {topic:<11}  {text}");
+    anstream::println!("  {topic:<11}  {}", terminal::with_coloured_status(text));
 }
 
 /// Prints the log lines of the functions in a readable form. Prints other lines unchanged, such as compiler errors.

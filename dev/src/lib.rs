@@ -4,17 +4,23 @@
 //! `template.yaml`. `cargo lambda watch` runs the real functions.
 
 pub mod certificate;
+pub mod checkout;
 pub mod dynamodb;
+mod env_file;
 pub mod event;
 pub mod functions;
 pub mod gateway;
+pub mod invoke;
 pub mod people;
 pub mod processes;
 mod running;
+mod secret_file;
 pub mod settings;
 pub mod stack;
 pub mod story;
 pub mod tables;
+pub mod target;
 pub mod template;
+pub mod terminal;
 pub mod token;
 pub mod unlock;

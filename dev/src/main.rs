@@ -1,6 +1,6 @@
 //! `cargo dev`: the local stack in one command.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,13 +9,15 @@ use clap::{Args, Parser, Subcommand};
 use dev::stack::Stack;
 use dev::story::{self, Tale, picture};
 use dev::tables::Tables;
-use dev::{event, token, unlock};
+use dev::target::Target;
+use dev::terminal::print;
+use dev::{checkout, event, invoke, token, unlock};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "cargo dev", bin_name = "cargo dev", about = ABOUT, after_help = EXAMPLES)]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(args_conflicts_with_subcommands = true, max_term_width = MAX_WIDTH)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -25,7 +27,9 @@ struct Cli {
 
 const ABOUT: &str = "Runs Latchkey on this machine: the real functions over an embedded DynamoDB";
 
-// A line has at most 80 columns.
+/// The maximum width of a line of `--help`.
+const MAX_WIDTH: usize = 80;
+
 const EXAMPLES: &str = "\
 Examples:
   cargo dev                          https://localhost:4000, data in memory
@@ -34,8 +38,9 @@ Examples:
   cargo dev --host-only              `__Host-` cookies, as without a domain
   cargo dev tables                   only the tables, for `sam local`
 
-Examples that need a running stack (`--url` sets its address):
-  cargo dev event userinfo           an event with valid cookies
+Examples that use the running stack (`--url` chooses one of several):
+  cargo dev invoke userinfo          call one function with valid cookies
+  cargo dev event userinfo           print an event with valid cookies
   cargo dev story theft              a thief uses a stolen refresh token
   cargo dev story guessing           an attacker guesses passwords; start the
                                      stack with DEVICE_COOKIE=on
@@ -56,6 +61,14 @@ enum Command {
     /// Print an event of `events/` with the cookies of a new login.
     Event {
         /// The name of the event: `userinfo`, `logout`, …
+        name: String,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Send an event of `events/` to its function, with the cookies of a new login.
+    #[command(after_help = INVOKE_EXAMPLES)]
+    Invoke {
+        /// The name of the event: `userinfo`, `logout`, `sessions-end`, …
         name: String,
         #[command(flatten)]
         running: Running,
@@ -87,12 +100,33 @@ enum Command {
     },
 }
 
+const INVOKE_EXAMPLES: &str = "\
+Examples:
+  cargo dev invoke userinfo             the user as JSON
+  cargo dev invoke userinfo-without     the same without cookies: 401
+  cargo dev invoke sessions             the sessions of the user
+  cargo dev invoke sessions-end         end another new session
+  cargo dev invoke sessions-end-others  end all other sessions of the user
+  cargo dev invoke password             change the password of a new user
+  cargo dev invoke logout               end the new session
+  cargo dev invoke authorizer           what the authorizer tells API Gateway
+
+The user is kimcoding, except for `password`. The event does not pass the local
+gateway. You can add an event: a file in `events/` whose name starts with the
+name of its function.";
+
 /// The running stack that a command uses.
 #[derive(Debug, Args)]
 struct Running {
-    /// The address of the running stack.
-    #[arg(long, default_value = "https://localhost:4000")]
-    url: String,
+    /// The address of the stack, such as `localhost:4000`. Not needed if one stack runs in this checkout.
+    #[arg(long)]
+    url: Option<String>,
+}
+
+impl Running {
+    fn find(&self, root: &Path) -> Result<Target> {
+        Target::find(root, self.url.as_deref())
+    }
 }
 
 #[tokio::main]
@@ -122,40 +156,59 @@ async fn run_until_stopped(cli: Cli) -> Result<()> {
 }
 
 async fn run(cli: Cli) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the crate `dev` is not in a workspace")?;
-    let certificate = root.join("target/dev/localhost.pem");
+    let folder = std::env::current_dir().context("cannot find the current folder")?;
+    let root = &checkout::containing(&folder)?;
     let text = match cli.command {
         None => return cli.stack.run(root).await,
         Some(Command::Tables(tables)) => return tables.run(root).await,
         Some(Command::Event { name, running }) => {
-            event::with_valid_cookies(root, &name, &running.url, &certificate).await?
+            event::with_valid_cookies(root, &name, running.url.as_deref()).await?
         }
+        Some(Command::Invoke { name, running }) => invoke::invoke(root, &name, running.url.as_deref()).await?,
         Some(Command::Story { tale, svg, running }) => {
-            let text = story::tell(tale, root, &running.url, &certificate).await?;
-            if let Some(file) = svg {
-                std::fs::write(&file, picture::svg(tale, &text))
-                    .with_context(|| format!("cannot write {}", file.display()))?;
-            }
-            if uses_colour() { picture::coloured(&text) } else { text }
+            let text = story::tell(tale, &running.find(root)?, print).await?;
+            return svg.map_or(Ok(()), |file| picture::write(tale, &text, &file));
         }
         Some(Command::Unlock { name, running }) => {
-            unlock::unlock(root, &running.url, &name).await?;
+            unlock::unlock(&running.find(root)?, &name).await?;
             format!("Unlocked {name}. The attempt counters of known devices are unchanged.")
         }
-        Some(Command::Token { running, .. }) => token::of_new_login(&running.url, &certificate).await?,
+        Some(Command::Token { running, .. }) => token::of_new_login(&running.find(root)?).await?,
     };
     print(&text)
 }
 
-/// Returns `true` if standard output is a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
-fn uses_colour() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
 
-/// Prints the output of a command. A closed pipe is no error: a reader such as `head` stops early.
-fn print(text: &str) -> Result<()> {
-    match writeln!(io::stdout(), "{}", text.trim_end()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot print"),
-        _ => Ok(()),
+    use super::*;
+
+    /// Returns the short and the long help of a command and all its subcommands.
+    fn help(command: &mut clap::Command) -> Vec<String> {
+        let mut texts = vec![command.render_help().to_string(), command.render_long_help().to_string()];
+        texts.extend(command.get_subcommands_mut().flat_map(help));
+        texts
+    }
+
+    #[test]
+    fn no_line_of_the_help_is_wider_than_80_columns() {
+        let mut command = Cli::command();
+        command.build();
+        let texts = help(&mut command);
+        assert!(texts.len() > 12 && texts[0].contains("cargo dev invoke userinfo"));
+        for line in texts.iter().flat_map(|text| text.lines()) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+
+    #[test]
+    fn each_command_has_its_own_name_in_its_usage() {
+        let mut command = Cli::command();
+        command.build();
+        for subcommand in command.get_subcommands_mut() {
+            let usage = subcommand.render_usage().to_string();
+            assert!(usage.contains(&format!("cargo dev {}", subcommand.get_name())), "{usage}");
+        }
     }
 }

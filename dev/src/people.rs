@@ -1,7 +1,8 @@
-//! The two demonstration users that existing clients know. They exist in the local stack and in tests, never in a
-//! deployed stack (R33).
+//! The two demonstration users that existing clients know, and guests. They exist in the local stack and in tests,
+//! never in a deployed stack (R33).
 
 use anyhow::{Context as _, Result};
+use aws_lc_rs::rand;
 use shared::budget::Budget;
 use shared::config::Environment;
 use shared::error::Error;
@@ -90,4 +91,51 @@ pub async fn add_missing(env: &Environment) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A login name with its password.
+#[derive(Clone, Debug)]
+pub(crate) struct Login {
+    pub(crate) name: String,
+    pub(crate) password: String,
+}
+
+impl Login {
+    /// Returns the login of a demonstration user.
+    pub(crate) fn of(person: Person) -> Self {
+        Self { name: person.user_id.to_owned(), password: person.password.to_owned() }
+    }
+}
+
+/// Adds a user with a new login name and this password. What a command does to this user does not change the
+/// demonstration users.
+///
+/// # Errors
+/// Fails if the table does not respond.
+pub(crate) async fn add_guest(env: &Environment, password: &str) -> Result<Login> {
+    let name = format!("guest-{:012x}", random_number()? & 0xffff_ffff_ffff);
+    let user = User::new(Profile {
+        id: UserId::parse(name.as_str())?,
+        user_id: name.clone(),
+        email: format!("{name}@example.com"),
+        name: "Guest".to_owned(),
+        position: "Guest".to_owned(),
+        location: "This machine".to_owned(),
+        bio: "A user of one `cargo dev` command.".to_owned(),
+        roles: Vec::new(),
+    });
+    let hash = Hasher::from_env(env)?.hash(&Password::new(password)?)?;
+    let added = Users::from_env(store::connect(env)?, env)?.create(&user, hash, &Budget::new(None)).await;
+    added.context("cannot add a user to the running stack")?;
+    Ok(Login { name, password: password.to_owned() })
+}
+
+/// Returns a random number.
+///
+/// # Errors
+/// Fails if the random number generator fails.
+pub(crate) fn random_number() -> Result<u64> {
+    let mut bytes = [0; 8];
+    rand::fill(&mut bytes).ok().context("the random number generator failed")?;
+    Ok(u64::from_le_bytes(bytes))
 }

@@ -9,15 +9,17 @@ use std::future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use shared::http::AllowedOrigins;
 
-use crate::certificate::{self, Certificate};
+use crate::certificate::Certificate;
 use crate::dynamodb::DynamoDb;
 use crate::functions::say;
 use crate::people;
 use crate::processes;
+use crate::running::VARIABLES_FOR_SAM;
+use crate::secret_file::Temporary;
 use crate::settings::{Browser, Settings};
 use crate::template::Template;
 
@@ -57,16 +59,14 @@ impl Tables {
         // All interfaces: a container cannot reach the loopback interface of its host.
         let tables = self.start(root, &template, Ipv4Addr::UNSPECIFIED.into(), "https").await?;
         say("warning", "every machine on the network can reach the tables: use test data only");
-        write_files_for_sam(&root.join("target/dev"), &tables).await?;
+        let _variables = write_files_for_sam(&root.join("target/dev"), &tables).await?;
         say("variables", "target/dev/sam-local.json (samconfig.toml names this file)");
 
         let architecture = if ARCH == "aarch64" { "arm64" } else { ARCH };
         println!("\nReady. Run in another terminal:\n");
         println!("  sam build --parameter-overrides Architecture={architecture}");
-        println!(
-            "  sam local start-api --parameter-overrides Architecture={architecture} AllowedOrigins={}\n",
-            tables.allowed_origins.as_slice().join(",")
-        );
+        println!("  sam local start-api --parameter-overrides Architecture={architecture} \\");
+        println!("    AllowedOrigins={}\n", tables.allowed_origins.as_slice().join(","));
         println!("The service then runs at https://localhost:4000, as with `cargo dev`.");
         future::pending().await
     }
@@ -87,6 +87,9 @@ impl Tables {
         let endpoint_url = endpoint_url("127.0.0.1", port);
         let settings = Settings::new(root, template, Browser { host_only: self.host_only, scheme })?
             .with("AWS_ENDPOINT_URL_DYNAMODB", endpoint_url.clone());
+        for sentence in settings.ignored() {
+            say("settings", sentence);
+        }
         settings.check()?;
         let env = settings.environment();
         people::add_missing(&env).await?;
@@ -96,18 +99,17 @@ impl Tables {
     }
 }
 
-/// Writes the certificate and the variables of the functions.
-async fn write_files_for_sam(folder: &Path, tables: &RunningTables) -> Result<()> {
-    let lock = processes::lock_shared_files(folder).await?;
+/// Writes the certificate and the variables of the functions. Dropping the returned file removes the variables, which
+/// contain secrets.
+async fn write_files_for_sam(folder: &Path, tables: &RunningTables) -> Result<Temporary> {
+    let _lock = processes::lock_shared_files(folder).await?;
     Certificate::in_folder(folder)?;
-    drop(lock);
     let settings = tables.settings.clone().with("AWS_ENDPOINT_URL_DYNAMODB", endpoint_url(HOST, tables.port));
     // SAM silently ignores variables that the template does not declare.
     let variables: serde_json::Map<_, _> =
         settings.variables().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-    let file = folder.join("sam-local.json");
-    certificate::write_secret(&file, &serde_json::json!({ "Parameters": variables }).to_string())
-        .with_context(|| format!("cannot write {}", file.display()))
+    let file = folder.join(VARIABLES_FOR_SAM);
+    Temporary::write(file, &serde_json::json!({ "Parameters": variables }).to_string())
 }
 
 fn endpoint_url(host: &str, port: u16) -> String {

@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::io::Read;
-use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
@@ -14,7 +13,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::event;
+use crate::target::Target;
 
 /// The maximum length of a token in bytes. A cookie is far shorter.
 const MAX_BYTES: usize = 64 * 1024;
@@ -22,16 +21,30 @@ const MAX_BYTES: usize = 64 * 1024;
 /// The maximum width of a member that determines the column of the remarks.
 const MAX_WIDTH: usize = 48;
 
-/// Signs in to the local stack at `url` and explains the tokens of this login.
+/// Signs in as `kimcoding` and explains the tokens of this login.
 ///
 /// # Errors
-/// Fails if the local stack does not run at `url`.
-pub async fn of_new_login(url: &str, certificate: &Path) -> Result<String> {
-    let cookies = event::cookies(url, certificate).await?;
-    let tokens = cookies.iter().filter_map(|cookie| cookie.split_once('='));
-    let tokens = tokens.filter(|(name, _)| name.ends_with("_jwt"));
-    let explained = tokens.map(|(name, token)| Ok(format!("{name}: {}", Parts::of(token)?)));
+/// Fails if the stack does not respond.
+pub async fn of_new_login(target: &Target) -> Result<String> {
+    let cookies = target.sign_in_as_kim().await?;
+    let explained = tokens(&cookies).map(|(name, token)| Ok(format!("{name}: {}", Parts::of(token)?)));
     Ok(explained.collect::<Result<Vec<_>>>()?.join("\n"))
+}
+
+/// Returns the session id in the tokens of a login.
+///
+/// # Errors
+/// Fails if no cookie contains a token with a session id.
+pub(crate) fn session_id(cookies: &[String]) -> Result<String> {
+    let (_, token) = tokens(cookies).next().context("the login set no token")?;
+    let id = Parts::of(token)?.payload.members.text("sid").map(str::to_owned);
+    id.context("the token has no session id")
+}
+
+/// Returns the cookies that contain a token: name and token.
+fn tokens(cookies: &[String]) -> impl Iterator<Item = (&str, &str)> {
+    let cookies = cookies.iter().filter_map(|cookie| cookie.split_once('='));
+    cookies.filter(|(name, _)| name.ends_with("_jwt"))
 }
 
 /// Explains the token that `input` contains.

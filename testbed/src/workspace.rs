@@ -1,14 +1,21 @@
 //! The files of the workspace.
 
+use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
+use dev::checkout;
 use dev::template::Template;
+
+/// The root of the workspace. A program finds it when it starts, because a path from compile time is wrong after the
+/// checkout was moved.
+static ROOT: LazyLock<PathBuf> = LazyLock::new(|| checkout::containing(&env::current_dir().unwrap()).unwrap());
 
 /// Returns the folder of the workspace.
 #[must_use]
 pub fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    &ROOT
 }
 
 /// Reads a text file of the workspace.

@@ -1,24 +1,22 @@
 //! Stories: attacks that `cargo dev story` plays on the running stack.
 //!
-//! A story sends real requests. It stops at the first unexpected response, so that its text is always true.
-
-use std::path::Path;
+//! A story sends real requests, as a new user. It stops at the first unexpected response, so that its text is always
+//! true.
 
 use anyhow::Result;
 use clap::ValueEnum;
-use reqwest::Client;
 
-use crate::event;
+use crate::target::Target;
 
 mod guessing;
 pub mod picture;
 mod theft;
 
 /// The width of the first column, which names the actor.
-const ACTOR_WIDTH: usize = 14;
+const ACTOR_WIDTH: usize = 10;
 
 /// The width of the second column, which contains the action. The third column contains the response.
-const ACTION_WIDTH: usize = 44;
+const ACTION_WIDTH: usize = 36;
 
 /// The stories.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -49,29 +47,34 @@ impl Tale {
 
 /// A story while it is played.
 struct Story<'a> {
-    url: &'a str,
-    client: Client,
+    target: &'a Target,
     lines: String,
+    print: &'a mut dyn FnMut(&str) -> Result<()>,
 }
 
-/// Plays a story on the local stack at `url`. Returns its lines, an empty line, and the explanation.
+/// Plays a story on a stack of this checkout. Prints each line in colour when it happens, and then the explanation.
+/// Returns all of this without colours.
 ///
 /// # Errors
-/// Fails if the local stack does not run at `url`, or if it returns an unexpected response.
-pub async fn tell(tale: Tale, root: &Path, url: &str, certificate: &Path) -> Result<String> {
-    let mut story = Story { url, client: event::client(certificate)?, lines: String::new() };
+/// Fails if the stack does not run in this checkout, if it returns an unexpected response, or if `print` fails.
+pub async fn tell(tale: Tale, target: &Target, mut print: impl FnMut(&str) -> Result<()>) -> Result<String> {
+    let mut story = Story { target, lines: String::new(), print: &mut print };
     match tale {
-        Tale::Theft => theft::play(&mut story, certificate).await?,
-        Tale::Guessing => guessing::play(&mut story, root).await?,
+        Tale::Theft => theft::play(&mut story).await?,
+        Tale::Guessing => guessing::play(&mut story).await?,
     }
-    Ok(format!("{}\n{}", story.lines, tale.moral()))
+    let lines = story.lines;
+    print(&format!("\n{}", tale.moral()))?;
+    Ok(format!("{lines}\n{}", tale.moral()))
 }
 
 impl Story<'_> {
     /// Adds a line: the actor, the action, and the response.
-    fn line(&mut self, actor: &str, action: &str, response: &str) {
-        let line = format!("{:<ACTOR_WIDTH$}{action:<ACTION_WIDTH$}{response}", format!("the {actor}"));
-        self.lines.push_str(line.trim_end());
+    fn line(&mut self, actor: &str, action: &str, response: &str) -> Result<()> {
+        let line = format!("{actor:<ACTOR_WIDTH$}{action:<ACTION_WIDTH$}{response}");
+        let line = line.trim_end();
+        self.lines.push_str(line);
         self.lines.push('\n');
+        (self.print)(&picture::coloured_line(line))
     }
 }
