@@ -80,6 +80,7 @@ async function end(request: () => Promise<void>, done: string): Promise<void> {
 function onSubmit(form: HTMLFormElement, send: (field: (name: string) => string) => Promise<void>): void {
   const button = find<HTMLButtonElement>("button", form);
   const reason = find("[role=alert]", form);
+  const passwords = [...form.querySelectorAll<HTMLInputElement>("[type=password]")];
   form.onreset = () => {
     reason.textContent = "";
   };
@@ -95,7 +96,8 @@ function onSubmit(form: HTMLFormElement, send: (field: (name: string) => string)
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       reason.textContent = error.message;
-      find<HTMLInputElement>("[type=password]", form).select();
+      // 401 is about the first password of a form, and 400 about the last one.
+      passwords.at(error.status === 401 ? 0 : -1)?.select();
       if (!error.retryAfter) return;
       await countDown(button, error.retryAfter);
       reason.textContent = "";
