@@ -46,7 +46,8 @@ async function send<T = void>(method: string, path: string, { body, unauthorized
 
 function failure({ status, headers, redirected }: Response, text: string, unauthorized?: string): Failure {
   if (status === 401 && redirected) {
-    return new Failure(401, "The password is right, but the browser does not send the cookies. See docs/front-end.md.");
+    // The page and the service are different sites.
+    return new Failure(401, "The password is right, but the browser does not send the cookies.");
   }
   if (status === 401) return new Failure(401, unauthorized ?? "You are not signed in.");
   const isTemporary = status === 429 || status >= 500;

@@ -7,6 +7,7 @@ use dev::processes::Process;
 use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
 use testbed::local_stack::{self, Options, free_port};
+use testbed::workspace::read;
 use tokio::process::Command;
 
 use crate::chromium::{cookie_names, start_browser};
@@ -26,6 +27,37 @@ async fn the_example_works_through_the_proxy_of_vite() {
     let (_stack_process, stack) = local_stack::start(Options::default()).await;
     let _vite = vite::serve(port, Service::BehindProxy(&stack.url)).await;
     check(port, "").await;
+}
+
+/// The snippet of the README, on the page behind the proxy.
+#[tokio::test]
+async fn the_snippet_of_the_readme_signs_in() {
+    let port = free_port();
+    let (_stack_process, stack) = local_stack::start(Options::default()).await;
+    let _vite = vite::serve(port, Service::BehindProxy(&stack.url)).await;
+    let (_driver, browser, _profile) = start_browser().await;
+    browser.goto(&url(port)).await.unwrap();
+    let readme = read("README.md");
+    let snippet = readme.split("```js\n").nth(1).unwrap().split("```").next().unwrap();
+    let run = async |snippet: &str| {
+        let script = format!(
+            "const done = arguments[0], console = {{ log: done }};
+            (async () => {{ {snippet} }})().catch((error) => done(String(error)));"
+        );
+        browser.execute_async(&script, vec![]).await.unwrap()
+    };
+    assert_eq!(run(snippet).await["userId"], KIM.user_id);
+    let wrong = snippet.replace(KIM.password, "4321");
+    assert_eq!(run(&wrong).await, "wrong name or password");
+    for _ in 0..20 {
+        let answer = run(&wrong).await;
+        if let Some(rest) = answer.as_str().unwrap().strip_prefix("try again in ") {
+            assert!(rest.strip_suffix(" s").unwrap().parse::<u32>().unwrap() > 0, "{rest}");
+            browser.close().await.unwrap();
+            return;
+        }
+    }
+    panic!("20 wrong passwords were accepted");
 }
 
 #[tokio::test]
