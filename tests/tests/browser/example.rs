@@ -136,28 +136,34 @@ async fn check(port: u16, service: &str) {
     browser.close().await.unwrap();
 }
 
-/// Sends two requests after the access cookie has gone. The second 401 reaches the page only after the renewal.
+/// Sends three requests after the access cookie has gone. The second 401 reaches the page while the session is being
+/// renewed, and the third one after that.
 async fn parallel_requests_share_one_renewal(browser: &Client) {
     let before = generation(browser).await;
     browser.delete_cookie("access_jwt").await.unwrap();
     let script = "
-        const done = arguments[0], send = window.fetch, paths = [];
-        let release;
-        const renewed = new Promise((resolve) => { release = resolve; });
+        const done = arguments[0], send = window.fetch, paths = [], release = {};
+        const refused = new Promise((resolve) => { release.renewal = resolve; });
+        const renewed = new Promise((resolve) => { release.third = resolve; });
         window.fetch = async (url, init) => {
           const number = paths.push(new URL(url, location).pathname);
-          if (number === 4) release();
+          if (number === 5) release.third();
           const response = await send(url, init);
-          if (number === 2) await renewed;
+          if (number === 2) {
+            const text = await response.text();
+            response.text = async () => { setTimeout(release.renewal); return text; };
+          }
+          if (number === 3) await renewed;
+          if (number === 4) await refused;
           return response;
         };
         import('/src/api.ts')
-          .then((api) => Promise.all([api.listSessions(), api.listSessions()]))
+          .then((api) => Promise.all([api.listSessions(), api.listSessions(), api.listSessions()]))
           .then((lists) => done({ paths, found: lists.map((list) => list.length) }), (error) => done(String(error)))
           .finally(() => { window.fetch = send; });";
     let outcome = browser.execute_async(script, vec![]).await.unwrap();
-    let paths = ["/sessions", "/sessions", "/userinfo", "/sessions", "/sessions"];
-    assert_eq!(outcome, json!({ "paths": paths, "found": [1, 1] }));
+    let paths = ["/sessions", "/sessions", "/sessions", "/userinfo", "/sessions", "/sessions", "/sessions"];
+    assert_eq!(outcome, json!({ "paths": paths, "found": [1, 1, 1] }));
     assert_eq!(generation(browser).await, before + 1, "one renewal");
 }
 
