@@ -13,6 +13,7 @@ use crate::contract::Stack;
 use crate::workspace::root;
 
 /// The options of a local stack.
+#[expect(clippy::struct_excessive_bools, reason = "each one is an option of the command or a variable")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
     /// Makes the cookies host-only.

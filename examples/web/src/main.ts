@@ -1,6 +1,6 @@
 /** Connects the page to the session: shows the user and the sessions, and sends the forms. */
 
-import { changePassword, endOtherSessions, endSession, Failure, listSessions, type Session } from "./api";
+import { changePassword, endOtherSessions, endSession, Failure, getUser, listSessions, type Session } from "./api";
 import * as session from "./session";
 
 function find<T extends HTMLElement>(selector: string, within: ParentNode = document): T {
@@ -126,8 +126,13 @@ onSubmit(signIn, async (field) => {
 
 const password = find<HTMLFormElement>("#password");
 onSubmit(password, async (field) => {
-  // If the session has ended, the page shows that by itself. After that, 401 means the password.
-  if (!(await session.check())) return;
+  try {
+    await getUser();
+  } catch (error) {
+    session.failed(error);
+    return;
+  }
+  // The user is signed in, so 401 now means the password.
   await changePassword(field("current"), field("new"));
   password.reset();
   notice.textContent = "Your password is changed. All other sessions have ended.";

@@ -39,16 +39,14 @@ function set(user: State["user"], notice = ""): void {
   listener(state);
 }
 
-/** Asks the service who is signed in. Returns `true` if the answer is a user. */
-export async function check(): Promise<boolean> {
+/** Asks the service who is signed in. Ignores the answer if the user has signed in or out meanwhile. */
+export async function check(): Promise<void> {
   const before = changes;
   try {
     const user = await api.getUser();
     if (changes === before) set(user);
-    return true;
   } catch (error) {
     if (changes === before) failed(error);
-    return false;
   }
 }
 

@@ -63,7 +63,7 @@ pub(crate) async fn serve(port: u16, service: Service<'_>) -> (Process, TempDir)
 
 /// Writes a configuration that differs from the one of the example only in the target of its proxy.
 fn proxy_to(target: &str, example: &Path, folder: &Path) -> PathBuf {
-    let original = example.join("vite.config.ts");
+    let original = example.join("vite.config.ts").into_os_string().into_string().unwrap();
     let text = format!(
         "import config from {original:?};
         for (const rule of Object.values(config.server.proxy)) rule.target = {target:?};
