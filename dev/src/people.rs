@@ -20,7 +20,8 @@ pub struct Person {
     /// The password in clear text. The contract publishes it.
     pub password: &'static str,
     email: &'static str,
-    name: &'static str,
+    /// The name of the person.
+    pub name: &'static str,
     position: &'static str,
     location: &'static str,
     bio: &'static str,

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fuzz::{NOW, SETTINGS};
 use lambda_http::http::HeaderValue;
 use libfuzzer_sys::fuzz_target;
-use shared::auth::{Access, Renewal};
+use shared::auth::Renewal;
 use shared::config::Environment;
 use shared::error::{Error, Result};
 use shared::http::AllowedOrigins;
@@ -110,7 +110,6 @@ fn assert_unmarked(error: &Error) {
 
 /// Every part of `shared` that reads settings, except the hasher.
 struct Parts {
-    access: Access,
     renewal: Renewal,
     attempts: Attempts,
     devices: Option<Devices>,
@@ -126,7 +125,6 @@ impl Parts {
         Users::from_env(client.clone(), env)?;
         Policy::from_env(env)?;
         Ok(Self {
-            access: Access::from_env(client.clone(), env)?,
             renewal: Renewal::from_env(client.clone(), env)?,
             attempts: Attempts::from_env(client, env)?,
             devices: Devices::from_env(env)?,
@@ -160,8 +158,7 @@ fn check(parts: &Parts, settings: &Settings<'_>) {
     assert_eq!(lifetimes.map(|lifetime| lifetime.as_secs()), [access_ttl, refresh_ttl, refresh_ttl]);
     let grace_period = number("REFRESH_GRACE", 10, 5, 60);
     assert_eq!(parts.renewal.rules.grace_period.as_secs(), grace_period);
-    let limit = value("SESSIONS_PER_USER").map(|_| number("SESSIONS_PER_USER", 1, 1, 1000));
-    assert_eq!(parts.sessions_per_user.map(|limit| limit as u64), limit);
+    assert_eq!(parts.sessions_per_user as u64, number("SESSIONS_PER_USER", 100, 1, 1000));
     number("PASSWORD_MIN_LENGTH", 15, 8, 64);
     number("SOURCE_FAILURES_PER_HOUR", 100, 0, 100_000);
     assert_eq!(parts.attempts.backoff, Backoff::default());
@@ -190,9 +187,9 @@ fn check(parts: &Parts, settings: &Settings<'_>) {
         let is_blank = |value: &str| value.chars().all(char::is_whitespace);
         assert!(!value(name).is_some_and(is_blank), "{name}");
     }
-    assert_eq!(parts.access.verifier.issuer(), value("ISSUER").unwrap_or("latchkey"));
+    assert_eq!(parts.renewal.access.reader.access_verifier.issuer(), value("ISSUER").unwrap_or("latchkey"));
     assert!(["AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].iter().all(|name| value(name).is_some()));
-    check_domain(&parts.access.cookies, value("COOKIE_DOMAIN"));
+    check_domain(&parts.renewal.access.reader.cookies, value("COOKIE_DOMAIN"));
     check_origins(parts.origins.as_slice(), value("ALLOWED_ORIGINS"));
 }
 

@@ -19,7 +19,7 @@ use shared::token::{Generation, Kind, Signer, Subject, Verifier};
 pub struct Stack {
     /// The address, without a slash at the end.
     pub url: String,
-    /// The certificate to trust, as PEM.
+    /// The certificate to trust, as PEM. Empty without TLS.
     pub certificate: Vec<u8>,
     /// The environment of its functions, secrets included. The tests sign expired and forged tokens.
     pub env: Environment,

@@ -1,6 +1,7 @@
 //! The local stack, started as a developer starts it: with `cargo dev`.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::contract::Stack;
 use crate::workspace::root;
 
 /// The options of a local stack.
+#[expect(clippy::struct_excessive_bools, reason = "each one is an option of the command or a variable")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
     /// Makes the cookies host-only.
@@ -22,6 +24,10 @@ pub struct Options<'a> {
     pub device_cookie: bool,
     /// Allows any number of wrong passwords from one address. The limit of each account stays.
     pub unlimited_sources: bool,
+    /// Serves without TLS.
+    pub http: bool,
+    /// Keeps the data in this file.
+    pub data: Option<&'a Path>,
 }
 
 const SECRETS: [(&str, &str); 2] = [
@@ -31,7 +37,11 @@ const SECRETS: [(&str, &str); 2] = [
 
 /// Starts a local stack on a free port and waits until it is ready. It stops when the process is dropped.
 pub async fn start(options: Options<'_>) -> (Process, Stack) {
-    let port = free_port();
+    start_at(free_port(), options).await
+}
+
+/// Starts a local stack on this port and waits until it is ready. It stops when the process is dropped.
+pub async fn start_at(port: u16, options: Options<'_>) -> (Process, Stack) {
     let process = cargo_dev(&["--port", &port.to_string()], options).await;
     (process, stack(port, options))
 }
@@ -44,6 +54,8 @@ pub(crate) async fn cargo_dev(arguments: &[&str], options: Options<'_>) -> Proce
         .arg("dev")
         .args(arguments)
         .args(options.host_only.then_some("--host-only"))
+        .args(options.http.then_some("--http"))
+        .args(options.data.map(|file| ["--data".as_ref(), file.as_os_str()]).into_iter().flatten())
         .envs(SECRETS)
         .envs(options.allowed_origin.map(|origin| ("ALLOWED_ORIGINS", origin)))
         .envs(options.device_cookie.then_some(("DEVICE_COOKIE", "on")))
@@ -69,9 +81,11 @@ pub(crate) async fn cargo_dev(arguments: &[&str], options: Options<'_>) -> Proce
 /// Returns the stack on this port, for the contract.
 pub(crate) fn stack(port: u16, options: Options<'_>) -> Stack {
     let domain = if options.host_only { "" } else { "localhost" };
+    let scheme = if options.http { "http" } else { "https" };
+    let read_certificate = || std::fs::read(root().join("target/dev/localhost.pem")).unwrap();
     Stack {
-        url: format!("https://localhost:{port}"),
-        certificate: std::fs::read(root().join("target/dev/localhost.pem")).unwrap(),
+        url: format!("{scheme}://localhost:{port}"),
+        certificate: if options.http { Vec::new() } else { read_certificate() },
         env: crate::environment(&[&SECRETS[..], &[("COOKIE_DOMAIN", domain)]].concat()),
     }
 }

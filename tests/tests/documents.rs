@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use testbed::workspace::{read, root};
+use testbed::workspace::{read, root, template};
 
 /// The README is one sitting: at most 1,300 words outside code blocks and tables.
 #[test]
@@ -90,10 +90,10 @@ fn anchor(heading: &str) -> String {
     text.chars().filter(|character| character.is_alphanumeric() || "-_".contains(*character)).collect()
 }
 
-/// Returns the Markdown files at the root and in `docs`.
+/// Returns the Markdown files at the root, in `docs` and in `examples`.
 fn pages() -> impl Iterator<Item = String> {
     let root = root();
-    let files = ["", "docs/"].into_iter().flat_map(move |folder| {
+    let files = ["", "docs/", "examples/web/"].into_iter().flat_map(move |folder| {
         let entries = fs::read_dir(root.join(folder)).unwrap();
         entries.map(move |entry| format!("{folder}{}", entry.unwrap().file_name().display()))
     });
@@ -121,6 +121,38 @@ fn every_relative_link_has_a_target() {
         }
     }
     assert!(count > 20, "{count}");
+}
+
+/// A code block whose first line is a comment with a path is a part of that file.
+#[test]
+fn the_code_of_the_example_is_the_same_in_the_documents() {
+    let mut files = Vec::new();
+    for name in pages() {
+        let page = read(&name);
+        for block in code_and_prose(&page).0 {
+            let Some((file, code)) = block.split_once("\n// examples/").and_then(|(_, rest)| rest.split_once('\n'))
+            else {
+                continue;
+            };
+            let file = format!("examples/{file}");
+            assert!(read(&file).contains(code), "{name} quotes {file}: {code}");
+            files.push((name.clone(), file));
+        }
+    }
+    for page in ["README.md", "docs/front-end.md"] {
+        assert!(files.contains(&(page.to_owned(), "examples/web/vite.config.ts".to_owned())), "{files:?}");
+    }
+    assert!(files.len() > 5, "{files:?}");
+}
+
+/// A proxy that lacked a route would respond to it with the page itself.
+#[test]
+fn the_proxies_of_front_ends_forward_every_route() {
+    let routes = template().routes();
+    let paths: BTreeSet<_> = routes.iter().filter_map(|route| route.path.split('/').nth(1)).collect();
+    let paths = format!("({})", paths.into_iter().collect::<Vec<_>>().join("|"));
+    assert!(read("examples/web/vite.config.ts").contains(&paths), "{paths}");
+    assert!(read("docs/front-end.md").contains(&format!("source: \"/:path{paths}/:rest*\"")), "{paths}");
 }
 
 /// Returns the Rust sources of a folder, with their paths.

@@ -1,26 +1,20 @@
-//! The existing front end in a real browser. A page on another port of localhost signs in, reads the user and signs
-//! out.
-#![expect(clippy::unwrap_used, reason = "a panic is a failure")]
+//! The existing front end. A page on another port of localhost signs in, reads the user and signs out.
 
 use std::convert::Infallible;
-use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
 
 use dev::certificate::Certificate;
-use dev::processes::Process;
-use fantoccini::{Client, ClientBuilder};
+use fantoccini::Client;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use testbed::local_stack::{self, Options, free_port};
 use testbed::workspace::root;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::process::Command;
+use tokio::net::TcpListener;
+
+use crate::chromium::{cookie_names, start_browser};
 
 /// The front end, reduced to one function: it sends JSON with credentials and returns the response.
 const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>Front end</title><script>
@@ -32,18 +26,6 @@ async function ask(method, url, body) {
 }
 </script>"#;
 
-const FLAGS: [&str; 9] = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=800,600",
-];
-
 /// R80, in Chromium: after the logout the browser has none of our cookies.
 #[tokio::test]
 async fn the_existing_front_end_signs_in_and_out_in_chromium() {
@@ -53,7 +35,7 @@ async fn the_existing_front_end_signs_in_and_out_in_chromium() {
     let options = Options { allowed_origin: Some(&page), ..Options::default() };
     let (_stack_process, stack) = local_stack::start(options).await;
     serve_page(page_at, &Certificate::in_folder(&root.join("target/dev")).unwrap()).await;
-    let (_driver, browser, _profile) = start_browser(root).await;
+    let (_driver, browser, _profile) = start_browser().await;
 
     browser.goto(&page).await.unwrap();
     // These cookies are older than ours, so that the browser sends them first. A gateway that shortened the header
@@ -99,35 +81,6 @@ async fn ask(browser: &Client, method: &str, url: String, body: Value) -> Value 
     let script =
         "const [method, url, body, done] = arguments; ask(method, url, body).then(done, e => done(String(e)));";
     browser.execute_async(script, vec![json!(method), json!(url), body]).await.unwrap()
-}
-
-async fn cookie_names(browser: &Client) -> Vec<String> {
-    let cookies = browser.get_all_cookies().await.unwrap();
-    let mut names: Vec<_> = cookies.iter().map(|cookie| cookie.name().to_owned()).collect();
-    names.sort();
-    names
-}
-
-/// Starts a driver and a browser, and returns both with the folder of the new profile.
-async fn start_browser(root: &Path) -> (Process, Client, tempfile::TempDir) {
-    let port = free_port();
-    let profile = tempfile::tempdir_in(root.join("target").canonicalize().unwrap()).unwrap();
-    let mut driver = Command::new("chromedriver");
-    driver.arg(format!("--port={port}")).stdout(Stdio::null());
-    let driver = Process::start("chromedriver", &mut driver).unwrap();
-    let folder = format!("--user-data-dir={}", profile.path().display());
-    let flags: Vec<_> = FLAGS.into_iter().chain([folder.as_str()]).collect();
-    let capabilities = json!({ "acceptInsecureCerts": true, "goog:chromeOptions": { "args": flags } });
-    let mut builder = ClientBuilder::new(HttpConnector::new());
-    builder.capabilities(capabilities.as_object().unwrap().clone());
-    let url = format!("http://127.0.0.1:{port}");
-    for _ in 0..100 {
-        if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-            return (driver, builder.connect(&url).await.unwrap(), profile);
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("chromedriver does not answer within ten seconds");
 }
 
 async fn serve_page(port: u16, certificate: &Certificate) {

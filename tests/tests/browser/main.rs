@@ -1,0 +1,7 @@
+//! Front ends in a real browser.
+#![expect(clippy::unwrap_used, reason = "a panic is a failure")]
+
+mod chromium;
+mod example;
+mod old_front_end;
+mod vite;

@@ -1,0 +1,75 @@
+//! Vite's server with the page in `examples/web`.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use dev::processes::Process;
+use tempfile::TempDir;
+use testbed::workspace::root;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+
+/// Where the page finds the service.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Service<'a> {
+    /// On the page's own origin, through the proxy to this address.
+    BehindProxy(&'a str),
+    /// At this address.
+    At(&'a str),
+}
+
+/// Returns the folder of the example, with the packages of its lock file.
+pub(crate) async fn example() -> PathBuf {
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    let folder = root().canonicalize().unwrap().join("examples/web");
+    let install = || async {
+        let mut npm = Command::new("npm");
+        npm.current_dir(&folder).args(["ci", "--no-audit", "--no-fund"]);
+        Process::start("npm ci", &mut npm).unwrap().finish().await.unwrap();
+    };
+    INSTALLED.get_or_init(install).await;
+    folder
+}
+
+/// Serves the example at `http://localhost:<port>`. The server stops when the process is dropped. The folder contains
+/// its configuration.
+pub(crate) async fn serve(port: u16, service: Service<'_>) -> (Process, TempDir) {
+    let folder = example().await;
+    let configuration = tempfile::tempdir_in(root().join("target").canonicalize().unwrap()).unwrap();
+    let mut vite = Command::new("node");
+    vite.current_dir(&folder).arg("node_modules/vite/bin/vite.js");
+    vite.args(["--strictPort", "--port", &port.to_string()]);
+    match service {
+        Service::BehindProxy(target) => vite.arg("--config").arg(proxy_to(target, &folder, configuration.path())),
+        Service::At(url) => vite.env("VITE_API", url),
+    };
+    let mut vite = Process::start("vite", vite.env("NO_COLOR", "1").stdout(Stdio::piped())).unwrap();
+    let mut lines = BufReader::new(vite.child().stdout.take().unwrap()).lines();
+    let ready = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            eprintln!("{line}");
+            if line.contains("Local:") {
+                return;
+            }
+        }
+        panic!("vite ended before it was ready");
+    };
+    tokio::time::timeout(Duration::from_mins(1), ready).await.unwrap();
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    (vite, configuration)
+}
+
+/// Writes a configuration that differs from the one of the example only in the target of its proxy.
+fn proxy_to(target: &str, example: &Path, folder: &Path) -> PathBuf {
+    let original = example.join("vite.config.ts").into_os_string().into_string().unwrap();
+    let text = format!(
+        "import config from {original:?};
+        for (const rule of Object.values(config.server.proxy)) rule.target = {target:?};
+        export default config;"
+    );
+    let file = folder.join("vite.config.mjs");
+    std::fs::write(&file, text).unwrap();
+    file
+}
