@@ -28,8 +28,8 @@ pub struct Settings(BTreeMap<String, String>);
 pub struct Browser<'a> {
     /// `true` for host-only cookies, as in a stack without a cookie domain.
     pub host_only: bool,
-    /// `https` or `http`.
-    pub scheme: &'a str,
+    /// The default of `ALLOWED_ORIGINS`.
+    pub origins: &'a str,
 }
 
 impl Settings {
@@ -49,7 +49,7 @@ impl Settings {
             // CloudWatch does not read the local log.
             ("METRICS_NAMESPACE", "off".to_owned()),
             ("COOKIE_DOMAIN", domain.to_owned()),
-            ("ALLOWED_ORIGINS", format!("{}://localhost:3000", browser.scheme)),
+            ("ALLOWED_ORIGINS", browser.origins.to_owned()),
             ("AWS_REGION", "eu-west-1".to_owned()),
             // Not the credentials of the developer: the local stack must not reach a real account.
             ("AWS_ACCESS_KEY_ID", "local".to_owned()),
@@ -153,7 +153,7 @@ Resources:
         file("template.yaml", TEMPLATE);
         file(".env", "LATCHKEY_TEST_SETTING=7\nUSERS_TABLE=theirs\nAWS_ENDPOINT_URL=https://aws.example\nOTHER=1\n");
         let template = Template::read(&folder.path().join("template.yaml")).unwrap();
-        let browser = Browser { host_only: false, scheme: "https" };
+        let browser = Browser { host_only: false, origins: "https://localhost:3000" };
 
         let Settings(settings) = Settings::new(folder.path(), &template, browser).unwrap();
         assert_eq!(settings["LATCHKEY_TEST_SETTING"], "7");
