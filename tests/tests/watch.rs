@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
 use dev::story::{self, Tale};
-use testbed::contract;
 use testbed::local_stack::{self, Options};
 use testbed::workspace::{read, root};
+use testbed::{contract, local_gateway};
 use tokio::net::TcpStream;
 
 #[tokio::test]
@@ -17,6 +17,13 @@ async fn the_contract_holds_on_the_local_stack() {
         let address = stack.url.strip_prefix("https://").unwrap();
         assert!(TcpStream::connect(address).await.is_err(), "the stack has stopped");
     }
+}
+
+#[tokio::test]
+async fn the_local_gateway_carries_what_browsers_send_and_survives_500_logins_at_once() {
+    let options = Options { allowed_origin: Some("http://localhost:5173"), ..Options::default() };
+    let (_process, stack, mut output) = local_stack::start_with_output(options).await;
+    local_gateway::check(&stack, &mut output).await;
 }
 
 /// R22, R23.
