@@ -1,8 +1,8 @@
 //! The local API Gateway, between a browser and the functions.
 //!
 //! Terminates TLS, serves only the routes of the template, and handles CORS as the real gateway does: it responds to
-//! preflight requests itself and drops the CORS headers of a function. It invokes the function of a route with an event.
-//! If there is no answer, it responds as a function would. It prints one line for each request.
+//! preflight requests itself and drops the CORS headers of a function. It invokes the function of a route with an
+//! event. If there is no answer, it responds as a function would. It prints one line for each request.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -220,8 +220,8 @@ async fn connection(gateway: Arc<Gateway>, stream: TcpStream, peer: IpAddr, tls:
     }
 }
 
-/// Responds to the requests of a connection. Each request has a task of its own: if the client disconnects, its function
-/// still runs to the end, as in Lambda, and the log still has a line for it.
+/// Responds to the requests of a connection. Each request has a task of its own. If the client disconnects, its
+/// function still runs to the end, as in Lambda, and the log still has a line for it.
 async fn requests<S>(gateway: Arc<Gateway>, stream: S, peer: IpAddr)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -6,8 +6,8 @@
 use hyper::StatusCode;
 use hyper::header::{HOST, HeaderMap, HeaderValue, ORIGIN};
 
-/// The origins of front ends that are allowed by default. The pages at `http://localhost` reach a stack with TLS through
-/// a proxy, such as the one of Vite.
+/// The origins of front ends that are allowed by default. The pages at `http://localhost` reach a stack with TLS
+/// through a proxy, such as the one of Vite.
 pub(crate) const DEFAULT: &str =
     "https://localhost:3000,https://localhost:5173,http://localhost:3000,http://localhost:5173";
 

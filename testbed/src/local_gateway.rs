@@ -19,6 +19,7 @@ pub async fn check(stack: &Stack, output: &mut Output) {
     cookies_arrive_beside_foreign_ones(stack).await;
     a_body_that_is_not_utf_8_reaches_the_function(stack).await;
     the_log_explains_what_the_browser_hides(stack, output).await;
+    a_client_that_uses_http_in_place_of_https_is_told_so(stack, output).await;
     many_logins_at_once_get_a_session_or_503_and_the_next_one_a_session(stack).await;
 }
 
@@ -59,11 +60,23 @@ async fn the_log_explains_what_the_browser_hides(stack: &Stack, output: &mut Out
     let line = output.line_with("403 POST /logout").await;
     assert!(line.contains("from https://evil.example"), "{line}");
 
+    let preflight = stack.request(Method::OPTIONS, "/login").header("access-control-request-method", "PATCH");
+    let preflight = preflight.header("access-control-request-headers", "content-type,x-unknown");
+    from(preflight, "http://localhost:5173").send().await.unwrap();
+    let line = output.line_with("204 OPTIONS /login").await;
+    assert!(line.contains("template.yaml does not allow PATCH, x-unknown)"), "{line}");
+
     // Vite's proxy with `changeOrigin`: the page and the proxy have the same origin.
     let by_proxy = stack.request(Method::POST, "/logout").header("sec-fetch-site", "same-origin");
     assert_eq!(from(by_proxy, "http://localhost:8080").send().await.unwrap().status().as_u16(), 205);
     let line = output.line_with("205 POST /logout").await;
     assert!(line.ends_with("ms)"), "{line}");
+}
+
+async fn a_client_that_uses_http_in_place_of_https_is_told_so(stack: &Stack, output: &mut Output) {
+    let url = stack.url.replace("https://", "http://");
+    assert_eq!(reqwest::get(format!("{url}/userinfo")).await.unwrap().status().as_u16(), 400);
+    output.line_with("a client uses http, but the stack uses https").await;
 }
 
 async fn many_logins_at_once_get_a_session_or_503_and_the_next_one_a_session(stack: &Stack) {

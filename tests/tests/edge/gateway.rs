@@ -42,7 +42,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const LOGIN: &str = r#"{"loginInfo":{"userId":"kimcoding","password":"1234"},"checkedKeepLogin":true}"#;
 
 /// A gateway in front of functions that answer 200 to every event, and count them. They wait for a permit before they
-/// answer a `POST`.
+/// answer a `POST`. For `HEAD`, they announce 196 bytes.
 struct World {
     gateway: Client,
     reached: Arc<AtomicUsize>,
@@ -66,11 +66,14 @@ impl World {
                     let (count, permits) = (Arc::clone(&count), Arc::clone(&permits));
                     async move {
                         count.fetch_add(1, Ordering::SeqCst);
-                        if event["requestContext"]["http"]["method"] == "POST" {
+                        let method = &event["requestContext"]["http"]["method"];
+                        if method == "POST" {
                             permits.acquire().await.unwrap().forget();
                         }
                         let cors = ["origin", "credentials"].map(|name| format!("access-control-allow-{name}"));
-                        json!({ "statusCode": 200, "headers": { &cors[0]: "*", &cors[1]: "true" }, "body": "" })
+                        let length = if method == "HEAD" { "196" } else { "0" };
+                        let headers = json!({ &cors[0]: "*", &cors[1]: "true", "content-length": length });
+                        json!({ "statusCode": 200, "headers": headers, "body": "" })
                     }
                 };
                 tokio::spawn(async move { answer_invocations(stream, answer).await });
@@ -398,6 +401,14 @@ async fn a_request_without_a_route_reaches_no_function() {
             assert!(!reached && matches!(status, 400 | 404 | 405), "{line} {headers}: {status}");
         }
     }
+}
+
+/// RFC 9110 §8.6: the length in a response to `HEAD` is that of the response to `GET`.
+#[tokio::test]
+async fn the_length_in_a_response_to_head_passes_the_gateway() {
+    let (status, response, _) = World::new().await.send("HEAD /userinfo", "").await;
+    assert!(status == 200 && response.contains("\r\ncontent-length: 196\r\n"), "{response}");
+    assert!(response.ends_with("\r\n\r\n"), "{response}");
 }
 
 /// R87: the gateway compares with an exact list. It never answers `*`, and never repeats an origin that is not on the
