@@ -87,6 +87,12 @@ impl World {
         self.answers.forget_permits(Semaphore::MAX_PERMITS);
     }
 
+    /// Waits until a function that was on hold answers again.
+    async fn recovers(&self) {
+        let answers = async { while self.gateway.send("POST /logout", "", "").await.0 != 200 {} };
+        tokio::time::timeout(Duration::from_secs(20), answers).await.unwrap();
+    }
+
     /// Returns the status, the whole response in lower case, and `true` if the request reached the function.
     async fn send(&self, line: &str, headers: &str) -> (u16, String, bool) {
         let before = self.reached.load(Ordering::SeqCst);
@@ -225,12 +231,14 @@ async fn our_cookies_arrive_beside_any_foreign_cookie() {
 #[tokio::test]
 async fn every_byte_gets_an_answer_of_a_function() {
     with_functions(async |gateway, world| {
-        let json = "content-type: application/json\r\n";
+        let (json, (start, end)) = ("content-type: application/json\r\n", LOGIN.split_once("coding").unwrap());
         for byte in (0x80..=0xff_u8).chain([0x09, 0x22, 0x2c, 0x3b, 0x5c]) {
-            let body = LOGIN.as_bytes().iter().map(|letter| if *letter == b'k' { byte } else { *letter });
-            let answer = gateway.send("POST /login", json, body.collect::<Vec<_>>()).await;
-            assert!(matches!(answer.0, 400 | 401), "a body with {byte:#x}: {}", answer.1);
-            assert!(OURS.iter().all(|header| answer.1.contains(header)), "{byte:#x}: {}", answer.1);
+            let body = [start.as_bytes(), &[byte], end.as_bytes()].concat();
+            let answer = gateway.send("POST /login", json, body).await;
+            match byte {
+                0x80.. | 0x09 | 0x22 | 0x5c => assert_problem(&answer, 400),
+                _ => assert_eq!(answer.0, 401, "{byte:#x}: {}", answer.1),
+            }
         }
         let (session, mut passed) = (format!("cookie: access_jwt={}\r\n", world.access), 0);
         for name in ["accept", "authorization", "content-type", "origin", "user-agent", "sec-fetch-site", "x-any"] {
@@ -321,7 +329,7 @@ async fn slow_bodies_and_clients_that_disconnect_keep_nobody_waiting() {
     }
     assert_eq!(world.gateway.send("GET /userinfo", "", "").await.0, 200);
     world.answers.add_permits(Semaphore::MAX_PERMITS);
-    while world.gateway.send("POST /logout", "", "").await.0 != 200 {}
+    world.recovers().await;
 }
 
 /// `cargo lambda watch` stops for good when 100 invocations of a function wait.
@@ -336,7 +344,7 @@ async fn a_function_that_does_not_answer_gets_a_bounded_number_of_requests_and_r
     assert!((2..=50).contains(&reached), "{reached}");
 
     world.answers.add_permits(Semaphore::MAX_PERMITS);
-    while world.gateway.send("POST /logout", "", "").await.0 != 200 {}
+    world.recovers().await;
 }
 
 /// The functions answer with something that is no response, or not at all.
