@@ -43,11 +43,11 @@ pub(crate) struct Invocations {
 
 /// The requests to one function.
 struct Queue {
-    /// One permit for each further request that may wait.
+    /// One permit for each further request that may be in flight.
     places: Semaphore,
     /// Held by the request that invokes the function.
     turn: Mutex<()>,
-    /// The number of invocations whose client has got an answer without waiting any longer.
+    /// The number of invocations that the function has not answered in time.
     unanswered: Arc<AtomicUsize>,
 }
 
@@ -76,11 +76,11 @@ impl Invocations {
     pub(crate) async fn invoke(&self, function: &str, event: &Value, slow: impl FnOnce()) -> Result<Bytes, Failure> {
         let queue = self.queues.get(function).ok_or(Failure::Silent)?;
         let _place = queue.places.try_acquire().map_err(|_| Failure::Busy)?;
+        let deadline = Instant::now() + self.timeout;
+        let _turn = timeout_at(deadline, queue.turn.lock()).await.map_err(|_| Failure::Silent)?;
         if queue.unanswered.load(Ordering::Relaxed) >= UNANSWERED {
             return Err(Failure::Silent);
         }
-        let deadline = Instant::now() + self.timeout;
-        let _turn = timeout_at(deadline, queue.turn.lock()).await.map_err(|_| Failure::Silent)?;
         let mut answer = Box::pin(self.post(function, event));
         let mut outcome = timeout_at(deadline.min(Instant::now() + SLOW), &mut answer).await;
         if outcome.is_err() && Instant::now() < deadline {
@@ -88,9 +88,10 @@ impl Invocations {
             outcome = timeout_at(deadline, &mut answer).await;
         }
         if let Ok(answer) = outcome {
+            let answer = answer.ok_or(Failure::Silent)?;
             // A function answers in order. Without an answer until now, an earlier invocation will never get one.
             queue.unanswered.store(0, Ordering::Relaxed);
-            return answer.ok_or(Failure::Silent);
+            return Ok(answer);
         }
         queue.unanswered.fetch_add(1, Ordering::Relaxed);
         let unanswered = Arc::clone(&queue.unanswered);
