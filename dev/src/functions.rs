@@ -4,8 +4,6 @@ use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -95,8 +93,6 @@ pub struct Functions {
     process: Process,
     /// The address of `cargo lambda watch`.
     pub address: SocketAddr,
-    /// `true` once every function has responded. The requests before that are probes, which are not printed.
-    are_ready: Arc<AtomicBool>,
 }
 
 impl Functions {
@@ -119,10 +115,9 @@ impl Functions {
         let mut process = Process::start("cargo lambda watch", &mut watch)?;
         let child = process.child();
         let (stdout, stderr) = (child.stdout.take().context("no stdout")?, child.stderr.take().context("no stderr")?);
-        let are_ready = Arc::new(AtomicBool::new(false));
-        tokio::spawn(print_lines(stdout, Arc::clone(&are_ready)));
-        tokio::spawn(print_lines(stderr, Arc::clone(&are_ready)));
-        Ok(Self { process, address, are_ready })
+        tokio::spawn(print_lines(stdout));
+        tokio::spawn(print_lines(stderr));
+        Ok(Self { process, address })
     }
 
     /// Waits until every route has returned a response, with any status.
@@ -148,7 +143,6 @@ impl Functions {
                 }
             }
         }
-        self.are_ready.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -173,13 +167,12 @@ pub fn say(topic: &str, text: &str) {
 }
 
 /// Prints the log lines of the functions in a readable form. Prints other lines unchanged, such as compiler errors.
-async fn print_lines(output: impl AsyncRead + Unpin, are_ready: Arc<AtomicBool>) {
+async fn print_lines(output: impl AsyncRead + Unpin) {
     let mut lines = BufReader::new(output).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         match serde_json::from_str::<Value>(&line) {
             Ok(fields) if fields["level"].is_string() => {
-                let is_probe = fields["status"].is_number() && !are_ready.load(Ordering::Relaxed);
-                if let Some((time, text)) = readable(&fields).filter(|_| !is_probe) {
+                if let Some((time, text)) = readable(&fields) {
                     say(&time, &text);
                 }
             }
@@ -191,19 +184,13 @@ async fn print_lines(output: impl AsyncRead + Unpin, are_ready: Arc<AtomicBool>)
 }
 
 /// Returns time and text of a log line, without the fields that have the same value on every line here. Returns `None`
-/// for lines that every start repeats.
+/// for lines that every start repeats, and for the line of a request: the gateway prints a line for each request.
 fn readable(fields: &Value) -> Option<(String, String)> {
     let text = |name: &str| fields[name].as_str().unwrap_or_default();
     let time = text("timestamp").get(11..19).unwrap_or_default();
-    let is_request = fields["status"].is_number();
     match text("level") {
         "WARN" if text("message").starts_with("AWS_LAMBDA_MAX_CONCURRENCY") => None,
-        "INFO" if text("event") == "key_loaded" => None,
-        "INFO" if is_request => {
-            let (status, method, function, took) =
-                (&fields["status"], text("method"), text("function"), &fields["milliseconds"]);
-            Some((time.to_owned(), format!("{status} {method} {function} ({took} ms)")))
-        }
+        "INFO" if text("event") == "key_loaded" || fields["status"].is_number() => None,
         level => {
             let known = ["timestamp", "level", "message", "target", "request_id", "span"];
             let more = fields.as_object().into_iter().flatten().filter(|(name, _)| !known.contains(&name.as_str()));

@@ -1,27 +1,31 @@
-//! The local API Gateway, between a browser and `cargo lambda watch`.
+//! The local API Gateway, between a browser and the functions.
 //!
 //! Terminates TLS, serves only the routes of the template, and handles CORS as the real gateway does: it responds to
-//! preflight requests itself and drops the CORS headers of a function. It forwards the rest of a request unchanged,
-//! including `Host`.
+//! preflight requests itself and drops the CORS headers of a function. It invokes the function of a route with an
+//! event. If there is no answer, it responds as a function would. It prints one line for each request.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, CONNECTION, CONTENT_TYPE,
-    HeaderName, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
 };
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode, Uri};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use shared::error::Error as ServiceError;
+use shared::http::{self, Error};
 use time::OffsetDateTime;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,58 +33,79 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::functions::say;
-use crate::template::{Cors, Route};
+use crate::invocations::{Failure, IN_FLIGHT, Invocations, TIMEOUT};
+use crate::pages::Pages;
+use crate::payload;
+use crate::template::{Cors, Route, Template};
 
-/// The time after which API Gateway stops waiting for a function.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest body that Lambda accepts. The functions accept less.
+const MAX_BODY: usize = 6 * 1024 * 1024;
 
-/// The time after which the gateway prints that a function is slow.
-const SLOW: Duration = Duration::from_secs(5);
+/// The first byte of a TLS connection: the type of the record with the `ClientHello` (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
 
-type Body = BoxBody<Bytes, hyper::Error>;
+/// The pause after the operating system has refused a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+type Reply = Response<Full<Bytes>>;
 
 /// The gateway of the local stack.
 pub struct Gateway {
-    /// The address of the functions.
-    pub functions: SocketAddr,
+    functions: Invocations,
     /// The routes to the functions. Other requests get 404.
-    pub routes: Vec<Route>,
+    routes: Vec<Route>,
     /// The CORS headers of the response to a preflight request.
-    pub cors: Cors,
-    /// The origins that CORS allows.
-    pub allowed_origins: Vec<String>,
+    cors: Cors,
+    pages: Pages,
 }
 
 impl Gateway {
+    /// Returns the gateway of the template's routes. `cargo lambda watch` serves the functions at this address.
+    #[must_use]
+    pub fn new(functions: SocketAddr, template: &Template, pages: Pages) -> Self {
+        let functions = Invocations::new(functions, template.functions());
+        Self { functions, routes: template.routes(), cors: template.cors(), pages }
+    }
+
+    /// Sets the time after which a request gets an answer without its function. It is 30 seconds, as in API Gateway.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.functions.timeout = timeout;
+        self
+    }
+
     /// Serves connections until the future is dropped. Uses TLS if there is an acceptor.
-    ///
-    /// # Errors
-    /// Fails if the listener fails.
-    pub async fn serve(self, listener: TcpListener, tls: Option<TlsAcceptor>) -> Result<()> {
-        let client = Client::builder(TokioExecutor::new()).build_http();
+    pub async fn serve(self, listener: TcpListener, tls: Option<TlsAcceptor>) {
         let gateway = Arc::new(self);
         loop {
-            let (stream, _) = listener.accept().await.context("the gateway cannot accept connections")?;
-            tokio::spawn(connection(Arc::clone(&gateway), client.clone(), stream, tls.clone()));
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    tokio::spawn(connection(Arc::clone(&gateway), stream, peer.ip(), tls.clone()));
+                }
+                // There are too many open files. A pause, until other connections have ended.
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
         }
     }
 
-    async fn respond(&self, client: &Client<HttpConnector, Incoming>, request: Request<Incoming>) -> Response<Body> {
-        let origin = request.headers().get(ORIGIN).filter(|origin| self.allows(origin)).cloned();
-        let summary = format!("{} {}", request.method(), request.uri().path());
-        let mut response = if request.method() == Method::OPTIONS {
-            let from = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok()).unwrap_or("no origin");
-            let decision = if origin.is_some() { "allowed" } else { "not allowed: see ALLOWED_ORIGINS" };
-            log(&format!("204 {summary} (preflight from {from}, {decision})"));
-            self.preflight(origin.is_some())
-        } else if self.has_route(&request) {
-            self.forward(client, request, &summary).await
+    async fn respond(&self, request: Request<Incoming>, peer: IpAddr) -> Reply {
+        let started = Instant::now();
+        let summary = format!("{} {}", request.method(), request.uri().path().escape_debug());
+        let headers = request.headers().clone();
+        let (mut response, note) = if request.method() == Method::OPTIONS {
+            self.preflight(&headers)
+        } else if let Some(route) = self.route(&request) {
+            self.forward(route, request, peer, &summary).await
         } else {
-            log(&format!("404 {summary} (no such route)"));
-            message(StatusCode::NOT_FOUND, "Not Found")
+            (message(StatusCode::NOT_FOUND, "Not Found"), Some("no such route".to_owned()))
         };
-        if let Some(origin) = origin {
-            response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        let status = response.status();
+        let note = note.unwrap_or_else(|| format!("{} ms", started.elapsed().as_millis()));
+        let hint = self.pages.hint(&headers, status).map(|hint| format!(" {hint}")).unwrap_or_default();
+        log(&format!("{} {summary} ({note}){hint}", status.as_u16()));
+
+        if let Some(origin) = headers.get(ORIGIN).filter(|origin| self.pages.allows(origin)) {
+            response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             response.headers_mut().insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
             response.headers_mut().append(VARY, HeaderValue::from_static("origin"));
             if let Ok(exposed) = HeaderValue::try_from(&self.cors.exposed) {
@@ -90,111 +115,157 @@ impl Gateway {
         response
     }
 
-    fn allows(&self, origin: &HeaderValue) -> bool {
-        self.allowed_origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes())
-    }
-
-    fn has_route(&self, request: &Request<Incoming>) -> bool {
+    fn route(&self, request: &Request<Incoming>) -> Option<&Route> {
         let (path, method) = (request.uri().path(), request.method().as_str());
-        self.routes.iter().any(|route| route.matches(path) && route.method == method)
+        self.routes.iter().find(|route| route.matches(path) && route.method == method)
     }
 
-    fn preflight(&self, allowed: bool) -> Response<Body> {
-        let mut response = Response::new(body(Bytes::new()));
+    /// Returns the response to a preflight request, and a note for the log.
+    fn preflight(&self, request: &HeaderMap) -> (Reply, Option<String>) {
+        let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::NO_CONTENT;
+        if !request.get(ORIGIN).is_some_and(|origin| self.pages.allows(origin)) {
+            return (response, Some("preflight".to_owned()));
+        }
         let headers = [
             (ACCESS_CONTROL_ALLOW_METHODS, self.cors.methods.clone()),
             (ACCESS_CONTROL_ALLOW_HEADERS, self.cors.headers.clone()),
             (ACCESS_CONTROL_MAX_AGE, self.cors.max_age.to_string()),
         ];
-        for (name, value) in headers.into_iter().filter(|_| allowed) {
+        for (name, value) in headers {
             if let Ok(value) = HeaderValue::try_from(value) {
                 response.headers_mut().insert(name, value);
             }
         }
-        response
+        let refused = [
+            unlisted(request.get(ACCESS_CONTROL_REQUEST_METHOD), &self.cors.methods),
+            unlisted(request.get(ACCESS_CONTROL_REQUEST_HEADERS), &self.cors.headers),
+        ];
+        let refused = refused.concat().join(", ");
+        if refused.is_empty() {
+            return (response, Some("preflight".to_owned()));
+        }
+        let note = format!("preflight; the browser blocks the request: template.yaml does not allow {refused}");
+        (response, Some(note))
     }
 
+    /// Invokes the function of a route. Returns its response, or the response that a function would give, with a note
+    /// for the log.
     async fn forward(
         &self,
-        client: &Client<HttpConnector, Incoming>,
-        mut request: Request<Incoming>,
+        route: &Route,
+        request: Request<Incoming>,
+        peer: IpAddr,
         summary: &str,
-    ) -> Response<Body> {
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        let Ok(uri) = format!("http://{}{path}", self.functions).parse::<Uri>() else {
-            return message(StatusCode::BAD_REQUEST, "Bad Request");
+    ) -> (Reply, Option<String>) {
+        let id = request_id();
+        let failed = |error: Error, note: String| (error_response(&error, &id), Some(note));
+        let (mut parts, body) = request.into_parts();
+        let body = match timeout(TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return failed(Error::TooLarge { limit: MAX_BODY }, "the body is too large".to_owned());
+            }
+            Ok(Err(_)) => {
+                return failed(Error::invalid_request("The body cannot be read."), "the body is broken".to_owned());
+            }
+            Err(_) => {
+                let error = Error::invalid_request("The body did not arrive in time.");
+                return failed(error, "the body did not arrive in time".to_owned());
+            }
         };
-        *request.uri_mut() = uri;
-        request.headers_mut().remove(CONNECTION);
-        request.headers_mut().insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("https"));
-        let mut response = client.request(request);
-        let mut outcome = timeout(SLOW, &mut response).await;
-        if outcome.is_err() {
-            log(&format!("... {summary} waits for its function (a compiler error would be above)"));
-            outcome = timeout(TIMEOUT.saturating_sub(SLOW), response).await;
-        }
-        if let Ok(Ok(response)) = outcome {
-            return without_cors(response).map(BodyExt::boxed);
-        }
-        log(&format!("503 {summary} (the function does not respond)"));
-        message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
-    }
-}
-
-async fn connection(
-    gateway: Arc<Gateway>,
-    client: Client<HttpConnector, Incoming>,
-    stream: TcpStream,
-    tls: Option<TlsAcceptor>,
-) {
-    stream.set_nodelay(true).ok();
-    match tls {
-        None => requests(gateway, client, stream).await,
-        // The handshake fails if the browser does not trust the certificate. The browser then tells the user.
-        Some(tls) => {
-            if let Ok(stream) = tls.accept(stream).await {
-                requests(gateway, client, stream).await;
+        parts.headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("https"));
+        let event = payload::event(route, &parts, &body, peer, &id);
+        let slow = || log(&format!("... {summary} waits for its function (a compiler error would be above)"));
+        let answer = match self.functions.invoke(&route.function, &event, slow).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                let note = match failure {
+                    Failure::Busy => format!("{IN_FLIGHT} requests to this function are in flight"),
+                    Failure::Silent => "the function does not respond".to_owned(),
+                };
+                return failed(ServiceError::Unavailable(note.clone().into()).into(), note);
+            }
+        };
+        match payload::response(&answer) {
+            Ok(response) => (response, None),
+            Err(error) => {
+                let note = format!("{error:#}");
+                failed(ServiceError::unexpected(error).into(), note)
             }
         }
     }
 }
 
-async fn requests<S>(gateway: Arc<Gateway>, client: Client<HttpConnector, Incoming>, stream: S)
+async fn connection(gateway: Arc<Gateway>, stream: TcpStream, peer: IpAddr, tls: Option<TlsAcceptor>) {
+    stream.set_nodelay(true).ok();
+    let mut first = [0];
+    if stream.peek(&mut first).await.is_err() {
+        return;
+    }
+    match (tls, first[0] == TLS_HANDSHAKE) {
+        (None, false) => requests(gateway, stream, peer).await,
+        // The handshake fails if the browser does not trust the certificate. The browser then tells the user.
+        (Some(tls), true) => {
+            if let Ok(stream) = tls.accept(stream).await {
+                requests(gateway, stream, peer).await;
+            }
+        }
+        (None, true) => log("a client uses https, but the stack uses http: start without --http"),
+        (Some(_), false) => {
+            log("a client uses http, but the stack uses https: change its address, or start with --http");
+            let reply = || async { Ok::<_, Infallible>(message(StatusCode::BAD_REQUEST, "Use https")) };
+            http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(|_| reply())).await.ok();
+        }
+    }
+}
+
+/// Responds to the requests of a connection. Each request has a task of its own. If the client disconnects, its
+/// function still runs to the end, as in Lambda, and the log still has a line for it.
+async fn requests<S>(gateway: Arc<Gateway>, stream: S, peer: IpAddr)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(|request| {
-        let (gateway, client) = (Arc::clone(&gateway), client.clone());
-        async move { Ok::<_, Infallible>(gateway.respond(&client, request).await) }
+        let gateway = Arc::clone(&gateway);
+        tokio::spawn(async move { gateway.respond(request, peer).await })
     });
-    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+    let outcome = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    if outcome.is_err_and(|error| error.is_parse()) {
+        log("400 (a client sent a request that is not valid HTTP)");
+    }
 }
 
-/// Prints a line about a request that the gateway itself responds to, in the form of the functions' lines.
+/// Returns the names of the comma-separated list `requested` that `listed` does not have.
+fn unlisted(requested: Option<&HeaderValue>, listed: &str) -> Vec<String> {
+    let requested = requested.and_then(|names| names.to_str().ok()).unwrap_or_default();
+    let is_listed = |name: &str| listed.split(',').any(|listed| listed.eq_ignore_ascii_case(name));
+    let names = requested.split(',').map(str::trim).filter(|name| !name.is_empty() && !is_listed(name));
+    names.map(str::to_owned).collect()
+}
+
+/// Prints the line of a request.
 fn log(text: &str) {
     let now = OffsetDateTime::now_utc();
     say(&format!("{:02}:{:02}:{:02}", now.hour(), now.minute(), now.second()), text);
 }
 
-/// Removes the CORS headers of a function.
-fn without_cors<B>(mut response: Response<B>) -> Response<B> {
-    let headers = std::mem::take(response.headers_mut());
-    let others = headers.iter().filter(|(name, _)| !name.as_str().starts_with("access-control-"));
-    for (name, value) in others {
-        response.headers_mut().append(name.clone(), value.clone());
-    }
-    response
+/// Returns the response that a function would give.
+fn error_response(error: &Error, request_id: &str) -> Reply {
+    http::error_response(error, request_id).map(|body| Full::from(body.to_vec()))
 }
 
 /// Returns a response of the gateway itself, in the form of API Gateway.
-fn message(status: StatusCode, text: &'static str) -> Response<Body> {
-    let mut response = Response::new(body(Bytes::from(format!(r#"{{"message":"{text}"}}"#))));
+fn message(status: StatusCode, text: &'static str) -> Reply {
+    let mut response = Response::new(Full::from(format!(r#"{{"message":"{text}"}}"#)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-fn body(bytes: Bytes) -> Body {
-    Full::new(bytes).map_err(|never| match never {}).boxed()
+/// Returns a random id, in the form of API Gateway.
+fn request_id() -> String {
+    let mut bytes = [0; 11];
+    rand::fill(&mut bytes).ok();
+    STANDARD.encode(bytes)
 }

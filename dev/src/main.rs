@@ -51,6 +51,10 @@ Examples that need no stack:
   cargo dev token eyJ...             explain this token
   cargo dev token -                  explain the token on standard input
 
+Pages at ports 3000 and 5173 of localhost may call the stack. A page at
+http://localhost needs --http, or a proxy such as Vite's. ALLOWED_ORIGINS
+allows other pages. docs/local.md has an example.
+
 Secrets and other settings come from the environment and from `.env`. The
 environment takes precedence. See `.env.example`.";
 

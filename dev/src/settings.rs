@@ -33,8 +33,8 @@ pub struct Settings {
 pub struct Browser<'a> {
     /// `true` for host-only cookies, as in a stack without a cookie domain.
     pub host_only: bool,
-    /// `https` or `http`.
-    pub scheme: &'a str,
+    /// The default of `ALLOWED_ORIGINS`.
+    pub origins: &'a str,
 }
 
 impl Settings {
@@ -54,7 +54,7 @@ impl Settings {
             // CloudWatch does not read the local log.
             ("METRICS_NAMESPACE", "off".to_owned()),
             ("COOKIE_DOMAIN", domain.to_owned()),
-            ("ALLOWED_ORIGINS", format!("{}://localhost:3000", browser.scheme)),
+            ("ALLOWED_ORIGINS", browser.origins.to_owned()),
             ("AWS_REGION", "eu-west-1".to_owned()),
             // Not the credentials of the developer: the local stack must not reach a real account.
             ("AWS_ACCESS_KEY_ID", "local".to_owned()),
@@ -175,7 +175,7 @@ Resources:
         file("template.yaml", TEMPLATE);
         file(".env", env_file);
         let template = Template::read(&folder.path().join("template.yaml")).unwrap();
-        Settings::new(folder.path(), &template, Browser { host_only, scheme: "https" })
+        Settings::new(folder.path(), &template, Browser { host_only, origins: "https://localhost:3000" })
     }
 
     #[test]

@@ -13,10 +13,11 @@ use tokio::net::TcpListener;
 use crate::certificate::Certificate;
 use crate::functions::{self, Functions, say};
 use crate::gateway::Gateway;
+use crate::pages::{self, Pages};
 use crate::people;
 use crate::processes;
 use crate::running::RunningStack;
-use crate::tables::Tables;
+use crate::tables::{RunningTables, Tables};
 use crate::template::Template;
 
 /// The options of the stack.
@@ -25,7 +26,8 @@ pub struct Stack {
     /// The port of the gateway.
     #[arg(long, default_value_t = 4000, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
-    /// Serve without TLS, for a page at `http://localhost:3000`. Safari does not accept the cookies.
+    /// Serve without TLS, for a page at `http://localhost` that calls the stack without a proxy. Safari does not accept
+    /// the cookies.
     #[arg(long)]
     http: bool,
     /// Build the functions as for AWS: a slow build, fast functions.
@@ -52,19 +54,15 @@ impl Stack {
         println!("Latchkey on this machine. Press Ctrl-C to stop.\n");
         let template = Template::read(&root.join("template.yaml"))?;
 
-        let tables = self.tables.start(root, &template, Ipv4Addr::LOCALHOST.into(), self.scheme()).await?;
+        let tables = self.tables.start(root, &template, Ipv4Addr::LOCALHOST.into(), self.default_origins()).await?;
         let tools = self.tools(root).await?;
         self.build(root, &template).await?;
         let mut functions = Functions::start(&tools.cargo_lambda, root, &tables.settings, self.release).await?;
         functions.ready(&template.routes()).await?;
         say("functions", &template.functions().join(", "));
 
-        let gateway = Gateway {
-            functions: functions.address,
-            routes: template.routes(),
-            cors: template.cors(),
-            allowed_origins: tables.allowed_origins.as_slice().to_vec(),
-        };
+        let pages = self.pages(&tables);
+        let gateway = Gateway::new(functions.address, &template, pages.clone());
         let tls = tools.certificate.as_ref().map(Certificate::acceptor).transpose()?;
         let running = RunningStack::new(self.url(), functions.address, &tables.settings);
         let _file = {
@@ -72,9 +70,9 @@ impl Stack {
             running.save(root, self.port)?
         };
         println!("\nReady after {} s at {}\n", started.elapsed().as_secs(), self.url());
-        self.print_usage(root, &tools, &gateway);
+        self.print_usage(root, &tools, &pages);
         tokio::select! {
-            outcome = gateway.serve(listener, tls) => outcome,
+            () = gateway.serve(listener, tls) => Ok(()),
             outcome = functions.ended() => outcome,
         }
     }
@@ -110,21 +108,44 @@ impl Stack {
         functions::build(root, &template.functions(), self.release).await
     }
 
+    /// Returns the stack and its pages, as a browser sees them.
+    fn pages(&self, tables: &RunningTables) -> Pages {
+        let env = tables.settings.environment();
+        Pages {
+            scheme: self.scheme(),
+            cookie_domain: env.optional("COOKIE_DOMAIN").unwrap_or_default(),
+            allowed: tables.allowed_origins.as_slice().to_vec(),
+        }
+    }
+
     /// Prints the users, the addresses, and commands to copy.
-    fn print_usage(&self, root: &Path, tools: &Tools, gateway: &Gateway) {
+    fn print_usage(&self, root: &Path, tools: &Tools, pages: &Pages) {
         let people = [people::KIM, people::PARK].map(|person| format!("{} / {}", person.user_id, person.password));
         say("users", &people.join("    "));
-        say("origins", &gateway.allowed_origins.join(", "));
+        let (by_proxy, direct): (Vec<_>, Vec<_>) =
+            pages.allowed.iter().map(String::as_str).partition(|origin| pages.obstacle(origin).is_some());
+        for (topic, origins) in [("origins", direct), ("by proxy", by_proxy)] {
+            if !origins.is_empty() {
+                say(topic, &origins.join(", "));
+            }
+        }
         let certificate = tools.certificate.as_ref().map(|files| relative(&files.certificate, root));
         if let Some(file) = &certificate {
             say("certificate", &format!("{file} (self-signed)"));
         }
 
         println!("\n{}", examples(&self.url(), certificate.as_deref()));
+        for warning in pages.warnings() {
+            say("warning", &warning);
+        }
     }
 
     fn url(&self) -> String {
         format!("{}://localhost:{}", self.scheme(), self.port)
+    }
+
+    fn default_origins(&self) -> &'static str {
+        if self.http { pages::DEFAULT_HTTP } else { pages::DEFAULT }
     }
 
     fn scheme(&self) -> &'static str {

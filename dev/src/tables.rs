@@ -57,7 +57,7 @@ impl Tables {
         println!("The tables of Latchkey, for `sam local`. Press Ctrl-C to stop.\n");
         let template = Template::read(&root.join("template.yaml"))?;
         // All interfaces: a container cannot reach the loopback interface of its host.
-        let tables = self.start(root, &template, Ipv4Addr::UNSPECIFIED.into(), "https").await?;
+        let tables = self.start(root, &template, Ipv4Addr::UNSPECIFIED.into(), "https://localhost:3000").await?;
         say("warning", "every machine on the network can reach the tables: use test data only");
         let _variables = write_files_for_sam(&root.join("target/dev"), &tables).await?;
         say("variables", "target/dev/sam-local.json (samconfig.toml names this file)");
@@ -71,7 +71,8 @@ impl Tables {
         future::pending().await
     }
 
-    /// Starts the tables at a free port of `ip` and prints their address. `scheme` is the scheme of the default origin.
+    /// Starts the tables at a free port of `ip` and prints their address. `origins` is the default of
+    /// `ALLOWED_ORIGINS`.
     ///
     /// # Errors
     /// Fails if the data file cannot be opened, or if a setting is missing or invalid.
@@ -80,12 +81,12 @@ impl Tables {
         root: &Path,
         template: &Template,
         ip: IpAddr,
-        scheme: &str,
+        origins: &str,
     ) -> Result<RunningTables> {
         let dynamodb = DynamoDb::start(template, SocketAddr::new(ip, 0), self.data.as_deref()).await?;
         let port = dynamodb.address().port();
         let endpoint_url = endpoint_url("127.0.0.1", port);
-        let settings = Settings::new(root, template, Browser { host_only: self.host_only, scheme })?
+        let settings = Settings::new(root, template, Browser { host_only: self.host_only, origins })?
             .with("AWS_ENDPOINT_URL_DYNAMODB", endpoint_url.clone());
         for sentence in settings.ignored() {
             say("settings", sentence);

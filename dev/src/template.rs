@@ -43,6 +43,14 @@ impl Route {
         pattern.clone().count() == path.clone().count()
             && pattern.zip(path).all(|(wanted, found)| wanted == found || wanted.starts_with('{') && !found.is_empty())
     }
+
+    /// Returns the path parameters of a path that belongs to this route.
+    #[must_use]
+    pub fn parameters(&self, path: &str) -> BTreeMap<String, String> {
+        let name = |segment: &str| Some(segment.strip_prefix('{')?.strip_suffix('}')?.to_owned());
+        let segments = self.path.split('/').zip(path.split('/'));
+        segments.filter_map(|(wanted, found)| Some((name(wanted)?, found.to_owned()))).collect()
+    }
 }
 
 /// The CORS headers of the response to a preflight request.
@@ -223,6 +231,7 @@ mod tests {
     fn a_path_parameter_matches_one_segment() {
         let route = Route { path: "/sessions/{id}".into(), method: "DELETE".into(), function: "sessions".into() };
         assert!(route.matches("/sessions/abc"));
+        assert_eq!(route.parameters("/sessions/abc"), BTreeMap::from([("id".to_owned(), "abc".to_owned())]));
         for other in ["/sessions", "/sessions/", "/sessions/abc/def", "/session/abc", "//abc", "sessions/abc"] {
             assert!(!route.matches(other), "{other}");
         }

@@ -374,7 +374,7 @@ impl Stack {
         Browser { client: self.client(redirects, Some(Arc::clone(&jar))), jar, stack: self }
     }
 
-    fn client(&self, redirects: Policy, jar: Option<Arc<Jar>>) -> Client {
+    pub(crate) fn client(&self, redirects: Policy, jar: Option<Arc<Jar>>) -> Client {
         let trusted = Certificate::from_pem(&self.certificate).unwrap();
         let client = Client::builder().tls_certs_only([trusted]).no_proxy().redirect(redirects);
         let client = client.timeout(Duration::from_mins(1)).http1_only();
@@ -387,12 +387,12 @@ impl Stack {
     }
 
     /// Returns a request without a cookie jar.
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client(Policy::none(), None).request(method, format!("{}{path}", self.url))
     }
 
     /// Sends a `GET` with these cookies, which have the names of the mode with a domain.
-    async fn with_cookies(&self, cookies: &str, path: &str) -> Response {
+    pub(crate) async fn with_cookies(&self, cookies: &str, path: &str) -> Response {
         self.with_raw_cookies(&self.renamed(cookies), path).await
     }
 
@@ -401,7 +401,7 @@ impl Stack {
     }
 
     /// Signs in, and returns the access token and the refresh token.
-    async fn tokens(&self, person: Person) -> (String, String) {
+    pub(crate) async fn tokens(&self, person: Person) -> (String, String) {
         let answer = self.browser().log_in(person, json!(true)).await;
         let lines = set_cookies(&answer);
         let value = |line: &String| line.split_once('=').unwrap().1.split(';').next().unwrap().to_owned();
@@ -467,7 +467,7 @@ async fn assert_unauthorized(answer: Response) {
 }
 
 /// Asserts that a response is a problem details object with this status and sets no cookies (RFC 9457).
-async fn assert_problem(answer: Response, status: u16) {
+pub(crate) async fn assert_problem(answer: Response, status: u16) {
     assert_eq!((answer.status().as_u16(), set_cookies(&answer).len()), (status, 0), "{answer:?}");
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
     let problem = json_of(answer).await;
@@ -477,11 +477,11 @@ async fn assert_problem(answer: Response, status: u16) {
     }
 }
 
-async fn json_of(answer: Response) -> Value {
+pub(crate) async fn json_of(answer: Response) -> Value {
     serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
 }
 
-fn user(person: Person) -> Value {
+pub(crate) fn user(person: Person) -> Value {
     serde_json::to_value(person.user().unwrap().profile).unwrap()
 }
 

@@ -22,6 +22,12 @@ impl Event {
         Self { json: serde_json::from_str(&event).unwrap(), deadline: 0 }
     }
 
+    /// Returns an event that a gateway sent.
+    #[must_use]
+    pub fn sent(json: Value) -> Self {
+        Self { json, deadline: 0 }
+    }
+
     /// Sets the method.
     #[must_use]
     pub fn method(mut self, method: &str) -> Self {
@@ -118,7 +124,7 @@ impl Event {
 }
 
 /// A response, as API Gateway receives it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Reply {
     /// The status.

@@ -11,6 +11,8 @@ pub mod contract;
 mod faults;
 mod gateway;
 #[cfg(feature = "watch")]
+pub mod local_gateway;
+#[cfg(feature = "watch")]
 pub mod local_stack;
 mod log;
 mod origins;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use dev::processes::Process;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::contract::Stack;
 use crate::workspace::root;
@@ -42,12 +43,38 @@ pub async fn start(options: Options<'_>) -> (Process, Stack) {
 
 /// Starts a local stack on this port and waits until it is ready. It stops when the process is dropped.
 pub async fn start_at(port: u16, options: Options<'_>) -> (Process, Stack) {
-    let process = cargo_dev(&["--port", &port.to_string()], options).await;
+    let (process, _) = cargo_dev(&["--port", &port.to_string()], options).await;
     (process, stack(port, options))
 }
 
+/// Starts a local stack as [`start`] does, and also returns what it prints.
+pub async fn start_with_output(options: Options<'_>) -> (Process, Stack, Output) {
+    let port = free_port();
+    let (process, output) = cargo_dev(&["--port", &port.to_string()], options).await;
+    (process, stack(port, options), output)
+}
+
+/// The lines that a local stack prints.
+pub struct Output(UnboundedReceiver<String>);
+
+impl Output {
+    /// Skips lines until one contains this text. Returns it.
+    pub async fn line_with(&mut self, text: &str) -> String {
+        let found = async {
+            loop {
+                let line = self.0.recv().await.unwrap();
+                if line.contains(text) {
+                    return line;
+                }
+            }
+        };
+        let found = tokio::time::timeout(Duration::from_mins(1), found).await;
+        found.unwrap_or_else(|_| panic!("there is no line with {text}"))
+    }
+}
+
 /// Starts `cargo dev` with these arguments and waits until it prints that it is ready.
-pub(crate) async fn cargo_dev(arguments: &[&str], options: Options<'_>) -> Process {
+pub(crate) async fn cargo_dev(arguments: &[&str], options: Options<'_>) -> (Process, Output) {
     let mut cargo = Command::new("cargo");
     cargo
         .current_dir(root())
@@ -64,6 +91,7 @@ pub(crate) async fn cargo_dev(arguments: &[&str], options: Options<'_>) -> Proce
         .stdout(Stdio::piped());
     let mut process = Process::start("cargo dev", &mut cargo).unwrap();
     let mut lines = BufReader::new(process.child().stdout.take().unwrap()).lines();
+    let (sender, output) = mpsc::unbounded_channel();
     let ready = async {
         while let Some(line) = lines.next_line().await.unwrap() {
             eprintln!("{line}");
@@ -74,8 +102,12 @@ pub(crate) async fn cargo_dev(arguments: &[&str], options: Options<'_>) -> Proce
         panic!("cargo dev ended before it was ready");
     };
     tokio::time::timeout(Duration::from_mins(15), ready).await.unwrap();
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    process
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            sender.send(line).ok();
+        }
+    });
+    (process, Output(output))
 }
 
 /// Returns the stack on this port, for the contract.

@@ -52,7 +52,7 @@ impl SamLocal {
         add_protected_route(&containers.folder.join("template.yaml"));
 
         // This also writes the files that `samconfig.toml` names.
-        let tables = local_stack::cargo_dev(&["tables"], Options::default()).await;
+        let (tables, _) = local_stack::cargo_dev(&["tables"], Options::default()).await;
         let port = local_stack::free_port();
         let stack = local_stack::stack(port, Options::default());
         let log = folder.join("start-api.log");

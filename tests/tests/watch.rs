@@ -9,9 +9,9 @@ use std::time::Duration;
 use dev::story::{self, Tale};
 use dev::target::Target;
 use serde_json::Value;
-use testbed::contract;
 use testbed::local_stack::{self, Options};
 use testbed::workspace::{read, root};
+use testbed::{contract, local_gateway};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -28,6 +28,13 @@ async fn the_contract_holds_on_the_local_stack() {
         let address = stack.url.strip_prefix("https://").unwrap();
         assert!(TcpStream::connect(address).await.is_err(), "the stack has stopped");
     }
+}
+
+#[tokio::test]
+async fn the_local_gateway_carries_what_browsers_send_and_survives_500_logins_at_once() {
+    let options = Options { allowed_origin: Some("http://localhost:5173"), ..Options::default() };
+    let (_process, stack, mut output) = local_stack::start_with_output(options).await;
+    local_gateway::check(&stack, &mut output).await;
 }
 
 /// R22, R23. Each run has a user and source addresses of its own, so that it can be repeated at once.

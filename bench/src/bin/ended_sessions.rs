@@ -125,7 +125,7 @@ fn ended_session(number: u32) -> serde_json::Value {
         "idle_exp": { "N": "1800604800" }, "abs_exp": { "N": "1802592000" },
         "user_agent": { "S": "Mozilla/5.0 (X11; Linux x86_64; rv:144.0) Gecko/20100101 Firefox/144.0" },
     });
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         record["ended_at"] = json!({ "N": EARLIER.to_string() });
     } else {
         record["active_key"] = json!({ "S": format!("0#{EARLIER:012}") });

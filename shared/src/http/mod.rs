@@ -84,6 +84,13 @@ where
     })
 }
 
+/// Returns the response of an error that occurs in front of a function, in the form of a function's response. The local
+/// gateway uses it.
+#[must_use]
+pub fn error_response(error: &Error, request_id: &str) -> Reply {
+    reply::finish(reply::from_error(error, request_id), false)
+}
+
 /// The response to Lambda, from the adapter or from the guard. The adapter's response type has no public name, so it is
 /// a type parameter.
 #[derive(Serialize)]

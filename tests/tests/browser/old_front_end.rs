@@ -76,6 +76,40 @@ async fn the_existing_front_end_signs_in_and_out_in_chromium() {
     browser.close().await.unwrap();
 }
 
+/// R82, in Chromium: a page on another port of localhost sets cookies with any text. The browser sends them to our
+/// service as bytes that are not ASCII, before our cookies.
+#[tokio::test]
+async fn foreign_cookies_with_any_text_do_not_hide_ours_in_chromium() {
+    let root = root();
+    let (other_at, page_at) = (free_port(), free_port());
+    let (other, page) = (format!("https://localhost:{other_at}"), format!("https://localhost:{page_at}"));
+    let options = Options { allowed_origin: Some(&page), ..Options::default() };
+    let (_stack_process, stack) = local_stack::start(options).await;
+    for port in [other_at, page_at] {
+        serve_page(port, &Certificate::in_folder(&root.join("target/dev")).unwrap()).await;
+    }
+    let (_driver, browser, _profile) = start_browser().await;
+
+    browser.goto(&other).await.unwrap();
+    let script =
+        r#"document.cookie = "nickname=김코딩"; document.cookie = "이름=\u{1f511}"; document.cookie = "cafe=é";"#;
+    browser.execute(script, vec![]).await.unwrap();
+
+    browser.goto(&page).await.unwrap();
+    let visible = browser.execute("return document.cookie", vec![]).await.unwrap();
+    assert!(visible.as_str().unwrap().contains("nickname=김코딩"), "the cookies belong to every port: {visible}");
+    let form = json!({ "loginInfo": { "userId": "kimcoding", "password": "1234" }, "checkedKeepLogin": true });
+    let login = ask(&browser, "POST", format!("{}/login", stack.url), form).await;
+    assert_eq!((&login["status"], &login["path"]), (&json!(200), &json!("/userinfo")), "the redirect was followed");
+    let userinfo = || ask(&browser, "GET", format!("{}/userinfo", stack.url), Value::Null);
+    assert_eq!(userinfo().await["status"], 200);
+    browser.delete_cookie("access_jwt").await.unwrap();
+    assert_eq!(userinfo().await["status"], 200, "the refresh cookie arrives");
+    assert_eq!(ask(&browser, "POST", format!("{}/logout", stack.url), Value::Null).await["status"], 205);
+    assert_eq!(cookie_names(&browser).await, ["cafe", "nickname", "이름"]);
+    browser.close().await.unwrap();
+}
+
 /// Makes the page send a request, and returns its response.
 async fn ask(browser: &Client, method: &str, url: String, body: Value) -> Value {
     let script =
