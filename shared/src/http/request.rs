@@ -161,6 +161,9 @@ impl Request {
     }
 }
 
+/// The headers in which browsers announce a prefetch: the standard one, and those of older browsers.
+const PREFETCH_HEADERS: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
+
 /// Returns `false` for a `HEAD`, a prefetch, a cross-site request, and one whose `Sec-Fetch-Dest` is neither `empty`
 /// nor `document` (R86). Without these headers, as from a client that is not a browser, it returns `true`.
 pub(super) fn may_set_cookies(method: &Method, headers: &HeaderMap) -> bool {
@@ -170,8 +173,13 @@ pub(super) fn may_set_cookies(method: &Method, headers: &HeaderMap) -> bool {
     method != Method::HEAD
         && is_absent_or("sec-fetch-site", |site| matches!(site, "same-origin" | "same-site" | "none"))
         && is_absent_or("sec-fetch-dest", |dest| matches!(dest, "empty" | "document"))
-        && is_absent_or("sec-purpose", |purpose| !purpose.contains("prefetch"))
-        && is_absent_or("purpose", |purpose| !purpose.contains("prefetch"))
+        && PREFETCH_HEADERS.iter().all(|name| is_absent_or(name, |purpose| !is_prefetch(purpose)))
+}
+
+/// Returns `true` for a value such as `prefetch`, `Preview` or `prefetch;prerender`.
+fn is_prefetch(purpose: &str) -> bool {
+    let purpose = purpose.to_ascii_lowercase();
+    purpose.contains("prefetch") || purpose.contains("preview")
 }
 
 impl fmt::Debug for Request {
