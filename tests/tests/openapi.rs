@@ -169,7 +169,10 @@ fn assert_headers(document: &Value, response: &Value, real: &Reply, name: &str) 
             assert_eq!(real.cookies.len(), usize::from(described["required"] == true), "{name}");
             continue;
         }
-        let value = real.header(&header).unwrap_or_else(|| panic!("{name} has no header {header}"));
+        let Some(value) = real.header(&header) else {
+            assert_ne!(described["required"], true, "{name} has no header {header}");
+            continue;
+        };
         assert_eq!(described["required"], true, "{name}: {header}");
         if let Some(fixed) = described["schema"].get("const") {
             assert_eq!(*fixed, value, "{name}: {header}");

@@ -48,7 +48,10 @@ impl RequestLog {
 pub(super) fn failed(error: &Error, function: &str, request_id: &str) {
     let service = match error {
         Error::ForeignOrigin => return events::foreign_origin(function, request_id),
-        Error::MethodNotAllowed { .. } | Error::TooLarge { .. } | Error::UnsupportedMediaType { .. } => return,
+        Error::MethodNotAllowed { .. }
+        | Error::TooLarge { .. }
+        | Error::UnsupportedMediaType { .. }
+        | Error::UnsupportedContentEncoding { .. } => return,
         Error::Service(error) => error,
     };
     match service {

@@ -4,7 +4,8 @@
 //! to the log and never into the response (R93).
 
 use lambda_http::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, SET_COOKIE,
+    WWW_AUTHENTICATE,
 };
 use lambda_http::http::{HeaderValue, StatusCode};
 use lambda_http::{Body, Response};
@@ -97,6 +98,10 @@ pub(super) fn from_error(error: &Error, request_id: &str) -> Reply {
         }
         Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, None),
         Error::UnsupportedMediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, None),
+        // This header tells a client that the encoding is the problem, and not the media type (RFC 9110 §12.5.3).
+        Error::UnsupportedContentEncoding { .. } => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, Some((ACCEPT_ENCODING, HeaderValue::from_static("identity"))))
+        }
         Error::Service(error) => match error {
             ServiceError::NotAuthorized => return not_authorized(),
             ServiceError::NotAuthorizedClearCookies(lines) => {

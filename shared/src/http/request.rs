@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use lambda_http::aws_lambda_events::query_map::QueryMap;
-use lambda_http::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, USER_AGENT};
+use lambda_http::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, USER_AGENT};
 use lambda_http::http::{HeaderMap, HeaderValue, Method, header::AsHeaderName};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Context, RequestExt as _};
@@ -19,6 +19,9 @@ use crate::json;
 
 /// The largest accepted body in bytes (R32).
 const MAX_BODY: usize = 8 * 1024;
+
+/// The longest name of a content encoding that an error repeats, in bytes.
+const MAX_CODING: usize = 32;
 
 /// The time before the deadline of the invocation that is reserved for the response.
 const RESPONSE_RESERVE: Duration = Duration::from_millis(400);
@@ -83,13 +86,17 @@ impl Request {
     /// Returns the body, which must be the JSON of a `T`.
     ///
     /// # Errors
-    /// [`Error::UnsupportedMediaType`] for another media type; [`InvalidRequest`](crate::error::Error::InvalidRequest)
-    /// for any other body. The error never quotes the body, which may hold a password.
+    /// [`Error::UnsupportedMediaType`] for another media type; [`Error::UnsupportedContentEncoding`] for an encoded body;
+    /// [`InvalidRequest`](crate::error::Error::InvalidRequest) for any other body. The error never quotes the body, which
+    /// may hold a password.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         let media_type = self.header(CONTENT_TYPE).unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().trim();
         if !media_type.eq_ignore_ascii_case("application/json") {
             return Err(Error::UnsupportedMediaType { expected: "application/json" });
+        }
+        if let Some(encoding) = self.content_encoding() {
+            return Err(Error::UnsupportedContentEncoding { encoding });
         }
         json::object(&self.body).map_err(|error| {
             let problem = match error.classify() {
@@ -154,6 +161,18 @@ impl Request {
     #[must_use]
     pub fn source_ip(&self) -> Option<String> {
         self.source_ip.clone()
+    }
+
+    /// Returns the first content encoding other than `identity`, or `None` if the body is not encoded.
+    fn content_encoding(&self) -> Option<String> {
+        let values = self.headers.get_all(CONTENT_ENCODING).iter();
+        let codings = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+        let encoding =
+            codings.into_iter().find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))?;
+        let is_name =
+            encoding.len() <= MAX_CODING && encoding.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+        let name = String::from_utf8_lossy(encoding).into_owned();
+        Some(if is_name { name } else { "an unknown one".to_owned() })
     }
 
     fn header(&self, name: impl AsHeaderName) -> Option<&str> {

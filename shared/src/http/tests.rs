@@ -264,6 +264,36 @@ async fn a_body_with_another_media_type_is_415() {
 }
 
 #[tokio::test]
+async fn an_encoded_body_is_415_with_the_name_of_the_encoding() {
+    let encoded = |encoding| post().body(r#"{"word":"a"}"#).header("content-encoding", encoding);
+    for encoding in ["identity", "Identity", "", "identity, identity"] {
+        assert_eq!(answered(encoded(encoding), echo).await.status, 200, "{encoding}");
+    }
+    let long = "x".repeat(33);
+    for (encoding, name) in [
+        ("gzip", "gzip"),
+        ("GZIP", "GZIP"),
+        ("br", "br"),
+        ("deflate", "deflate"),
+        ("zstd", "zstd"),
+        ("x-gzip", "x-gzip"),
+        ("identity, gzip", "gzip"),
+        ("utf-8", "utf-8"),
+        ("<script>", "an unknown one"),
+        ("gz\u{e9}p", "an unknown one"),
+        (&long, "an unknown one"),
+    ] {
+        let refused = answered(encoded(encoding), echo).await;
+        assert_eq!((refused.status, refused.header("accept-encoding")), (415, Some("identity")), "{encoding}");
+        let detail = format!("The body must have no content encoding, but it has {name}.");
+        assert_eq!(refused.json()["detail"], detail);
+    }
+    // RFC 9110 §12.5.3: the header would mislead a client whose media type is wrong.
+    let of_type = answered(encoded("gzip").header("content-type", "text/plain"), echo).await;
+    assert_eq!((of_type.status, of_type.header("accept-encoding")), (415, None));
+}
+
+#[tokio::test]
 async fn a_bearer_token_is_the_text_after_the_scheme() {
     async fn bearer(request: Request) -> Result<Reply> {
         reply::json(&request.bearer().map(|token| String::from_utf8_lossy(token).into_owned()))

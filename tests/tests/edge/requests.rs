@@ -174,6 +174,21 @@ async fn a_body_of_another_media_type_is_415_before_any_work() {
     }
 }
 
+#[tokio::test]
+async fn an_encoded_body_is_415_before_any_work() {
+    let world = World::new().await;
+    let service = world.service();
+    for name in ["login", "password"] {
+        for encoding in ["gzip", "deflate", "br", "zstd", "compress", "identity, gzip", "gzip\u{e9}"] {
+            let answer = service.send(&world.request(name).header("content-encoding", encoding), NOW).await;
+            assert!(answer.is_rejected_before_any_work(415), "{name}: {encoding}: {answer:?}");
+        }
+        let plain = world.request(name).header("content-encoding", "identity");
+        assert_eq!(service.send(&plain, NOW).await.reply.status, status_of(name));
+        world.restore();
+    }
+}
+
 /// R85, R90: each function answers its own methods and lists them in `Allow`. `GET /logout` changes nothing. No header
 /// and no parameter overrides the method.
 #[tokio::test]
