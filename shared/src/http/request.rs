@@ -11,7 +11,6 @@ use lambda_http::http::{HeaderMap, HeaderValue, Method, header::AsHeaderName};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Context, RequestExt as _};
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 
 use super::{Error, Result, origin};
 use crate::budget::Budget;
@@ -98,16 +97,8 @@ impl Request {
         if let Some(encoding) = self.content_encoding() {
             return Err(Error::UnsupportedContentEncoding { encoding });
         }
-        json::object(&self.body).map_err(|error| {
-            let problem = match error.classify() {
-                _ if self.body.is_empty() => "is empty",
-                Category::Data => "has a field that is unknown, missing, given twice or of the wrong type",
-                Category::Eof => "ends too early",
-                Category::Syntax | Category::Io => "is not valid JSON",
-            };
-            let (line, column) = (error.line(), error.column());
-            Error::invalid_request(format!("The body {problem} (line {line}, column {column})."))
-        })
+        json::object(&self.body)
+            .map_err(|error| Error::invalid_request(format!("The body {}.", json::problem(&self.body, &error))))
     }
 
     /// Returns the lines of the `Cookie` header as bytes.
