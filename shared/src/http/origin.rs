@@ -53,23 +53,23 @@ impl AllowedOrigins {
             return matches!(only(headers, "sec-fetch-site"), Some("same-origin" | "none"));
         }
         if headers.contains_key(ORIGIN) {
-            return origin
-                .and_then(host_of)
-                .is_some_and(|host| only(headers, HOST).is_some_and(|ours| ours.eq_ignore_ascii_case(host)));
+            return origin.zip(only(headers, HOST)).is_some_and(|(origin, host)| is_origin_of(origin, host));
         }
         true
     }
 }
 
-/// Returns the host of an origin, with its port unless it is the default port of the scheme.
-fn host_of(origin: &str) -> Option<&str> {
-    let (scheme, host) = origin.split_once("://")?;
+/// Returns `true` if the host and the port of an origin are those of a `Host` header. The default port of the scheme
+/// counts as absent on both sides, and the case does not count.
+fn is_origin_of(origin: &str, host: &str) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let default_port = match scheme {
         "https" => ":443",
         "http" => ":80",
-        _ => return None,
+        _ => return false,
     };
-    Some(host.strip_suffix(default_port).unwrap_or(host))
+    let [theirs, ours] = [authority, host].map(|host| host.strip_suffix(default_port).unwrap_or(host));
+    theirs.eq_ignore_ascii_case(ours)
 }
 
 /// Returns the value of a header that was sent once, or `None`. The gateway joins repeated headers with a comma. Such a
