@@ -37,10 +37,10 @@ impl RequestLog {
         tracing::info!(function, method, route, status, milliseconds, request_id, "A request was answered.");
     }
 
-    /// Logs an error, and returns its response.
-    pub(super) fn failed(&self, error: &Error) -> Reply {
+    /// Logs an error, and returns its response. `accepts_problem` says whether the client asked for problem details.
+    pub(super) fn failed(&self, error: &Error, accepts_problem: bool) -> Reply {
         failed(error, &self.function, &self.request_id);
-        reply::from_error(error, &self.request_id)
+        reply::from_error(error, &self.request_id, accepts_problem)
     }
 }
 

@@ -77,7 +77,7 @@ where
                 },
                 Err(_) => Error::invalid_request("The request has a header, a query or a body that cannot be read."),
             };
-            let response = reply::finish(log.failed(&error), false);
+            let response = reply::finish(log.failed(&error, false), false);
             log.answered(&response, started);
             Ok(Outcome::Guarded(Box::new(into_gateway(response))))
         }
@@ -108,12 +108,13 @@ where
     let log = RequestLog::new(&context, event.request_context_ref().and_then(http_context));
     let is_head = event.method() == Method::HEAD;
     let may_set_cookies = request::may_set_cookies(event.method(), event.headers());
+    let accepts_problem = request::accepts_problem(event.headers());
     let outcome = async {
         allowed_origins.check(event.method(), event.headers())?;
         handler(Request::new(event, &context)?).await
     };
     let response = outcome.await.unwrap_or_else(|error| {
-        let response = log.failed(&error);
+        let response = log.failed(&error, accepts_problem);
         if may_set_cookies { response } else { reply::without_cookies(response) }
     });
     let response = reply::finish(response, is_head);

@@ -6,7 +6,7 @@ use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use lambda_http::aws_lambda_events::query_map::QueryMap;
-use lambda_http::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, USER_AGENT};
+use lambda_http::http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, USER_AGENT};
 use lambda_http::http::{HeaderMap, HeaderValue, Method, header::AsHeaderName};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Context, RequestExt as _};
@@ -197,6 +197,19 @@ impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request").field("method", &self.method).field("budget", &self.budget).finish_non_exhaustive()
     }
+}
+
+/// Returns `true` if the client names `application/problem+json` in `Accept` and does not exclude it with `q=0` (RFC
+/// 9110 §12.5.1). A wildcard is not enough, because the first clients send one and expect the plain text of a 401.
+pub(super) fn accepts_problem(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/problem+json"));
+        let quality =
+            parts.filter_map(|part| part.split_once('=')).find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+        is_named && quality.is_none_or(|(_, quality)| quality.trim().parse::<f32>().is_ok_and(|quality| quality > 0.0))
+    })
 }
 
 /// Returns the time by which the stores must have answered. Ignores a deadline in the past, because the local tools

@@ -127,6 +127,45 @@ async fn every_error_has_its_status_and_hides_its_cause() {
     }
 }
 
+#[tokio::test]
+async fn a_401_is_problem_details_only_for_a_client_that_names_them() {
+    let refused = |accept: &'static str| {
+        answered(get().header("accept", accept), |_| async { Err(ServiceError::NotAuthorized.into()) })
+    };
+    for accept in [
+        "application/problem+json",
+        "Application/Problem+JSON",
+        "text/html, application/problem+json",
+        "application/json;q=0.9,application/problem+json;q=0.1",
+        "application/problem+json; charset=utf-8; Q=0.001",
+    ] {
+        let reply = refused(accept).await;
+        assert_eq!((reply.status, reply.header("content-type")), (401, Some("application/problem+json")), "{accept}");
+        let expected = json!({
+            "type": "about:blank", "title": "Unauthorized", "status": 401, "detail": "Not Authorized",
+            "request_id": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+        });
+        assert_eq!((reply.json(), reply.header("www-authenticate")), (expected, Some("Bearer")), "{accept}");
+    }
+    for accept in [
+        "",
+        "*/*",
+        "application/*",
+        "application/json",
+        "text/html,application/xhtml+xml,*/*;q=0.8",
+        "application/problem+json;q=0",
+        "application/problem+json; q=0.000",
+        "application/problem+json;q=high",
+        "application/problem+xml",
+        "x-application/problem+json",
+    ] {
+        let reply = refused(accept).await;
+        assert_eq!((reply.status, reply.body()), (401, "Not Authorized"), "{accept}");
+        assert_eq!(reply.header("content-type"), Some("text/plain; charset=utf-8"), "{accept}");
+        assert_eq!(reply.header("vary"), None);
+    }
+}
+
 /// R90.
 #[tokio::test]
 async fn a_405_has_allow_and_a_503_has_retry_after() {
