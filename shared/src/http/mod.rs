@@ -68,6 +68,7 @@ where
         async move {
             let started = Instant::now();
             let log = RequestLog::new(&context, context_of(&payload));
+            let is_head = context_of(&payload).is_some_and(|event| event.http.method == Method::HEAD);
             let event = LambdaEvent::new(without_unreadable_cookies(payload), context);
             let error = match catch_unwind(AssertUnwindSafe(|| adapter.call(event))) {
                 Ok(answer) => match AssertUnwindSafe(answer).catch_unwind().await {
@@ -77,7 +78,7 @@ where
                 },
                 Err(_) => Error::invalid_request("The request has a header, a query or a body that cannot be read."),
             };
-            let response = reply::finish(log.failed(&error, false), false);
+            let response = reply::finish(log.failed(&error, false), is_head);
             log.answered(&response, started);
             Ok(Outcome::Guarded(Box::new(into_gateway(response))))
         }

@@ -4,7 +4,7 @@
 //! to the log and never into the response (R93).
 
 use lambda_http::http::header::{
-    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, SET_COOKIE,
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, SET_COOKIE,
     WWW_AUTHENTICATE,
 };
 use lambda_http::http::{HeaderValue, StatusCode};
@@ -142,13 +142,15 @@ pub(super) fn without_cookies(mut response: Reply) -> Reply {
     response
 }
 
-/// Adds the headers of every response. Removes the body of a response to `HEAD`.
+/// Adds the headers of every response. Removes the body of a response to `HEAD`, and keeps its length in
+/// `Content-Length` (RFC 9110 §8.6). Otherwise a server in front of the function would send the length 0.
 pub(super) fn finish(mut response: Reply, is_head: bool) -> Reply {
     for (name, value) in COMMON_HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     if is_head {
-        *response.body_mut() = Body::Empty;
+        let length = std::mem::take(response.body_mut()).as_ref().len();
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
     }
     response
 }

@@ -230,10 +230,32 @@ async fn a_request_from_a_foreign_origin_never_reaches_a_handler() {
     assert_eq!((answered(allowed, counting).await.status, CALLS.load(Ordering::Relaxed)), (200, 1));
 }
 
+/// RFC 9110 §8.6: the length is that of the response to `GET`.
 #[tokio::test]
-async fn a_response_to_head_has_headers_and_no_body() {
-    let reply = answered(get().method("HEAD"), ok).await;
-    assert_eq!((reply.status, reply.body(), reply.header("content-type")), (200, "", Some("application/json")));
+async fn a_response_to_head_has_the_headers_and_the_length_of_get_and_no_body() {
+    async fn panics(request: Request) -> Result<Reply> {
+        assert!(request.source_ip().is_none(), "every event has a source");
+        ok(request).await
+    }
+    async fn korean(_: Request) -> Result<Reply> {
+        reply::json(&json!({ "name": "김코딩" }))
+    }
+    async fn refuses(_: Request) -> Result<Reply> {
+        Err(ServiceError::NotAuthorized.into())
+    }
+    let hostile = get().header("host", "a:99999");
+    for (got, head) in [
+        (answered(get(), ok).await, answered(get().method("HEAD"), ok).await),
+        (answered(get(), korean).await, answered(get().method("HEAD"), korean).await),
+        (answered(get(), refuses).await, answered(get().method("HEAD"), refuses).await),
+        (answered(get(), panics).await, answered(get().method("HEAD"), panics).await),
+        (answered(hostile.clone(), ok).await, answered(hostile.method("HEAD"), ok).await),
+    ] {
+        assert_eq!((head.status, head.body()), (got.status, ""));
+        assert_eq!(head.header("content-type"), got.header("content-type"));
+        let length = got.body().len().to_string();
+        assert_eq!((head.header("content-length"), got.header("content-length")), (Some(length.as_str()), None));
+    }
 }
 
 /// R30, R32.

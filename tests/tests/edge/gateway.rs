@@ -9,7 +9,8 @@ use testbed::workspace::template;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A gateway in front of a function that answers 200 to every request, and counts them.
+/// A gateway in front of a function that answers 200 to every request, and counts them. For `HEAD`, it announces 196
+/// bytes.
 struct World {
     gateway: std::net::SocketAddr,
     reached: Arc<AtomicUsize>,
@@ -24,11 +25,12 @@ impl World {
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = functions.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
-                stream.readable().await.ok();
                 let mut request = [0; 4096];
-                stream.try_read(&mut request).ok();
+                stream.read(&mut request).await.ok();
+                let length = if request.starts_with(b"HEAD") { 196 } else { 0 };
                 let cors = "access-control-allow-origin: *\r\naccess-control-allow-credentials: true\r\n";
-                let response = format!("HTTP/1.1 200 OK\r\n{cors}content-length: 0\r\nconnection: close\r\n\r\n");
+                let response =
+                    format!("HTTP/1.1 200 OK\r\n{cors}content-length: {length}\r\nconnection: close\r\n\r\n");
                 stream.write_all(response.as_bytes()).await.ok();
             }
         });
@@ -99,6 +101,14 @@ async fn a_request_without_a_route_reaches_no_function() {
             assert!(!reached && matches!(status, 400 | 404 | 405), "{line} {headers}: {status}");
         }
     }
+}
+
+/// RFC 9110 §8.6: the length in a response to `HEAD` is that of the response to `GET`.
+#[tokio::test]
+async fn the_length_in_a_response_to_head_passes_the_gateway() {
+    let (status, response, _) = World::new().await.send("HEAD /userinfo", "").await;
+    assert!(status == 200 && response.contains("\r\ncontent-length: 196\r\n"), "{response}");
+    assert!(response.ends_with("\r\n\r\n"), "{response}");
 }
 
 /// R87: the gateway compares with an exact list. It never answers `*`, and never repeats an origin that is not on the
