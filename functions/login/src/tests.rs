@@ -293,6 +293,17 @@ async fn a_login_name_matches_in_any_case_and_width() {
     }
 }
 
+/// R31.
+#[tokio::test]
+async fn white_space_at_the_ends_of_the_login_name_is_ignored() {
+    let (_tables, env) = with_kim().await;
+    for name in ["kimcoding ", " kimcoding", "\tKimCoding\r\n", "\u{a0}kimcoding\u{200b}", "\u{feff}kimcoding"] {
+        assert_eq!(send(&env, form(name, "1234")).await.status, 302, "{name:?}");
+    }
+    assert_eq!(send(&env, form("kim coding", "1234")).await.status, 401);
+    assert_eq!(send(&env, form("kimcoding", "1234 ")).await.status, 401, "a password is never changed");
+}
+
 /// R30.
 #[tokio::test]
 async fn an_invalid_body_is_rejected_before_any_call() {

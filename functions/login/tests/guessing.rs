@@ -117,6 +117,24 @@ async fn the_sixth_wrong_password_in_a_row_is_429_and_is_not_hashed() {
     assert!(replies.iter().all(|reply| *reply == replies[0]), "{replies:?}");
 }
 
+/// R21, R31: another spelling of a login name gives no more attempts, whether the name exists or not.
+#[tokio::test]
+async fn white_space_around_a_login_name_does_not_change_its_attempt_counter() {
+    let world = World::new(&[]).await;
+    for name in ["kimcoding", "unknown", "two words"] {
+        let blanks = ["", " ", "\t", "\u{a0}", "\u{200b}"];
+        for blank in blanks {
+            let guess = world.guess(&format!("{blank}{name}{blank}"), "4321", NOW).await;
+            assert_eq!(outcome(&guess), (401, None), "{name:?} {blank:?}");
+        }
+        for blank in blanks {
+            let refused = world.guess(&format!("{name}{blank}"), "4321", NOW).await;
+            assert_eq!(outcome(&refused), (429, Some("1")), "{name:?} {blank:?}");
+        }
+    }
+    assert_eq!(world.counters("account#").len(), 3);
+}
+
 /// R20. An attempt during a wait is not counted.
 #[tokio::test]
 async fn each_further_wrong_password_doubles_the_wait() {
