@@ -180,6 +180,16 @@ pub fn session_unreadable(error: &Error) {
     );
 }
 
+/// A stored attempt counter cannot be read. It starts anew. `reason` is the kind of counter, as for [`throttled`].
+pub fn counter_unreadable(reason: &str, error: &Error) {
+    tracing::error!(
+        event = "counter_unreadable",
+        reason,
+        causes = error.causes(),
+        "A stored attempt counter cannot be read. It starts anew."
+    );
+}
+
 /// AWS refuses a call of the service, or a setting is wrong.
 pub fn misconfigured(function: &str, error: &Error, request_id: &str) {
     let causes = error.causes();

@@ -64,7 +64,7 @@ fn set_password_hash(world: &World, hash: &str) {
 fn every_event_function_writes_its_name_and_its_metric() {
     let (user, session) = (&UserId::parse("0").unwrap(), &SessionId::random().unwrap());
     let (error, second) = (&Error::unexpected("a cause"), Duration::from_secs(1));
-    let functions: [(&str, &str, &dyn Fn()); 26] = [
+    let functions: [(&str, &str, &dyn Fn()); 27] = [
         ("login_succeeded", "INFO", &|| events::login_succeeded(user, session, true)),
         ("login_failed", "INFO", &|| events::login_failed("wrong_password", Some(user))),
         ("throttled", "INFO", &|| events::throttled("account", second)),
@@ -87,6 +87,7 @@ fn every_event_function_writes_its_name_and_its_metric() {
         ("concurrent_update", "INFO", &|| events::concurrent_update("login", error, "id")),
         ("record_unreadable", "ERROR", &|| events::record_unreadable("login", error, "id")),
         ("session_unreadable", "ERROR", &|| events::session_unreadable(error)),
+        ("counter_unreadable", "ERROR", &|| events::counter_unreadable("account", error)),
         ("misconfigured", "ERROR", &|| events::misconfigured("login", error, "id")),
         ("internal_error", "ERROR", &|| events::internal_error("login", error, "id")),
         ("panicked", "WARN", &|| events::panicked(Some("src/lib.rs:1:1"))),
@@ -232,6 +233,15 @@ async fn a_stored_password_hash_and_its_failures_write_the_expected_events() {
     world.restore();
 
     assert_eq!(send(&service, "4321").await, ["login_failed wrong_password"]);
+    for mut counter in world.tables.items("AttemptsTable") {
+        counter["v"] = json!({ "N": "2" });
+        world.tables.put("AttemptsTable", &counter);
+    }
+    let expected =
+        BTreeSet::from(["counter_unreadable account", "counter_unreadable source", "login_failed wrong_password"]);
+    let written = send(&service, "4321").await;
+    assert_eq!(written.iter().map(String::as_str).collect::<BTreeSet<_>>(), expected);
+    assert_eq!(written.len(), 3, "{written:?}");
     let counters = world.tables.items("AttemptsTable");
     let is_account = |item: &&Value| item["counter_key"]["S"].as_str().unwrap().starts_with("account#");
     let mut counter = counters.iter().find(is_account).unwrap().clone();
