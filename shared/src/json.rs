@@ -21,7 +21,8 @@ pub fn object<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
     serde_json::from_slice::<Object<T>>(bytes).map(|Object(value)| value)
 }
 
-/// Says what is wrong with a text that [`object`] rejected, and where. Never quotes the text, which may hold a password.
+/// Says what is wrong with a text that [`object`] rejected, and where. Never quotes the text, which may hold a
+/// password.
 #[must_use]
 pub fn problem(bytes: &[u8], error: &serde_json::Error) -> Cow<'static, str> {
     if bytes.trim_ascii().is_empty() {

@@ -84,6 +84,31 @@ async fn the_stored_roles_decide_and_not_those_of_the_token() {
 }
 
 #[tokio::test]
+async fn a_required_role_that_is_blank_or_too_long_stops_the_start() {
+    let read = |role: &str| {
+        let env = Environment::new(testbed::settings(&[("REQUIRED_ROLE", role)]));
+        Authorizer::from_env(store::connect(&env).unwrap(), &env).map(|authorizer| authorizer.required_role)
+    };
+    assert_eq!(read(&"r".repeat(255)).unwrap(), Some("r".repeat(255)));
+    assert_eq!(read("").unwrap(), None);
+    for role in [" ", &"r".repeat(256)] {
+        assert!(matches!(read(role), Err(Error::Setting { name: "REQUIRED_ROLE", .. })), "{role:.20}");
+    }
+}
+
+/// The roles come from the record, so that their number has no limit as in a token.
+#[tokio::test]
+async fn a_thousand_roles_are_passed_on() {
+    let world = World::new().await;
+    let roles: Vec<_> = (0..1000).map(|number| format!("role-{number}")).collect();
+    let list: Vec<_> = roles.iter().map(|role| json!({ "S": role })).collect();
+    world.change("UsersTable", "roles", json!({ "L": list }));
+    let env = Environment::new(world.tables.settings(&[("REQUIRED_ROLE", "role-999")]));
+    let decision = ask(&env, store::connect(&env).unwrap(), with(&world.access)).await.unwrap();
+    assert_eq!((&decision["isAuthorized"], &decision["context"]["roles"]), (&json!(true), &json!(roles)));
+}
+
+#[tokio::test]
 async fn a_request_without_a_valid_access_token_is_denied() {
     let world = World::new().await;
     let refresh_only = Event::recorded("authorizer").cookies([format!("refresh_jwt={}", world.refresh)]);

@@ -35,8 +35,8 @@ const SYSTEMS: [(&str, &str); 8] = [
     ("X11", "Unix"),
 ];
 
-/// Systems of browsers that ask for the desktop version of a page. Such a browser claims the system in the first column.
-/// The text in the second column gives away the real one. An iPhone in this mode looks like an iPad. Safari on
+/// Systems of browsers that ask for the desktop version of a page. Such a browser claims the system in the first
+/// column. The text in the second column gives away the real one. An iPhone in this mode looks like an iPad. Safari on
 /// iPadOS, and Chrome and Firefox on Android, have no such text: their user agent is that of a desktop.
 const DISGUISED: [(&str, &str, &str); 8] = [
     ("Macintosh", "CriOS/", "iPadOS"),

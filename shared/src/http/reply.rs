@@ -81,8 +81,8 @@ struct Problem<'a> {
 }
 
 /// Returns the response of an error: problem details (RFC 9457). A 401 is always the same plain text, as the first
-/// clients expect it, unless the client accepts problem details by name. It has no `Vary`, because no cache may store it
-/// (RFC 9110 §12.5.5).
+/// clients expect it, unless the client accepts problem details by name. It has no `Vary`, because no cache may store
+/// it (RFC 9110 §12.5.5).
 pub(super) fn from_error(error: &Error, request_id: &str, accepts_problem: bool) -> Reply {
     let (status, header) = match error {
         Error::ForeignOrigin => (StatusCode::FORBIDDEN, None),

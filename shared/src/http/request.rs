@@ -85,9 +85,9 @@ impl Request {
     /// Returns the body, which must be the JSON of a `T`.
     ///
     /// # Errors
-    /// [`Error::UnsupportedMediaType`] for another media type; [`Error::UnsupportedContentEncoding`] for an encoded body;
-    /// [`InvalidRequest`](crate::error::Error::InvalidRequest) for any other body. The error never quotes the body, which
-    /// may hold a password.
+    /// [`Error::UnsupportedMediaType`] for another media type; [`Error::UnsupportedContentEncoding`] for an encoded
+    /// body; [`InvalidRequest`](crate::error::Error::InvalidRequest) for any other body. The error never quotes the
+    /// body, which may hold a password.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         let media_type = self.header(CONTENT_TYPE).unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().trim();

@@ -18,6 +18,7 @@ use crate::config::Environment;
 use crate::error::{Error, Result};
 use crate::id::UserId;
 use crate::password::PasswordHash;
+use crate::token::is_claim_text;
 
 /// The public part of a user: the JSON of `/userinfo`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -240,14 +241,17 @@ struct AddressOwner<'a> {
 /// Returns the user of an item that was read under the key of `id`.
 ///
 /// # Errors
-/// [`Error::Corrupt`] if the item cannot be read or has another id.
+/// [`Error::Corrupt`] if the item cannot be read, has another id, or has an e-mail address that no token can carry.
+/// Otherwise the user would get tokens that do not verify.
 pub(super) fn read_user(item: Item, id: &UserId) -> Result<User> {
     let user: User = from_item(item, "user")?;
-    if user.profile.id == *id {
-        Ok(user)
-    } else {
-        Err(Error::Corrupt("user record under the key of another user".into()))
+    if user.profile.id != *id {
+        return Err(Error::Corrupt("user record under the key of another user".into()));
     }
+    if !is_claim_text(&user.profile.email) {
+        return Err(Error::Corrupt("user record with an e-mail address that no token can carry".into()));
+    }
+    Ok(user)
 }
 
 /// Returns the key of a profile.
@@ -297,8 +301,9 @@ fn canonical_address(typed: &str) -> Result<String> {
     let is_address = |text: &String| {
         text.split_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'))
     };
-    let address = canonical(typed).filter(is_address);
-    address.ok_or_else(|| Error::InvalidRequest("An e-mail address has the form name@example.com.".into()))
+    let address = canonical(typed).filter(|address| is_address(address) && is_claim_text(typed));
+    let problem = "An e-mail address has the form name@example.com and at most 254 bytes.";
+    address.ok_or_else(|| Error::InvalidRequest(problem.into()))
 }
 
 impl fmt::Debug for Profile {
@@ -597,7 +602,10 @@ mod tests {
     #[tokio::test]
     async fn an_invalid_address_is_rejected_before_the_write() {
         let tables = Tables::new().await;
-        for email in ["", "kim", "@example.com", "kim@", "kim@a@b", "kim @example.com", "kim@exam\nple.com"] {
+        let (long, wide) = (format!("{}@example.com", "k".repeat(243)), format!("{}@example.com", "ｋ".repeat(200)));
+        let quoted = format!("{}@example.com", "\"".repeat(122));
+        let invalid = ["", "kim", "@example.com", "kim@", "kim@a@b", "kim @example.com", "kim@exam\nple.com"];
+        for email in invalid.into_iter().chain([&long[..], &wide, &quoted]) {
             let refused = users(&tables).create(&user("0", "kimcoding", email), hash(), &budget()).await;
             assert!(matches!(refused, Err(Error::InvalidRequest(_))), "{email}: {refused:?}");
         }
@@ -625,10 +633,24 @@ mod tests {
         assert!(tables.items("UsersTable").is_empty());
     }
 
+    /// Returns the record of the user `7`, with these changes.
+    fn complete(changes: serde_json::Value) -> serde_json::Value {
+        let mut item = json!({
+            "pk": { "S": "user#7" }, "v": { "N": "1" }, "id": { "S": "7" }, "userId": { "S": "kim" },
+            "email": { "S": "secret@example.com" }, "name": { "S": "" }, "position": { "S": "" },
+            "location": { "S": "" }, "bio": { "S": "" }, "disabled": { "BOOL": false },
+            "session_epoch": { "N": "1" }, "password_version": { "N": "1" },
+        });
+        item.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        item
+    }
+
     /// F21: a corrupt user is an error, not an unknown user.
     #[tokio::test]
     async fn a_corrupt_user_is_an_error_that_quotes_no_attribute() {
         let tables = Tables::new().await;
+        tables.put("UsersTable", &complete(json!({})));
+        assert!(users(&tables).find(&UserId::parse("7").unwrap(), &budget()).await.is_ok());
         for item in [
             json!({ "pk": { "S": "user#7" } }),
             json!({
@@ -636,6 +658,16 @@ mod tests {
             }),
             json!({ "pk": { "S": "user#7" }, "v": { "N": "2" } }),
             json!({ "pk": { "S": "user#7" }, "v": { "S": "1" } }),
+            complete(json!({ "email": { "S": "" } })),
+            complete(json!({ "email": { "S": " " } })),
+            complete(json!({ "email": { "S": "k".repeat(256) } })),
+            complete(json!({ "email": { "S": "\u{1}".repeat(100) } })),
+            complete(json!({ "email": { "NULL": true } })),
+            complete(json!({ "id": { "S": "8" } })),
+            complete(json!({ "id": { "S": "" } })),
+            complete(json!({ "roles": { "S": "admin" } })),
+            complete(json!({ "roles": { "L": [{ "N": "1" }] } })),
+            complete(json!({ "session_epoch": { "N": "-1" } })),
         ] {
             tables.put("UsersTable", &item);
             let error = users(&tables).find(&UserId::parse("7").unwrap(), &budget()).await.unwrap_err();

@@ -131,6 +131,16 @@ pub fn sessions_ended(reason: &'static str, user: &UserId) {
     tracing::info!(event = "sessions_ended", reason, user = user.as_str(), "The sessions of a user were ended.");
 }
 
+/// The roles of a user are too large for a token. The access token has no `roles` claim.
+pub fn roles_left_out(user: &UserId, bytes: usize) {
+    tracing::warn!(
+        event = "roles_left_out",
+        user = user.as_str(),
+        bytes,
+        "The roles of a user are too large for a token, so the token has none."
+    );
+}
+
 /// A key is accepted from now on.
 pub fn key_loaded(typ: &'static str, kid: &str, is_current: bool) {
     tracing::info!(event = "key_loaded", typ, kid, is_current, "A key was loaded.");

@@ -14,6 +14,22 @@ use crate::id::{SessionId, UserId};
 /// The largest accepted difference between two clocks (R45).
 pub const LEEWAY: Duration = Duration::from_secs(5);
 
+/// The longest text in a claim that comes from a record or a setting, as JSON and in bytes: issuer, audience and e-mail
+/// address.
+pub const MAX_TEXT: usize = 255;
+
+/// Returns `true` for a text that a token can carry: it is not blank, and not longer than [`MAX_TEXT`]. The verifier
+/// rejects every other text, so that a setting or a record with one must not be used for a token.
+#[must_use]
+pub fn is_claim_text(text: &str) -> bool {
+    !text.trim().is_empty() && json_size(text) <= MAX_TEXT + "\"\"".len()
+}
+
+/// Returns how many bytes a value has as JSON.
+pub(super) fn json_size(value: &(impl Serialize + ?Sized)) -> usize {
+    serde_json::to_vec(value).map_or(usize::MAX, |json| json.len())
+}
+
 /// The two kinds of token. Each has its own keys, its own `typ` and its own claims, so that one never passes as the
 /// other (R42).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +102,7 @@ pub struct Claims {
     /// Never issued, but checked if it is present.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     pub nbf: Option<Timestamp>,
-    /// The user's roles. Absent if the user has none.
+    /// The user's roles. Absent if the user has none, or if they are too large for a token.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
     /// The [`Generation::number`]. Only refresh tokens have it.
@@ -101,7 +117,7 @@ impl Claims {
     /// [`Error::NotAuthorized`] if a rule is violated.
     pub fn check(&self, kind: Kind, issuer: &str, audience: &str) -> Result<()> {
         let is_ours = self.iss == issuer && self.aud == audience;
-        let is_complete = self.sub == self.id && !self.email.is_empty() && !self.jti.is_empty();
+        let is_complete = self.sub == self.id && is_claim_text(&self.email) && !self.jti.is_empty();
         let is_of_kind = match kind {
             Kind::Access => self.generation.is_none(),
             Kind::Refresh => {
@@ -181,6 +197,25 @@ mod tests {
         assert!(accepted(&access(), Kind::Access));
         assert!(accepted(&with(access(), "roles", json!(["admin"])), Kind::Access));
         assert!(accepted(&refresh(), Kind::Refresh));
+    }
+
+    #[test]
+    fn a_claim_text_is_not_blank_and_has_at_most_255_bytes_as_json() {
+        for (text, is_valid) in [
+            ("kim@example.com".to_owned(), true),
+            ("x".repeat(255), true),
+            ("é".repeat(127), true),
+            ("\"".repeat(127), true),
+            (String::new(), false),
+            (" \u{a0}".to_owned(), false),
+            ("x".repeat(256), false),
+            ("é".repeat(128), false),
+            ("\"".repeat(128), false),
+            ("\u{1}".repeat(43), false),
+        ] {
+            assert_eq!(is_claim_text(&text), is_valid, "{text:?}");
+            assert_eq!(accepted(&with(access(), "email", json!(text)), Kind::Access), is_valid, "{text:?}");
+        }
     }
 
     /// F40.

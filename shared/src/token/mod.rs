@@ -29,7 +29,7 @@ mod signer;
 mod tests;
 mod verifier;
 
-pub use claims::{Claims, Generation, Kind, LEEWAY, Subject};
+pub use claims::{Claims, Generation, Kind, LEEWAY, MAX_TEXT, Subject, is_claim_text};
 pub use cookies::{Cookies, Lifetime, PresentedCookies};
 pub use signer::Signer;
 pub use verifier::Verifier;

@@ -64,7 +64,7 @@ fn set_password_hash(world: &World, hash: &str) {
 fn every_event_function_writes_its_name_and_its_metric() {
     let (user, session) = (&UserId::parse("0").unwrap(), &SessionId::random().unwrap());
     let (error, second) = (&Error::unexpected("a cause"), Duration::from_secs(1));
-    let functions: [(&str, &str, &dyn Fn()); 27] = [
+    let functions: [(&str, &str, &dyn Fn()); 28] = [
         ("login_succeeded", "INFO", &|| events::login_succeeded(user, session, true)),
         ("login_failed", "INFO", &|| events::login_failed("wrong_password", Some(user))),
         ("throttled", "INFO", &|| events::throttled("account", second)),
@@ -81,6 +81,7 @@ fn every_event_function_writes_its_name_and_its_metric() {
         ("logged_out", "INFO", &|| events::logged_out(user, session)),
         ("sessions_ended", "INFO", &|| events::session_ended("one", user, session)),
         ("sessions_ended", "INFO", &|| events::sessions_ended("others", user)),
+        ("roles_left_out", "WARN", &|| events::roles_left_out(user, 1025)),
         ("key_loaded", "INFO", &|| events::key_loaded("at+jwt", "kid", true)),
         ("foreign_origin", "INFO", &|| events::foreign_origin("login", "id")),
         ("store_failed", "ERROR", &|| events::store_failed("login", error, "id")),
@@ -196,7 +197,7 @@ async fn a_fault_of_the_service_writes_the_expected_event() {
 
     world.change("user#0", |user| user["roles"] = json!({ "L": [{ "S": "r".repeat(3000) }] }));
     let renewal = world.request("userinfo, renewing");
-    assert_eq!(events_of(&log, &world.service(), &renewal, NOW).await, ["internal_error"]);
+    assert_eq!(events_of(&log, &world.service(), &renewal, NOW).await, ["roles_left_out", "session_renewed"]);
     world.restore();
 
     for operation in ["DeleteItem", "UpdateItem"] {
