@@ -11,6 +11,8 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::id::{SessionId, UserId};
 
+use super::{DAY, MAX_SESSION_AGE};
+
 /// The largest accepted difference between two clocks (R45).
 pub const LEEWAY: Duration = Duration::from_secs(5);
 
@@ -47,6 +49,15 @@ impl Kind {
         match self {
             Self::Access => "at+jwt",
             Self::Refresh => "rt+jwt",
+        }
+    }
+
+    /// Returns the longest lifetime that can be configured.
+    #[must_use]
+    pub const fn max_lifetime(self) -> Duration {
+        match self {
+            Self::Access => DAY,
+            Self::Refresh => MAX_SESSION_AGE,
         }
     }
 }
@@ -128,16 +139,17 @@ impl Claims {
         if is_ours && is_complete && is_of_kind && self.iat < self.exp { Ok(()) } else { Err(Error::NotAuthorized) }
     }
 
-    /// Accepts claims that are valid at `now`, with [`LEEWAY`] (R45), and whose lifetime is at most `max_lifetime`
-    /// (R44).
+    /// Accepts claims that are valid at `now`, with [`LEEWAY`] (R45). A token is valid until the earlier of `exp` and
+    /// `iat` + `lifetime`, the configured lifetime. An instance with another setting may have made it, before or during
+    /// a deployment, so that `exp` itself is only bounded by the longest lifetime that can be configured (R44).
     ///
     /// # Errors
-    /// [`Error::NotAuthorized`] more than [`LEEWAY`] before `iat` or `nbf`, from [`LEEWAY`] after `exp` on, and for a
-    /// longer lifetime.
-    pub fn check_time(&self, max_lifetime: Duration, now: Timestamp) -> Result<()> {
-        let is_bounded = self.exp.since(self.iat) <= max_lifetime;
+    /// [`Error::NotAuthorized`] more than [`LEEWAY`] before `iat` or `nbf`, from [`LEEWAY`] after the end on, and for a
+    /// lifetime that cannot be configured.
+    pub fn check_time(&self, kind: Kind, lifetime: Duration, now: Timestamp) -> Result<()> {
+        let is_bounded = self.exp.since(self.iat) <= kind.max_lifetime();
         let has_begun = self.iat.max(self.nbf.unwrap_or(self.iat)) <= now + LEEWAY;
-        let has_expired = now >= self.exp + LEEWAY;
+        let has_expired = now >= self.exp.min(self.iat + lifetime) + LEEWAY;
         if is_bounded && has_begun && !has_expired { Ok(()) } else { Err(Error::NotAuthorized) }
     }
 }
