@@ -48,7 +48,8 @@ impl Authorizer {
             return Ok(Decision::deny());
         }
         Ok(Decision::allow(Caller {
-            user_id: profile.id.to_string(),
+            id: profile.id.to_string(),
+            user_id: profile.user_id,
             session_id: identity.session.id.to_string(),
             email: profile.email,
             roles: profile.roles,

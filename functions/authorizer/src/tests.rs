@@ -60,7 +60,8 @@ fn denied() -> Value {
 async fn a_valid_access_token_is_allowed_and_the_caller_is_passed_on() {
     let world = World::new().await;
     let session = world.tables.items("SessionsTable")[0]["session_id"]["S"].clone();
-    let context = json!({ "userId": "0", "sessionId": session, "email": "kimcoding@authstates.com" });
+    let email = "kimcoding@authstates.com";
+    let context = json!({ "id": "0", "userId": "kimcoding", "sessionId": session, "email": email });
     for event in [with(&world.access), bearer(&world.access)] {
         assert_eq!(
             world.ask(event).await,
@@ -68,6 +69,23 @@ async fn a_valid_access_token_is_allowed_and_the_caller_is_passed_on() {
             "empty roles are left out"
         );
     }
+}
+
+/// A function behind the authorizer can use the same names as a page that reads `/userinfo`.
+#[tokio::test]
+async fn the_context_has_the_names_and_the_values_of_userinfo() {
+    let world = World::new().await;
+    world.change("UsersTable", "roles", json!({ "L": [{ "S": "analyst" }] }));
+    world.change("UsersTable", "userId", json!({ "S": "KimCoding" }));
+    let users = store::Users::from_env(store::connect(&world.env).unwrap(), &world.env).unwrap();
+    let kim = users.find(&world.user.profile.id, &shared::budget::Budget::new(None)).await.unwrap().unwrap();
+    let userinfo = serde_json::to_value(&kim.profile).unwrap();
+    let context = world.ask(with(&world.access)).await["context"].clone();
+    for name in ["id", "userId", "email", "roles"] {
+        assert_eq!(context[name], userinfo[name], "{name}");
+    }
+    let names: Vec<_> = context.as_object().unwrap().keys().collect();
+    assert_eq!(names, ["email", "id", "roles", "sessionId", "userId"]);
 }
 
 #[tokio::test]
