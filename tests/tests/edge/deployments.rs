@@ -1,12 +1,14 @@
 //! Deployments: what one version or one configuration of the service has made, another one accepts. During a
 //! deployment, instances of both answer requests.
 
+use std::fs;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::store::User;
-use testbed::{Event, Tables};
+use testbed::{Event, Log, Tables, workspace};
 
 use crate::world::{NOW, Service, after};
 
@@ -111,6 +113,66 @@ async fn functions_with_different_lifetimes_renew_one_session_in_turn() {
                 assert_eq!(statuses(service, access, now).await, [200; 3], "{settings:?}: {turn}");
             }
             reply.cookie("refresh_jwt").unwrap().clone_into(&mut refresh);
+        }
+    }
+}
+
+/// Returns the files in `tests/records`, one for each release: the records and cookies that the release wrote.
+fn releases() -> Vec<(String, Value)> {
+    let files = fs::read_dir(workspace::root().join("tests/records")).unwrap().map(|file| file.unwrap().path());
+    let read = |path: std::path::PathBuf| {
+        let written = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        (path.file_stem().unwrap().to_str().unwrap().to_owned(), written)
+    };
+    files.map(read).collect()
+}
+
+/// F40: a later version may add attributes. The records of a release do not have them, and stay readable.
+#[tokio::test]
+async fn the_records_and_cookies_of_every_release_work_after_an_upgrade() {
+    let releases = releases();
+    assert!(!releases.is_empty());
+    for (release, written) in releases {
+        let (tables, log) = (Tables::new().await, Log::start());
+        for (table, items) in written["tables"].as_object().unwrap() {
+            assert!(!items.as_array().unwrap().is_empty(), "{release}: {table}");
+            items.as_array().unwrap().iter().for_each(|item| tables.put(table, item));
+        }
+        let now = Timestamp::from_secs(written["written_at"].as_u64().unwrap());
+        let service = Service::new(tables.environment(&[("DEVICE_COOKIE", "on")]));
+        let cookie = |name: &str| written["cookies"][name].as_str().unwrap().to_owned();
+        let send = async |event: &str, cookies: Vec<String>, now: Timestamp| {
+            service.send(&Event::recorded(event).cookies(cookies), now).await.reply
+        };
+        let login = async |user_id: &str, password: &str, cookies: Vec<String>, now: Timestamp| {
+            let body = json!({ "loginInfo": { "userId": user_id, "password": password } }).to_string();
+            service.send(&Event::recorded("login").body(body).cookies(cookies), now).await.reply.status
+        };
+
+        let user = send("userinfo", vec![cookie("access")], now).await;
+        assert_eq!((user.status, &user.json()["roles"]), (200, &json!(["analyst"])), "{release}");
+        assert_eq!(send("userinfo", vec![cookie("short")], now).await.status, 200, "{release}");
+        assert_eq!(send("userinfo", vec![cookie("ended")], now).await.status, 401, "{release}: an ended session");
+        let repeated = send("userinfo", vec![cookie("replaced")], now).await;
+        assert!(repeated.cookies.iter().any(|line| line.starts_with(&cookie("refresh"))), "{release}: {repeated:?}");
+        let renewed = send("userinfo", vec![cookie("refresh")], now).await;
+        assert_eq!((renewed.status, renewed.cookies.len()), (200, 2), "{release}");
+
+        assert_eq!(login("parkhacker", "5678", vec![], now).await, 429, "{release}: the lock counts");
+        let unlocked = now + Duration::from_secs(1);
+        assert_eq!(login("parkhacker", "5678", vec![], unlocked).await, 302, "{release}");
+        for guess in 0..4 {
+            let status = login("kimcoding", "4321", vec![cookie("device")], now).await;
+            assert_eq!(status, 401, "{release}: guess {guess} on a known device");
+        }
+        assert_eq!(login("kimcoding", "1234", vec![cookie("device")], now).await, 429, "{release}: its count goes on");
+        assert_eq!(login("kimcoding", "1234", vec![], now).await, 302, "{release}");
+        assert_eq!(send("password", vec![cookie("access")], now).await.status, 204, "{release}");
+        assert_eq!(send("logout", vec![cookie("short")], now).await.status, 205, "{release}");
+
+        let lines = log.take();
+        for event in ["record_unreadable", "session_unreadable", "counter_unreadable", "internal_error"] {
+            assert!(!lines.contains(event), "{release}: {event}");
         }
     }
 }
