@@ -177,7 +177,7 @@ mod tests {
             (br#"{"left":1"#, "ends too early"),
             (br#"{"left":"#, "ends too early"),
             (br#"{"left":NaN}"#, "is not valid JSON"),
-            (br#"{'left':1}"#, "is not valid JSON"),
+            (br"{'left':1}", "is not valid JSON"),
             (b"left=1&right=2", "is not valid JSON"),
             (br#"{"left":"1"}"#, "has a value of the wrong type"),
             (br#"{"left":1e999}"#, "has a value of the wrong type"),

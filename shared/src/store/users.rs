@@ -634,7 +634,7 @@ mod tests {
     }
 
     /// Returns the record of the user `7`, with these changes.
-    fn complete(changes: serde_json::Value) -> serde_json::Value {
+    fn complete(changes: &serde_json::Value) -> serde_json::Value {
         let mut item = json!({
             "pk": { "S": "user#7" }, "v": { "N": "1" }, "id": { "S": "7" }, "userId": { "S": "kim" },
             "email": { "S": "secret@example.com" }, "name": { "S": "" }, "position": { "S": "" },
@@ -649,7 +649,7 @@ mod tests {
     #[tokio::test]
     async fn a_corrupt_user_is_an_error_that_quotes_no_attribute() {
         let tables = Tables::new().await;
-        tables.put("UsersTable", &complete(json!({})));
+        tables.put("UsersTable", &complete(&json!({})));
         assert!(users(&tables).find(&UserId::parse("7").unwrap(), &budget()).await.is_ok());
         for item in [
             json!({ "pk": { "S": "user#7" } }),
@@ -658,16 +658,16 @@ mod tests {
             }),
             json!({ "pk": { "S": "user#7" }, "v": { "N": "2" } }),
             json!({ "pk": { "S": "user#7" }, "v": { "S": "1" } }),
-            complete(json!({ "email": { "S": "" } })),
-            complete(json!({ "email": { "S": " " } })),
-            complete(json!({ "email": { "S": "k".repeat(256) } })),
-            complete(json!({ "email": { "S": "\u{1}".repeat(100) } })),
-            complete(json!({ "email": { "NULL": true } })),
-            complete(json!({ "id": { "S": "8" } })),
-            complete(json!({ "id": { "S": "" } })),
-            complete(json!({ "roles": { "S": "admin" } })),
-            complete(json!({ "roles": { "L": [{ "N": "1" }] } })),
-            complete(json!({ "session_epoch": { "N": "-1" } })),
+            complete(&json!({ "email": { "S": "" } })),
+            complete(&json!({ "email": { "S": " " } })),
+            complete(&json!({ "email": { "S": "k".repeat(256) } })),
+            complete(&json!({ "email": { "S": "\u{1}".repeat(100) } })),
+            complete(&json!({ "email": { "NULL": true } })),
+            complete(&json!({ "id": { "S": "8" } })),
+            complete(&json!({ "id": { "S": "" } })),
+            complete(&json!({ "roles": { "S": "admin" } })),
+            complete(&json!({ "roles": { "L": [{ "N": "1" }] } })),
+            complete(&json!({ "session_epoch": { "N": "-1" } })),
         ] {
             tables.put("UsersTable", &item);
             let error = users(&tables).find(&UserId::parse("7").unwrap(), &budget()).await.unwrap_err();
