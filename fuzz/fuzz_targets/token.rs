@@ -16,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fuzz::{NOW, env, member, members, setting};
 use libfuzzer_sys::fuzz_target;
-use serde_json::Value;
+use serde_json::{Value, json};
 use serde_json::value::RawValue;
 use shared::config::Environment;
 use shared::id::{SessionId, UserId};
@@ -38,7 +38,7 @@ struct Key {
 struct Verification {
     kind: Kind,
     verifier: Verifier,
-    max_lifetime: u64,
+    lifetime: u64,
 }
 
 struct World {
@@ -77,12 +77,12 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         Verification {
             kind: Kind::Access,
             verifier: Verifier::for_access_tokens(&current).expect("good settings"),
-            max_lifetime: access_ttl(&current).expect("good settings").as_secs(),
+            lifetime: access_ttl(&current).expect("good settings").as_secs(),
         },
         Verification {
             kind: Kind::Refresh,
             verifier: Verifier::for_refresh_tokens(&current).expect("good settings"),
-            max_lifetime: refresh_ttl(&current).expect("good settings").as_secs(),
+            lifetime: refresh_ttl(&current).expect("good settings").as_secs(),
         },
     ];
     World { verifications, keys, issued }
@@ -134,7 +134,7 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn check_signed(verification: &Verification, header: &[u8], claims: &[u8], key: &Key) {
-    let Verification { kind, verifier, max_lifetime } = verification;
+    let Verification { kind, verifier, lifetime } = verification;
     let token = signed(header, claims, &key.secret);
     let verified = verifier.verify(token.as_bytes(), NOW);
     let verified_ignoring_time = verifier.verify_ignoring_time(token.as_bytes());
@@ -143,7 +143,7 @@ fn check_signed(verification: &Verification, header: &[u8], claims: &[u8], key: 
     let read = members(&text);
     let is_header = token.len() <= MAX_TOKEN && is_header(header, *kind, key);
     let is_ours = is_header && read.as_deref().is_some_and(|claims| are_ours(claims, *kind));
-    let is_valid = is_ours && read.as_deref().is_some_and(|claims| are_valid_now(claims, *max_lifetime));
+    let is_valid = is_ours && read.as_deref().is_some_and(|claims| are_valid_now(claims, *kind, *lifetime));
     if text.as_bytes() == claims {
         assert_eq!((verified_ignoring_time.is_ok(), verified.is_ok()), (is_ours, is_valid), "as {kind:?}");
     } else {
@@ -197,7 +197,8 @@ fn are_ours(claims: &[(String, Box<RawValue>)], kind: Kind) -> bool {
         && (text("iss"), text("aud")) == ("latchkey".to_owned(), "latchkey".to_owned())
         && is_id(&text("sub"))
         && text("id") == text("sub")
-        && !text("email").is_empty()
+        && !text("email").trim().is_empty()
+        && json!(text("email")).to_string().len() <= 257
         && URL_SAFE_NO_PAD.decode(&sid).is_ok_and(|bytes| bytes.len() == 16)
         && !text("jti").is_empty()
         && (is_absent("nbf") || time(claims, "nbf").is_some())
@@ -207,10 +208,12 @@ fn are_ours(claims: &[(String, Box<RawValue>)], kind: Kind) -> bool {
 }
 
 /// Returns `true` for claims of the service that are valid at [`NOW`] (R44, R45).
-fn are_valid_now(claims: &[(String, Box<RawValue>)], max_lifetime: u64) -> bool {
+fn are_valid_now(claims: &[(String, Box<RawValue>)], kind: Kind, lifetime: u64) -> bool {
     let (Some(iat), Some(exp)) = (time(claims, "iat"), time(claims, "exp")) else { return false };
     let start = iat.max(time(claims, "nbf").unwrap_or_default());
-    exp - iat <= max_lifetime && start <= NOW.as_secs() + LEEWAY && NOW.as_secs() < exp + LEEWAY
+    let max_lifetime = if kind == Kind::Access { 86_400 } else { 30 * 86_400 };
+    let end = exp.min(iat + lifetime);
+    exp - iat <= max_lifetime && start <= NOW.as_secs() + LEEWAY && NOW.as_secs() < end + LEEWAY
 }
 
 fn time(claims: &[(String, Box<RawValue>)], name: &str) -> Option<u64> {

@@ -355,13 +355,17 @@ async fn every_response_has_the_security_headers(stack: &Stack) {
     }
 }
 
+/// RFC 9110 §8.6: `Content-Length` is that of the response to `GET`, or absent.
 async fn a_head_request_has_no_body_and_sets_no_cookies(stack: &Stack) {
     let (_, refresh) = stack.tokens(KIM).await;
-    let request =
-        stack.request(Method::HEAD, "/userinfo").header("cookie", stack.renamed(&format!("refresh_jwt={refresh}")));
-    let answer = request.send().await.unwrap();
+    let cookie = stack.renamed(&format!("refresh_jwt={refresh}"));
+    let request = |method| stack.request(method, "/userinfo").header("cookie", &cookie).send();
+    let answer = request(Method::HEAD).await.unwrap();
     assert_eq!((answer.status().as_u16(), set_cookies(&answer).len()), (200, 0));
+    let length = answer.headers().get("content-length").map(|length| length.to_str().unwrap().to_owned());
     assert_eq!(answer.bytes().await.unwrap().len(), 0);
+    let got = request(Method::GET).await.unwrap().bytes().await.unwrap().len();
+    assert!(length.is_none_or(|length| length == got.to_string()), "{got}");
 }
 
 impl Stack {

@@ -8,7 +8,7 @@ type Case = (Option<&'static str>, Option<&'static str>, Option<&'static str>, b
 const OURS: Option<&str> = Some("localhost:4000");
 
 /// All kinds of senders.
-pub const WHO_MAY_POST: [Case; 56] = [
+pub const WHO_MAY_POST: [Case; 70] = [
     // An allowed origin passes, whatever `Sec-Fetch-Site` says.
     (Some("https://localhost:3000"), None, OURS, true),
     (Some("https://localhost:3000"), Some("same-site"), OURS, true),
@@ -26,6 +26,7 @@ pub const WHO_MAY_POST: [Case; 56] = [
     (Some("https://evil.example/https://localhost:3000"), None, OURS, false),
     (Some("https://localhost:3000@evil.example"), None, OURS, false),
     (Some("HTTPS://LOCALHOST:3000"), None, OURS, false),
+    (Some("https://localhost:3000:443"), None, OURS, false),
     (Some("https://localhost:3000,https://evil.example"), None, OURS, false),
     (Some("https://evil.example,https://localhost:3000"), Some("cross-site"), OURS, false),
     // Without an allowed origin, `Sec-Fetch-Site` decides.
@@ -53,6 +54,19 @@ pub const WHO_MAY_POST: [Case; 56] = [
     (Some("https://login.example.com"), None, Some("LOGIN.example.com"), true),
     (Some("https://login.example.com:443"), None, Some("login.example.com"), true),
     (Some("http://login.example.com:80"), None, Some("login.example.com"), true),
+    (Some("https://login.example.com"), None, Some("login.example.com:443"), true),
+    (Some("https://LOGIN.example.com"), None, Some("login.EXAMPLE.com:443"), true),
+    (Some("https://login.example.com:443"), None, Some("login.example.com:443"), true),
+    (Some("http://login.example.com"), None, Some("login.example.com:80"), true),
+    (Some("https://[::1]"), None, Some("[::1]:443"), true),
+    (Some("https://login.example.com."), None, Some("login.example.com.:443"), true),
+    (Some("https://login.example.com"), None, Some("login.example.com.:443"), false),
+    (Some("https://login.example.com"), None, Some("login.example.com:80"), false),
+    (Some("http://login.example.com"), None, Some("login.example.com:443"), false),
+    (Some("https://login.example.com"), None, Some("login.example.com:4430"), false),
+    (Some("https://login.example.com:8443"), None, Some("login.example.com:443"), false),
+    (Some("https://evil.example"), None, Some("login.example.com:443"), false),
+    (Some("https://:443"), None, None, false),
     (Some("https://login.example.com:8443"), None, Some("login.example.com"), false),
     (Some("http://login.example.com:443"), None, Some("login.example.com"), false),
     (Some("https://login.example.com"), None, Some("login.example.com:8443"), false),

@@ -8,6 +8,9 @@ use shared::http::authorizer::{Caller, Decision};
 use shared::http::{self, Request};
 use shared::store::Client;
 
+/// The longest `REQUIRED_ROLE` in bytes.
+const MAX_ROLE: usize = 255;
+
 /// Everything that the authorizer can touch.
 pub struct Authorizer {
     /// Authenticates by an access token.
@@ -22,7 +25,7 @@ impl Authorizer {
     /// # Errors
     /// [`Error::Setting`] for a missing or unsafe value.
     pub fn from_env(client: Client, env: &Environment) -> shared::error::Result<Self> {
-        Ok(Self { access: Access::from_env(client, env)?, required_role: env.optional("REQUIRED_ROLE") })
+        Ok(Self { access: Access::from_env(client, env)?, required_role: env.text("REQUIRED_ROLE", MAX_ROLE)? })
     }
 
     /// Allows a request with a valid access token of a user who has the required role. Checks the token as `userinfo`
@@ -45,7 +48,8 @@ impl Authorizer {
             return Ok(Decision::deny());
         }
         Ok(Decision::allow(Caller {
-            user_id: profile.id.to_string(),
+            id: profile.id.to_string(),
+            user_id: profile.user_id,
             session_id: identity.session.id.to_string(),
             email: profile.email,
             roles: profile.roles,

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use shared::http::AllowedOrigins;
 use shared::store::{self, User};
@@ -60,7 +62,8 @@ fn denied() -> Value {
 async fn a_valid_access_token_is_allowed_and_the_caller_is_passed_on() {
     let world = World::new().await;
     let session = world.tables.items("SessionsTable")[0]["session_id"]["S"].clone();
-    let context = json!({ "userId": "0", "sessionId": session, "email": "kimcoding@authstates.com" });
+    let email = "kimcoding@authstates.com";
+    let context = json!({ "id": "0", "userId": "kimcoding", "sessionId": session, "email": email });
     for event in [with(&world.access), bearer(&world.access)] {
         assert_eq!(
             world.ask(event).await,
@@ -68,6 +71,23 @@ async fn a_valid_access_token_is_allowed_and_the_caller_is_passed_on() {
             "empty roles are left out"
         );
     }
+}
+
+/// A function behind the authorizer can use the same names as a page that reads `/userinfo`.
+#[tokio::test]
+async fn the_context_has_the_names_and_the_values_of_userinfo() {
+    let world = World::new().await;
+    world.change("UsersTable", "roles", json!({ "L": [{ "S": "analyst" }] }));
+    world.change("UsersTable", "userId", json!({ "S": "KimCoding" }));
+    let users = store::Users::from_env(store::connect(&world.env).unwrap(), &world.env).unwrap();
+    let kim = users.find(&world.user.profile.id, &shared::budget::Budget::new(None)).await.unwrap().unwrap();
+    let userinfo = serde_json::to_value(&kim.profile).unwrap();
+    let context = world.ask(with(&world.access)).await["context"].clone();
+    for name in ["id", "userId", "email", "roles"] {
+        assert_eq!(context[name], userinfo[name], "{name}");
+    }
+    let names: BTreeSet<_> = context.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, BTreeSet::from(["email", "id", "roles", "sessionId", "userId"]));
 }
 
 #[tokio::test]
@@ -81,6 +101,31 @@ async fn the_stored_roles_decide_and_not_those_of_the_token() {
         assert_eq!(decision["isAuthorized"], is_allowed, "{required}");
         assert_eq!(decision.get("context").is_some(), is_allowed);
     }
+}
+
+#[tokio::test]
+async fn a_required_role_that_is_blank_or_too_long_stops_the_start() {
+    let read = |role: &str| {
+        let env = Environment::new(testbed::settings(&[("REQUIRED_ROLE", role)]));
+        Authorizer::from_env(store::connect(&env).unwrap(), &env).map(|authorizer| authorizer.required_role)
+    };
+    assert_eq!(read(&"r".repeat(255)).unwrap(), Some("r".repeat(255)));
+    assert_eq!(read("").unwrap(), None);
+    for role in [" ", &"r".repeat(256)] {
+        assert!(matches!(read(role), Err(Error::Setting { name: "REQUIRED_ROLE", .. })), "{role:.20}");
+    }
+}
+
+/// The roles come from the record, so that their number has no limit as in a token.
+#[tokio::test]
+async fn a_thousand_roles_are_passed_on() {
+    let world = World::new().await;
+    let roles: Vec<_> = (0..1000).map(|number| format!("role-{number}")).collect();
+    let list: Vec<_> = roles.iter().map(|role| json!({ "S": role })).collect();
+    world.change("UsersTable", "roles", json!({ "L": list }));
+    let env = Environment::new(world.tables.settings(&[("REQUIRED_ROLE", "role-999")]));
+    let decision = ask(&env, store::connect(&env).unwrap(), with(&world.access)).await.unwrap();
+    assert_eq!((&decision["isAuthorized"], &decision["context"]["roles"]), (&json!(true), &json!(roles)));
 }
 
 #[tokio::test]

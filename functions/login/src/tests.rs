@@ -284,13 +284,45 @@ async fn a_login_ends_the_sessions_whose_cookies_the_browser_sent() {
     assert_eq!(tables.items("SessionsTable").iter().filter(ended).count(), 1, "a refused login ends no session");
 }
 
-/// R83: the size of the cookies is checked before the session is opened.
+/// R83: a token with many roles would be too large for a cookie. The claim has at most 1 KiB of JSON.
 #[tokio::test]
-async fn a_user_with_too_many_roles_for_a_cookie_opens_no_session() {
+async fn a_user_whose_roles_are_larger_than_1_kib_signs_in_with_a_token_without_roles() {
     let (tables, env) = with_kim().await;
-    change(&tables, "user#0", "roles", json!({ "L": [{ "S": "r".repeat(3000) }] }));
-    let failed = send(&env, Event::recorded("login")).await;
-    assert_eq!((failed.status, failed.cookies.len(), tables.items("SessionsTable").len()), (500, 0, 0));
+    let thousand: Vec<_> = (0..1000).map(|number| format!("role-{number}")).collect();
+    for (roles, left_out) in [
+        (vec!["admin".to_owned()], None),
+        (vec!["r".repeat(1020)], None),
+        (vec!["r".repeat(1021)], Some(1025)),
+        (vec!["r".repeat(3000)], Some(3004)),
+        (thousand, Some(10_891)),
+    ] {
+        let list: Vec<_> = roles.iter().map(|role| json!({ "S": role })).collect();
+        change(&tables, "user#0", "roles", json!({ "L": list }));
+        let log = testbed::Log::start();
+        let reply = send(&env, Event::recorded("login")).await;
+        assert_eq!((reply.status, reply.cookies.len()), (302, 2), "{left_out:?}");
+        let verifier = Verifier::for_access_tokens(&env).unwrap();
+        let claims = verifier.verify(reply.cookie("access_jwt").unwrap().as_bytes(), NOW).unwrap();
+        assert_eq!(claims.roles, if left_out.is_some() { vec![] } else { roles });
+        let events = log.events("roles_left_out");
+        let written: Vec<_> = events.iter().map(|event| (&event["level"], &event["user"], &event["bytes"])).collect();
+        let expected = left_out.map(|bytes| (json!("WARN"), json!("0"), json!(bytes)));
+        assert_eq!(written, expected.iter().map(|(level, user, bytes)| (level, user, bytes)).collect::<Vec<_>>());
+    }
+}
+
+/// F21: a token of such a user would never verify.
+#[tokio::test]
+async fn a_login_of_a_user_with_an_email_that_no_token_can_carry_is_500_and_an_event() {
+    for email in [String::new(), "\t".to_owned(), "k".repeat(256), "k".repeat(3000)] {
+        let (tables, env) = with_kim().await;
+        change(&tables, "user#0", "email", json!({ "S": email }));
+        let log = testbed::Log::start();
+        let failed = send(&env, Event::recorded("login")).await;
+        assert_eq!((failed.status, failed.cookies.len(), tables.items("SessionsTable").len()), (500, 0, 0));
+        let events = log.events("record_unreadable");
+        assert!(events.len() == 1 && events[0]["causes"].as_str().unwrap().contains("e-mail"), "{events:?}");
+    }
 }
 
 /// A change of password between the two reads of a login causes this.
@@ -311,6 +343,17 @@ async fn a_login_name_matches_in_any_case_and_width() {
     for name in ["KimCoding", "KIMCODING", "ｋｉｍｃｏｄｉｎｇ"] {
         assert_eq!(send(&env, form(name, "1234")).await.status, 302, "{name}");
     }
+}
+
+/// R31.
+#[tokio::test]
+async fn white_space_at_the_ends_of_the_login_name_is_ignored() {
+    let (_tables, env) = with_kim().await;
+    for name in ["kimcoding ", " kimcoding", "\tKimCoding\r\n", "\u{a0}kimcoding\u{200b}", "\u{feff}kimcoding"] {
+        assert_eq!(send(&env, form(name, "1234")).await.status, 302, "{name:?}");
+    }
+    assert_eq!(send(&env, form("kim coding", "1234")).await.status, 401);
+    assert_eq!(send(&env, form("kimcoding", "1234 ")).await.status, 401, "a password is never changed");
 }
 
 /// R30.

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt as _};
 use login::Login;
 use serde_json::{Value, json};
@@ -115,6 +116,66 @@ async fn the_sixth_wrong_password_in_a_row_is_429_and_is_not_hashed() {
         replies.push(format!("{refused:?}"));
     }
     assert!(replies.iter().all(|reply| *reply == replies[0]), "{replies:?}");
+}
+
+/// R21, R31: another spelling of a login name gives no more attempts, whether the name exists or not.
+#[tokio::test]
+async fn white_space_around_a_login_name_does_not_change_its_attempt_counter() {
+    let world = World::new(&[]).await;
+    for name in ["kimcoding", "unknown", "two words"] {
+        let blanks = ["", " ", "\t", "\u{a0}", "\u{200b}"];
+        for blank in blanks {
+            let guess = world.guess(&format!("{blank}{name}{blank}"), "4321", NOW).await;
+            assert_eq!(outcome(&guess), (401, None), "{name:?} {blank:?}");
+        }
+        for blank in blanks {
+            let refused = world.guess(&format!("{name}{blank}"), "4321", NOW).await;
+            assert_eq!(outcome(&refused), (429, Some("1")), "{name:?} {blank:?}");
+        }
+    }
+    assert_eq!(world.counters("account#").len(), 3);
+}
+
+/// Only a program with write access to the table can write such a counter.
+#[tokio::test]
+async fn a_corrupt_attempt_counter_starts_anew() {
+    let world = World::new(&[]).await;
+    world.guess("kimcoding", "4321", NOW).await;
+    let good: Vec<_> = world.counters("");
+    assert_eq!(good.len(), 2, "the account and the source");
+    let corrupt: [&[(&str, Value)]; 9] = [
+        &[("v", json!({ "N": "2" }))],
+        &[("v", json!({ "S": "1" }))],
+        &[("v", Value::Null)],
+        &[("failures", json!({ "S": "three" })), ("level", json!({ "S": "three" }))],
+        &[("failures", json!({ "M": { "a": { "L": [] } } })), ("level", json!({ "SS": ["a", "b"] }))],
+        &[("failures", json!({ "N": "-1" })), ("level", json!({ "N": "-1" }))],
+        &[("failures", json!({ "N": "4294967296" })), ("level", json!({ "N": "1e100" }))],
+        &[("at", json!({ "N": "9007199254740992" }))],
+        &[("at", Value::Null), ("failures", Value::Null), ("level", Value::Null), ("v", Value::Null)],
+    ];
+    for changes in corrupt {
+        for item in &good {
+            let mut item = item.clone();
+            let attributes = item.as_object_mut().unwrap();
+            for (name, value) in changes {
+                if value.is_null() {
+                    attributes.remove(*name);
+                } else if attributes.contains_key(*name) {
+                    attributes.insert((*name).to_owned(), value.clone());
+                }
+            }
+            world.tables.put("AttemptsTable", &item);
+        }
+        let log = Log::start();
+        let attempts = (0..8).map(|_| world.guess("kimcoding", "4321", NOW));
+        let refused = join_all(attempts).await.iter().filter(|reply| reply.status == 429).count();
+        assert_eq!(refused, 3, "{changes:?}: concurrent attempts get no more tries");
+        assert!(log.events("counter_unreadable").len() >= 2, "{changes:?}");
+        assert_eq!(world.counters("account#")[0]["failures"], json!({ "N": "5" }), "{changes:?}");
+    }
+    world.tables.put("AttemptsTable", &json!({ "counter_key": good[0]["counter_key"], "v": { "BOOL": true } }));
+    assert_eq!(world.guess("kimcoding", "1234", after(1)).await.status, 302);
 }
 
 /// R20. An attempt during a wait is not counted.

@@ -178,7 +178,10 @@ async fn a_request_that_may_not_renew_is_answered_and_changes_no_session() {
         let event = with("", refresh);
         [
             event.clone().method("HEAD"),
-            event.clone().header("sec-purpose", "prefetch"),
+            event.clone().header("sec-purpose", "prefetch;prerender"),
+            event.clone().header("purpose", "Prefetch"),
+            event.clone().header("x-purpose", "preview"),
+            event.clone().header("x-moz", "prefetch"),
             event.clone().header("sec-fetch-site", "cross-site"),
             event.header("sec-fetch-dest", "image"),
         ]

@@ -20,6 +20,9 @@ mod key_strength;
 
 use key_strength::weakness;
 
+/// The longest name of a table in bytes. DynamoDB also accepts the ARN of a table as its name.
+const MAX_TABLE_NAME: usize = 1024;
+
 /// Returns the value of a variable, or `None`.
 type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
@@ -57,6 +60,21 @@ impl Environment {
     /// [`Error::Setting`] if it is absent.
     pub fn required(&self, name: &'static str) -> Result<String> {
         self.optional(name).map_or_else(|| reject(name, "is not set"), Ok)
+    }
+
+    /// Returns a variable of at most `max_bytes`, or `None` if it is absent or empty.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if it is blank or longer.
+    pub fn text(&self, name: &'static str, max_bytes: usize) -> Result<Option<String>> {
+        let Some(value) = self.optional(name) else { return Ok(None) };
+        if value.trim().is_empty() {
+            return reject(name, "must not be blank");
+        }
+        if value.len() > max_bytes {
+            return reject(name, format!("must have at most {max_bytes} bytes"));
+        }
+        Ok(Some(value))
     }
 
     /// Returns a variable, or the default.
@@ -101,9 +119,11 @@ impl Environment {
     /// Returns the name of a table.
     ///
     /// # Errors
-    /// [`Error::Setting`] if it is absent or names the same table as another variable.
+    /// [`Error::Setting`] if it is absent, is longer than DynamoDB accepts, or names the same table as another
+    /// variable.
     pub fn table(&self, name: &'static str) -> Result<String> {
         let table = self.required(name)?;
+        self.text(name, MAX_TABLE_NAME)?;
         self.check_distinct(name, &table.clone().into())?;
         Ok(table)
     }
@@ -187,6 +207,19 @@ mod tests {
         assert_eq!(rejected(env.required("A")), ("A", "is not set".to_owned()));
         assert_eq!(env.required("B").unwrap(), "b");
         assert_eq!((env.or("A", "default").as_str(), env.or("B", "default").as_str()), ("default", "b"));
+    }
+
+    #[test]
+    fn a_text_has_an_upper_bound() {
+        let read = |value: &str| environment(&[("T", value)]).text("T", 4);
+        assert_eq!((read("").unwrap(), read("four").unwrap()), (None, Some("four".to_owned())));
+        assert_eq!(rejected(read("\t")), ("T", "must not be blank".to_owned()));
+        for value in ["fives", "ééé"] {
+            assert_eq!(rejected(read(value)), ("T", "must have at most 4 bytes".to_owned()), "{value}");
+        }
+        let table = |length: usize| environment(&[("T", &"t".repeat(length))]).table("T");
+        assert!(table(1024).is_ok());
+        assert_eq!(rejected(table(1025)), ("T", "must have at most 1024 bytes".to_owned()));
     }
 
     #[test]

@@ -49,12 +49,15 @@ pub struct Decision {
     context: Option<Caller>,
 }
 
-/// The caller. A function behind the gateway finds these fields under `requestContext.authorizer.lambda`. The gateway
-/// does not accept `null`, so that empty fields are left out.
+/// The caller. A function behind the gateway finds these fields under `requestContext.authorizer.lambda`. `id`,
+/// `userId`, `email` and `roles` mean the same as in the JSON of `/userinfo`. The gateway does not accept `null`, so
+/// that empty fields are left out.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Caller {
-    /// The user.
+    /// The permanent id of the user.
+    pub id: String,
+    /// The login name as the user writes it.
     pub user_id: String,
     /// The session.
     pub session_id: String,

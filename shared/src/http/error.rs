@@ -36,6 +36,13 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// The body has a content encoding, such as `gzip`. The service accepts none.
+    #[error("The body must have no content encoding, but it has {encoding}.")]
+    UnsupportedContentEncoding {
+        /// The name of the encoding, or `an unknown one`.
+        encoding: String,
+    },
+
     /// An error of the service.
     #[error(transparent)]
     Service(#[from] crate::error::Error),

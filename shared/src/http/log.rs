@@ -37,10 +37,10 @@ impl RequestLog {
         tracing::info!(function, method, route, status, milliseconds, request_id, "A request was answered.");
     }
 
-    /// Logs an error, and returns its response.
-    pub(super) fn failed(&self, error: &Error) -> Reply {
+    /// Logs an error, and returns its response. `accepts_problem` says whether the client asked for problem details.
+    pub(super) fn failed(&self, error: &Error, accepts_problem: bool) -> Reply {
         failed(error, &self.function, &self.request_id);
-        reply::from_error(error, &self.request_id)
+        reply::from_error(error, &self.request_id, accepts_problem)
     }
 }
 
@@ -48,7 +48,10 @@ impl RequestLog {
 pub(super) fn failed(error: &Error, function: &str, request_id: &str) {
     let service = match error {
         Error::ForeignOrigin => return events::foreign_origin(function, request_id),
-        Error::MethodNotAllowed { .. } | Error::TooLarge { .. } | Error::UnsupportedMediaType { .. } => return,
+        Error::MethodNotAllowed { .. }
+        | Error::TooLarge { .. }
+        | Error::UnsupportedMediaType { .. }
+        | Error::UnsupportedContentEncoding { .. } => return,
         Error::Service(error) => error,
     };
     match service {

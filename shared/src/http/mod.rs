@@ -68,6 +68,7 @@ where
         async move {
             let started = Instant::now();
             let log = RequestLog::new(&context, context_of(&payload));
+            let is_head = context_of(&payload).is_some_and(|event| event.http.method == Method::HEAD);
             let event = LambdaEvent::new(without_unreadable_cookies(payload), context);
             let error = match catch_unwind(AssertUnwindSafe(|| adapter.call(event))) {
                 Ok(answer) => match AssertUnwindSafe(answer).catch_unwind().await {
@@ -77,7 +78,7 @@ where
                 },
                 Err(_) => Error::invalid_request("The request has a header, a query or a body that cannot be read."),
             };
-            let response = reply::finish(log.failed(&error), false);
+            let response = reply::finish(log.failed(&error, false), is_head);
             log.answered(&response, started);
             Ok(Outcome::Guarded(Box::new(into_gateway(response))))
         }
@@ -88,7 +89,7 @@ where
 /// gateway uses it.
 #[must_use]
 pub fn error_response(error: &Error, request_id: &str) -> Reply {
-    reply::finish(reply::from_error(error, request_id), false)
+    reply::finish(reply::from_error(error, request_id, false), false)
 }
 
 /// The response to Lambda, from the adapter or from the guard. The adapter's response type has no public name, so it is
@@ -115,12 +116,13 @@ where
     let log = RequestLog::new(&context, event.request_context_ref().and_then(http_context));
     let is_head = event.method() == Method::HEAD;
     let may_set_cookies = request::may_set_cookies(event.method(), event.headers());
+    let accepts_problem = request::accepts_problem(event.headers());
     let outcome = async {
         allowed_origins.check(event.method(), event.headers())?;
         handler(Request::new(event, &context)?).await
     };
     let response = outcome.await.unwrap_or_else(|error| {
-        let response = log.failed(&error);
+        let response = log.failed(&error, accepts_problem);
         if may_set_cookies { response } else { reply::without_cookies(response) }
     });
     let response = reply::finish(response, is_head);

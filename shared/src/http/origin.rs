@@ -11,6 +11,9 @@ use lambda_http::http::{HeaderMap, Method};
 use super::{Error, Result};
 use crate::config::{Environment, reject};
 
+/// The longest host name in bytes (RFC 1035 §2.3.4).
+const MAX_HOST: usize = 253;
+
 /// The origins whose pages may change something, besides our own.
 #[derive(Clone, Debug, Default)]
 pub struct AllowedOrigins(Arc<[String]>);
@@ -53,23 +56,23 @@ impl AllowedOrigins {
             return matches!(only(headers, "sec-fetch-site"), Some("same-origin" | "none"));
         }
         if headers.contains_key(ORIGIN) {
-            return origin
-                .and_then(host_of)
-                .is_some_and(|host| only(headers, HOST).is_some_and(|ours| ours.eq_ignore_ascii_case(host)));
+            return origin.zip(only(headers, HOST)).is_some_and(|(origin, host)| is_origin_of(origin, host));
         }
         true
     }
 }
 
-/// Returns the host of an origin, with its port unless it is the default port of the scheme.
-fn host_of(origin: &str) -> Option<&str> {
-    let (scheme, host) = origin.split_once("://")?;
+/// Returns `true` if the host and the port of an origin are those of a `Host` header. The default port of the scheme
+/// counts as absent on both sides, and the case does not count.
+fn is_origin_of(origin: &str, host: &str) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let default_port = match scheme {
         "https" => ":443",
         "http" => ":80",
-        _ => return None,
+        _ => return false,
     };
-    Some(host.strip_suffix(default_port).unwrap_or(host))
+    let [theirs, ours] = [authority, host].map(|host| host.strip_suffix(default_port).unwrap_or(host));
+    theirs.eq_ignore_ascii_case(ours)
 }
 
 /// Returns the value of a header that was sent once, or `None`. The gateway joins repeated headers with a comma. Such a
@@ -94,7 +97,7 @@ fn is_origin(origin: &str) -> bool {
         ("http", "localhost" | "127.0.0.1" | "[::1]") => 80,
         _ => return false,
     };
-    let is_host = host == "[::1]" || host.split('.').all(is_label);
+    let is_host = host == "[::1]" || (host.len() <= MAX_HOST && host.split('.').all(is_label));
     let is_other_port =
         |port: &str| port.parse::<u16>().is_ok_and(|number| number != default_port && number.to_string() == port);
     is_host && port.is_none_or(is_other_port)
@@ -103,7 +106,7 @@ fn is_origin(origin: &str) -> bool {
 /// Returns `true` for one label of a host name in lower case, which is how browsers send it.
 fn is_label(label: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !label.is_empty() && label.bytes().all(is_inner) && !label.starts_with('-') && !label.ends_with('-')
+    (1..=63).contains(&label.len()) && label.bytes().all(is_inner) && !label.starts_with('-') && !label.ends_with('-')
 }
 
 #[cfg(test)]
@@ -162,6 +165,9 @@ mod tests {
         let origins = allowed("https://localhost:3000, https://app.example.com,http://localhost:5173").unwrap();
         assert_eq!(origins.as_slice(), ["https://localhost:3000", "https://app.example.com", "http://localhost:5173"]);
         assert!(allowed("").unwrap().as_slice().is_empty());
+        let of_labels =
+            |lengths: [usize; 4]| format!("https://{}:65535", lengths.map(|length| "a".repeat(length)).join("."));
+        assert!(allowed(&of_labels([63, 63, 63, 61])).is_ok());
         for origin in [
             "*",
             "null",
@@ -179,6 +185,8 @@ mod tests {
             "https://x:",
             "https://x:0443",
             "https://x:99999",
+            &of_labels([63, 63, 63, 62]),
+            &of_labels([64, 1, 1, 1]),
         ] {
             assert!(allowed(origin).is_err(), "{origin}");
         }

@@ -4,7 +4,8 @@
 //! to the log and never into the response (R93).
 
 use lambda_http::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, SET_COOKIE,
+    WWW_AUTHENTICATE,
 };
 use lambda_http::http::{HeaderValue, StatusCode};
 use lambda_http::{Body, Response};
@@ -56,15 +57,6 @@ pub fn reset_content() -> Reply {
     empty(StatusCode::RESET_CONTENT)
 }
 
-/// 401: plain text, always the same, as the first clients expect it.
-#[must_use]
-fn not_authorized() -> Reply {
-    let mut response =
-        typed(StatusCode::UNAUTHORIZED, "text/plain; charset=utf-8", ServiceError::NotAuthorized.to_string());
-    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    response
-}
-
 /// Adds `Set-Cookie` lines to a response, one header for each (R84).
 ///
 /// # Errors
@@ -88,8 +80,10 @@ struct Problem<'a> {
     request_id: &'a str,
 }
 
-/// Returns the response of an error: problem details (RFC 9457), or the plain 401.
-pub(super) fn from_error(error: &Error, request_id: &str) -> Reply {
+/// Returns the response of an error: problem details (RFC 9457). A 401 is always the same plain text, as the first
+/// clients expect it, unless the client accepts problem details by name. It has no `Vary`, because no cache may store
+/// it (RFC 9110 §12.5.5).
+pub(super) fn from_error(error: &Error, request_id: &str, accepts_problem: bool) -> Reply {
     let (status, header) = match error {
         Error::ForeignOrigin => (StatusCode::FORBIDDEN, None),
         Error::MethodNotAllowed { allowed } => {
@@ -97,10 +91,13 @@ pub(super) fn from_error(error: &Error, request_id: &str) -> Reply {
         }
         Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, None),
         Error::UnsupportedMediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, None),
+        // This header tells a client that the encoding is the problem, and not the media type (RFC 9110 §12.5.3).
+        Error::UnsupportedContentEncoding { .. } => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, Some((ACCEPT_ENCODING, HeaderValue::from_static("identity"))))
+        }
         Error::Service(error) => match error {
-            ServiceError::NotAuthorized => return not_authorized(),
-            ServiceError::NotAuthorizedClearCookies(lines) => {
-                return with_cookies(not_authorized(), lines.clone()).unwrap_or_else(|_| not_authorized());
+            ServiceError::NotAuthorized | ServiceError::NotAuthorizedClearCookies(_) => {
+                (StatusCode::UNAUTHORIZED, Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))))
             }
             ServiceError::InvalidRequest(_) => (StatusCode::BAD_REQUEST, None),
             ServiceError::NotFound(_) => (StatusCode::NOT_FOUND, None),
@@ -117,19 +114,26 @@ pub(super) fn from_error(error: &Error, request_id: &str) -> Reply {
             | ServiceError::Unexpected(_) => (StatusCode::INTERNAL_SERVER_ERROR, None),
         },
     };
-    let problem = Problem {
-        kind: "about:blank",
-        title: status.canonical_reason().unwrap_or_default(),
-        status: status.as_u16(),
-        detail: error.to_string(),
-        request_id,
+    let mut response = if status == StatusCode::UNAUTHORIZED && !accepts_problem {
+        typed(status, "text/plain; charset=utf-8", error.to_string())
+    } else {
+        problem(status, error.to_string(), request_id)
     };
-    let problem = serde_json::to_string(&problem).unwrap_or_default();
-    let mut response = typed(status, "application/problem+json", problem);
     if let Some((name, value)) = header {
         response.headers_mut().insert(name, value);
     }
+    if let Error::Service(ServiceError::NotAuthorizedClearCookies(lines)) = error {
+        for line in lines.iter().filter_map(|line| HeaderValue::try_from(line).ok()) {
+            response.headers_mut().append(SET_COOKIE, line);
+        }
+    }
     response
+}
+
+fn problem(status: StatusCode, detail: String, request_id: &str) -> Reply {
+    let title = status.canonical_reason().unwrap_or_default();
+    let problem = Problem { kind: "about:blank", title, status: status.as_u16(), detail, request_id };
+    typed(status, "application/problem+json", serde_json::to_string(&problem).unwrap_or_default())
 }
 
 /// Removes the `Set-Cookie` lines of a response.
@@ -138,13 +142,15 @@ pub(super) fn without_cookies(mut response: Reply) -> Reply {
     response
 }
 
-/// Adds the headers of every response. Removes the body of a response to `HEAD`.
+/// Adds the headers of every response. Removes the body of a response to `HEAD`, and keeps its length in
+/// `Content-Length` (RFC 9110 §8.6). Otherwise a server in front of the function would send the length 0.
 pub(super) fn finish(mut response: Reply, is_head: bool) -> Reply {
     for (name, value) in COMMON_HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     if is_head {
-        *response.body_mut() = Body::Empty;
+        let length = std::mem::take(response.body_mut()).as_ref().len();
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
     }
     response
 }

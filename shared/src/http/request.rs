@@ -6,12 +6,11 @@ use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use lambda_http::aws_lambda_events::query_map::QueryMap;
-use lambda_http::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
+use lambda_http::http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
 use lambda_http::http::{HeaderMap, HeaderValue, Method, header::AsHeaderName};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Context, RequestExt as _};
 use serde::de::DeserializeOwned;
-use serde_json::error::Category;
 
 use super::{Error, Result, origin};
 use crate::budget::Budget;
@@ -19,6 +18,9 @@ use crate::json;
 
 /// The largest accepted body in bytes (R32).
 const MAX_BODY: usize = 8 * 1024;
+
+/// The longest name of a content encoding that an error repeats, in bytes.
+const MAX_CODING: usize = 32;
 
 /// The time before the deadline of the invocation that is reserved for the response.
 const RESPONSE_RESERVE: Duration = Duration::from_millis(400);
@@ -83,24 +85,20 @@ impl Request {
     /// Returns the body, which must be the JSON of a `T`.
     ///
     /// # Errors
-    /// [`Error::UnsupportedMediaType`] for another media type; [`InvalidRequest`](crate::error::Error::InvalidRequest)
-    /// for any other body. The error never quotes the body, which may hold a password.
+    /// [`Error::UnsupportedMediaType`] for another media type; [`Error::UnsupportedContentEncoding`] for an encoded
+    /// body; [`InvalidRequest`](crate::error::Error::InvalidRequest) for any other body. The error never quotes the
+    /// body, which may hold a password.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         let media_type = self.header(CONTENT_TYPE).unwrap_or_default();
         let media_type = media_type.split(';').next().unwrap_or_default().trim();
         if !media_type.eq_ignore_ascii_case("application/json") {
             return Err(Error::UnsupportedMediaType { expected: "application/json" });
         }
-        json::object(&self.body).map_err(|error| {
-            let problem = match error.classify() {
-                _ if self.body.is_empty() => "is empty",
-                Category::Data => "has a field that is unknown, missing, given twice or of the wrong type",
-                Category::Eof => "ends too early",
-                Category::Syntax | Category::Io => "is not valid JSON",
-            };
-            let (line, column) = (error.line(), error.column());
-            Error::invalid_request(format!("The body {problem} (line {line}, column {column})."))
-        })
+        if let Some(encoding) = self.content_encoding() {
+            return Err(Error::UnsupportedContentEncoding { encoding });
+        }
+        json::object(&self.body)
+            .map_err(|error| Error::invalid_request(format!("The body {}.", json::problem(&self.body, &error))))
     }
 
     /// Returns the lines of the `Cookie` header as bytes.
@@ -168,6 +166,18 @@ impl Request {
         self.source_ip.clone()
     }
 
+    /// Returns the first content encoding other than `identity`, or `None` if the body is not encoded.
+    fn content_encoding(&self) -> Option<String> {
+        let values = self.headers.get_all(CONTENT_ENCODING).iter();
+        let codings = values.flat_map(|value| value.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+        let encoding =
+            codings.into_iter().find(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))?;
+        let is_name =
+            encoding.len() <= MAX_CODING && encoding.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+        let name = String::from_utf8_lossy(encoding).into_owned();
+        Some(if is_name { name } else { "an unknown one".to_owned() })
+    }
+
     fn header(&self, name: impl AsHeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
@@ -181,6 +191,9 @@ fn bearer_token(credential: &[u8]) -> Option<&[u8]> {
     (scheme.eq_ignore_ascii_case(b"bearer") && ends).then(|| rest.trim_ascii())
 }
 
+/// The headers in which browsers announce a prefetch: the standard one, and those of older browsers.
+const PREFETCH_HEADERS: [&str; 4] = ["sec-purpose", "purpose", "x-purpose", "x-moz"];
+
 /// Returns `false` for a `HEAD`, a prefetch, a cross-site request, and one whose `Sec-Fetch-Dest` is neither `empty`
 /// nor `document` (R86). Without these headers, as from a client that is not a browser, it returns `true`.
 pub(super) fn may_set_cookies(method: &Method, headers: &HeaderMap) -> bool {
@@ -190,8 +203,13 @@ pub(super) fn may_set_cookies(method: &Method, headers: &HeaderMap) -> bool {
     method != Method::HEAD
         && is_absent_or("sec-fetch-site", |site| matches!(site, "same-origin" | "same-site" | "none"))
         && is_absent_or("sec-fetch-dest", |dest| matches!(dest, "empty" | "document"))
-        && is_absent_or("sec-purpose", |purpose| !purpose.contains("prefetch"))
-        && is_absent_or("purpose", |purpose| !purpose.contains("prefetch"))
+        && PREFETCH_HEADERS.iter().all(|name| is_absent_or(name, |purpose| !is_prefetch(purpose)))
+}
+
+/// Returns `true` for a value such as `prefetch`, `Preview` or `prefetch;prerender`.
+fn is_prefetch(purpose: &str) -> bool {
+    let purpose = purpose.to_ascii_lowercase();
+    purpose.contains("prefetch") || purpose.contains("preview")
 }
 
 impl fmt::Debug for Request {
@@ -199,6 +217,19 @@ impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request").field("method", &self.method).field("budget", &self.budget).finish_non_exhaustive()
     }
+}
+
+/// Returns `true` if the client names `application/problem+json` in `Accept` and does not exclude it with `q=0` (RFC
+/// 9110 §12.5.1). A wildcard is not enough, because the first clients send one and expect the plain text of a 401.
+pub(super) fn accepts_problem(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/problem+json"));
+        let quality =
+            parts.filter_map(|part| part.split_once('=')).find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+        is_named && quality.is_none_or(|(_, quality)| quality.trim().parse::<f32>().is_ok_and(|quality| quality > 0.0))
+    })
 }
 
 /// Returns the time by which the stores must have answered. Ignores a deadline in the past, because the local tools

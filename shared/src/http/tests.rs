@@ -127,6 +127,45 @@ async fn every_error_has_its_status_and_hides_its_cause() {
     }
 }
 
+#[tokio::test]
+async fn a_401_is_problem_details_only_for_a_client_that_names_them() {
+    let refused = |accept: &'static str| {
+        answered(get().header("accept", accept), |_| async { Err(ServiceError::NotAuthorized.into()) })
+    };
+    for accept in [
+        "application/problem+json",
+        "Application/Problem+JSON",
+        "text/html, application/problem+json",
+        "application/json;q=0.9,application/problem+json;q=0.1",
+        "application/problem+json; charset=utf-8; Q=0.001",
+    ] {
+        let reply = refused(accept).await;
+        assert_eq!((reply.status, reply.header("content-type")), (401, Some("application/problem+json")), "{accept}");
+        let expected = json!({
+            "type": "about:blank", "title": "Unauthorized", "status": 401, "detail": "Not Authorized",
+            "request_id": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+        });
+        assert_eq!((reply.json(), reply.header("www-authenticate")), (expected, Some("Bearer")), "{accept}");
+    }
+    for accept in [
+        "",
+        "*/*",
+        "application/*",
+        "application/json",
+        "text/html,application/xhtml+xml,*/*;q=0.8",
+        "application/problem+json;q=0",
+        "application/problem+json; q=0.000",
+        "application/problem+json;q=high",
+        "application/problem+xml",
+        "x-application/problem+json",
+    ] {
+        let reply = refused(accept).await;
+        assert_eq!((reply.status, reply.body()), (401, "Not Authorized"), "{accept}");
+        assert_eq!(reply.header("content-type"), Some("text/plain; charset=utf-8"), "{accept}");
+        assert_eq!(reply.header("vary"), None);
+    }
+}
+
 /// R90.
 #[tokio::test]
 async fn a_405_has_allow_and_a_503_has_retry_after() {
@@ -191,10 +230,32 @@ async fn a_request_from_a_foreign_origin_never_reaches_a_handler() {
     assert_eq!((answered(allowed, counting).await.status, CALLS.load(Ordering::Relaxed)), (200, 1));
 }
 
+/// RFC 9110 §8.6: the length is that of the response to `GET`.
 #[tokio::test]
-async fn a_response_to_head_has_headers_and_no_body() {
-    let reply = answered(get().method("HEAD"), ok).await;
-    assert_eq!((reply.status, reply.body(), reply.header("content-type")), (200, "", Some("application/json")));
+async fn a_response_to_head_has_the_headers_and_the_length_of_get_and_no_body() {
+    async fn panics(request: Request) -> Result<Reply> {
+        assert!(request.source_ip().is_none(), "every event has a source");
+        ok(request).await
+    }
+    async fn korean(_: Request) -> Result<Reply> {
+        reply::json(&json!({ "name": "김코딩" }))
+    }
+    async fn refuses(_: Request) -> Result<Reply> {
+        Err(ServiceError::NotAuthorized.into())
+    }
+    let hostile = get().header("host", "a:99999");
+    for (got, head) in [
+        (answered(get(), ok).await, answered(get().method("HEAD"), ok).await),
+        (answered(get(), korean).await, answered(get().method("HEAD"), korean).await),
+        (answered(get(), refuses).await, answered(get().method("HEAD"), refuses).await),
+        (answered(get(), panics).await, answered(get().method("HEAD"), panics).await),
+        (answered(hostile.clone(), ok).await, answered(hostile.method("HEAD"), ok).await),
+    ] {
+        assert_eq!((head.status, head.body()), (got.status, ""));
+        assert_eq!(head.header("content-type"), got.header("content-type"));
+        let length = got.body().len().to_string();
+        assert_eq!((head.header("content-length"), got.header("content-length")), (Some(length.as_str()), None));
+    }
 }
 
 /// R30, R32.
@@ -264,6 +325,36 @@ async fn a_body_with_another_media_type_is_415() {
 }
 
 #[tokio::test]
+async fn an_encoded_body_is_415_with_the_name_of_the_encoding() {
+    let encoded = |encoding| post().body(r#"{"word":"a"}"#).header("content-encoding", encoding);
+    for encoding in ["identity", "Identity", "", "identity, identity"] {
+        assert_eq!(answered(encoded(encoding), echo).await.status, 200, "{encoding}");
+    }
+    let long = "x".repeat(33);
+    for (encoding, name) in [
+        ("gzip", "gzip"),
+        ("GZIP", "GZIP"),
+        ("br", "br"),
+        ("deflate", "deflate"),
+        ("zstd", "zstd"),
+        ("x-gzip", "x-gzip"),
+        ("identity, gzip", "gzip"),
+        ("utf-8", "utf-8"),
+        ("<script>", "an unknown one"),
+        ("gz\u{e9}p", "an unknown one"),
+        (&long, "an unknown one"),
+    ] {
+        let refused = answered(encoded(encoding), echo).await;
+        assert_eq!((refused.status, refused.header("accept-encoding")), (415, Some("identity")), "{encoding}");
+        let detail = format!("The body must have no content encoding, but it has {name}.");
+        assert_eq!(refused.json()["detail"], detail);
+    }
+    // RFC 9110 §12.5.3: the header would mislead a client whose media type is wrong.
+    let of_type = answered(encoded("gzip").header("content-type", "text/plain"), echo).await;
+    assert_eq!((of_type.status, of_type.header("accept-encoding")), (415, None));
+}
+
+#[tokio::test]
 async fn a_bearer_token_is_the_text_after_the_scheme_and_several_credentials_are_an_invalid_one() {
     async fn bearer(request: Request) -> Result<Reply> {
         reply::json(&request.bearer().map(|token| String::from_utf8_lossy(token).into_owned()))
@@ -307,6 +398,15 @@ async fn only_a_same_site_request_for_a_document_or_fetch_may_set_cookies() {
         (get().header("sec-purpose", "prefetch"), "/no"),
         (get().header("sec-purpose", "prefetch;prerender"), "/no"),
         (get().header("purpose", "prefetch"), "/no"),
+        (get().header("purpose", "Prefetch"), "/no"),
+        (get().header("purpose", "preview"), "/no"),
+        (get().header("x-purpose", "preview"), "/no"),
+        (get().header("x-purpose", "PREFETCH"), "/no"),
+        (get().header("x-moz", "prefetch"), "/no"),
+        (get().header("sec-purpose", "Prefetch;anonymous-client-ip"), "/no"),
+        (get().header("x-moz", "prefetch, prefetch"), "/no"),
+        (get().header("purpose", "navigation"), "/yes"),
+        (get().header("x-purpose", ""), "/yes"),
         (get().header("sec-fetch-dest", "image"), "/no"),
         (get().header("sec-fetch-dest", "iframe"), "/no"),
         (get().header("sec-fetch-dest", "dokument\u{e9}"), "/no"),

@@ -51,27 +51,48 @@ pub struct Attempt<'a> {
     pub source_ip: Option<&'a str>,
 }
 
-/// One attempt counter: its limit, its key, and its count at the last read.
+/// One attempt counter: its limit, its key, and its record and count at the last read.
 struct Counter<L: Limit> {
     limit: L,
     key: String,
+    /// The attributes of the record. Empty if there is no record.
+    record: Item,
     count: Option<L::Count>,
 }
 
 impl<L: Limit> Counter<L> {
+    fn new(limit: L, key: String) -> Self {
+        Self { limit, key, record: Item::new(), count: None }
+    }
+
+    /// Takes the record that was read. A record that cannot be read counts as absent: the counter starts anew, and the
+    /// next write replaces the record. Otherwise nobody could sign in to the account.
+    fn read(&mut self, record: Option<Item>) {
+        self.record = record.unwrap_or_default();
+        self.count = None;
+        if !self.record.is_empty() {
+            let count = from_item(self.record.clone(), "attempts");
+            self.count = count.inspect_err(|error| events::counter_unreadable(self.kind(), error)).ok();
+        }
+    }
+
     /// Returns the count with one more attempt.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`] if the limit is reached.
     fn admit(&self, now: Timestamp) -> Result<L::Count> {
         self.limit.admit(self.count, now).map_err(|wait| {
-            match self.key.split_once('#') {
-                Some(("source", _)) => events::source_throttled(wait),
-                Some((kind, _)) => events::throttled(kind, wait),
-                None => {}
+            match self.kind() {
+                "source" => events::source_throttled(wait),
+                kind => events::throttled(kind, wait),
             }
             Error::TooManyAttempts { wait }
         })
+    }
+
+    /// Returns the first part of the key: `account`, `device`, `change` or `source`.
+    fn kind(&self) -> &str {
+        self.key.split('#').next().unwrap_or_default()
     }
 }
 
@@ -127,10 +148,9 @@ impl Attempts {
     /// Checks the limits of an attempt. Only reads, so that attempts at a locked account cost no writes (F37).
     ///
     /// # Errors
-    /// [`Error::TooManyAttempts`] if a limit is reached; [`Error::Unavailable`], [`Error::Misconfigured`] or
-    /// [`Error::Corrupt`].
+    /// [`Error::TooManyAttempts`] if a limit is reached; [`Error::Unavailable`] or [`Error::Misconfigured`].
     pub async fn admit(&self, attempt: Attempt<'_>, now: Timestamp, budget: &Budget) -> Result<Admission> {
-        let mut account = Counter { limit: self.backoff, key: self.account_key(attempt), count: None };
+        let mut account = Counter::new(self.backoff, self.account_key(attempt));
         let mut source = self.source_counter(attempt);
         let keys = source.iter().map(|source| &source.key).chain([&account.key]);
         let keys: Vec<_> = keys.map(|key| (self.table.as_str(), item_key(key))).collect();
@@ -138,9 +158,9 @@ impl Attempts {
         for item in found.remove(&self.table).unwrap_or_default() {
             let has_key = |key: &str| item.get("counter_key") == Some(&text(key));
             if has_key(&account.key) {
-                account.count = Some(from_item(item, "attempts")?);
+                account.read(Some(item));
             } else if let Some(source) = source.as_mut().filter(|source| has_key(&source.key)) {
-                source.count = Some(from_item(item, "attempts")?);
+                source.read(Some(item));
             }
         }
         if let Some(source) = &source {
@@ -155,8 +175,8 @@ impl Attempts {
     /// effort.
     ///
     /// # Errors
-    /// [`Error::TooManyAttempts`] if a concurrent attempt reached a limit first; [`Error::Unavailable`],
-    /// [`Error::Misconfigured`] or [`Error::Corrupt`].
+    /// [`Error::TooManyAttempts`] if a concurrent attempt reached a limit first; [`Error::Unavailable`] or
+    /// [`Error::Misconfigured`].
     pub async fn reserve(&self, admission: Admission, now: Timestamp, budget: &Budget) -> Result<Reservation> {
         let Admission { source, account } = admission;
         let source_key = source.as_ref().map(|source| source.key.clone());
@@ -201,34 +221,36 @@ impl Attempts {
         Ok(())
     }
 
-    /// Writes one more attempt. If the count was changed in between, checks the limit again with the new count.
+    /// Writes one more attempt, if the attributes of the record are still those that were read. If they were changed in
+    /// between, checks the limit again with the new count.
     async fn count<L: Limit>(&self, mut counter: Counter<L>, now: Timestamp, budget: &Budget) -> Result<L::Count> {
         loop {
             let next = counter.admit(now)?;
             let time_to_live = counter.limit.expires_at(next).map(|end| ("ttl", number(end)));
             let key = [Some(("counter_key", text(&counter.key))), time_to_live];
+            let record = to_item(&next, &key.into_iter().flatten().collect::<Vec<_>>())?;
             let mut put = self
                 .client
                 .put_item()
                 .table_name(&self.table)
-                .set_item(Some(to_item(&next, &key.into_iter().flatten().collect::<Vec<_>>())?))
+                .set_item(Some(record))
                 .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-            put = match counter.count.map(|count| to_item(&count, &[])).transpose()? {
-                None => put.condition_expression("attribute_not_exists(counter_key)"),
-                Some(unchanged) => {
-                    let equal: Vec<_> = unchanged.keys().map(|name| format!("#{name} = :{name}")).collect();
-                    for (name, value) in unchanged {
-                        put = put.expression_attribute_values(format!(":{name}"), value);
-                        put = put.expression_attribute_names(format!("#{name}"), name);
-                    }
-                    put.condition_expression(equal.join(" AND "))
+            let mut unchanged = Vec::new();
+            for name in to_item(&next, &[])?.into_keys() {
+                if let Some(value) = counter.record.get(&name) {
+                    unchanged.push(format!("#{name} = :{name}"));
+                    put = put.expression_attribute_values(format!(":{name}"), value.clone());
+                } else {
+                    unchanged.push(format!("attribute_not_exists(#{name})"));
                 }
-            };
+                put = put.expression_attribute_names(format!("#{name}"), name);
+            }
+            put = put.condition_expression(unchanged.join(" AND "));
             let Err(error) = send(put.send(), budget).await else { return Ok(next) };
             let Some(PutItemError::ConditionalCheckFailedException(failed)) = error.as_service_error() else {
                 return Err(error.into());
             };
-            counter.count = failed.item.clone().map(|item| from_item(item, "attempts")).transpose()?;
+            counter.read(failed.item.clone());
         }
     }
 
@@ -237,7 +259,7 @@ impl Attempts {
     fn source_counter(&self, attempt: Attempt<'_>) -> Option<Counter<LeakyBucket>> {
         let source_ip = attempt.source_ip.filter(|_| matches!(attempt.channel, Channel::Public));
         let (limit, key) = self.bucket.zip(source_ip.and_then(source_key))?;
-        Some(Counter { limit, key, count: None })
+        Some(Counter::new(limit, key))
     }
 
     async fn reset(&self, counter_key: &str, budget: &Budget) -> Result<()> {

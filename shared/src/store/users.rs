@@ -19,6 +19,7 @@ use crate::config::Environment;
 use crate::error::{Error, Result};
 use crate::id::UserId;
 use crate::password::PasswordHash;
+use crate::token::is_claim_text;
 
 /// The public part of a user: the JSON of `/userinfo`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +79,8 @@ pub struct Credentials {
 }
 
 /// A login name in its canonical form: RFC 8265's `UsernameCaseMapped`. `Admin`, `admin` and the full-width `ａｄｍｉｎ` are
-/// the same name. A name with spaces or invisible characters is invalid (R31).
+/// the same name. White space at both ends is ignored, because people paste it together with a name. A name with spaces
+/// or invisible characters inside is invalid (R31).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LoginName(String);
 
@@ -90,7 +92,7 @@ impl LoginName {
     pub fn parse(typed: &str) -> Result<Self> {
         let problem =
             "A login name has 1 to 254 bytes of letters, digits or signs, without spaces or invisible characters.";
-        canonical(typed).map(Self).ok_or_else(|| Error::InvalidRequest(problem.into()))
+        canonical(without_blank_ends(typed)).map(Self).ok_or_else(|| Error::InvalidRequest(problem.into()))
     }
 
     /// Returns the name as text.
@@ -111,10 +113,10 @@ impl<'a> Account<'a> {
     /// Canonicalises a login name before anything is counted or looked up for it (R31).
     #[must_use]
     pub fn named(typed: &'a str) -> Self {
-        Self { typed, name: LoginName::parse(typed).ok() }
+        Self { typed: without_blank_ends(typed), name: LoginName::parse(typed).ok() }
     }
 
-    /// Returns the canonical name, or the typed text if it is not a valid name.
+    /// Returns the canonical name, or the typed text without white space at its ends if it is not a valid name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.name.as_ref().map_or(self.typed, LoginName::as_str)
@@ -176,18 +178,20 @@ impl Users {
         item.map(|item| read_user(item, id)).transpose()
     }
 
-    /// Adds a user, in one transaction.
+    /// Adds a user, in one transaction. Stores the login name without white space at its ends.
     ///
     /// # Errors
     /// [`Error::Taken`] if another user has the id, the login name or the e-mail address, in any spelling;
     /// [`Error::InvalidRequest`] for an invalid name or address; [`Error::Unavailable`] or [`Error::Misconfigured`].
     pub async fn create(&self, user: &User, password_hash: PasswordHash, budget: &Budget) -> Result<()> {
+        let mut user = user.clone();
+        user.profile.user_id = without_blank_ends(&user.profile.user_id).to_owned();
         let Profile { id, user_id, email, .. } = &user.profile;
         let name = LoginName::parse(user_id)?;
         let address = canonical_address(email)?;
         let credentials = Credentials { id: id.clone(), password_hash, password_version: user.password_version };
         let puts = [
-            self.put_new(user_key(id), user)?,
+            self.put_new(user_key(id), &user)?,
             self.put_new(login_key(name.as_str()), &credentials)?,
             self.put_new(email_key(&address), &AddressOwner { id })?,
         ];
@@ -251,14 +255,17 @@ struct AddressOwner<'a> {
 /// Returns the user of an item that was read under the key of `id`.
 ///
 /// # Errors
-/// [`Error::Corrupt`] if the item cannot be read or has another id.
+/// [`Error::Corrupt`] if the item cannot be read, has another id, or has an e-mail address that no token can carry.
+/// Otherwise the user would get tokens that do not verify.
 pub(super) fn read_user(item: Item, id: &UserId) -> Result<User> {
     let user: User = from_item(item, "user")?;
-    if user.profile.id == *id {
-        Ok(user)
-    } else {
-        Err(Error::Corrupt("user record under the key of another user".into()))
+    if user.profile.id != *id {
+        return Err(Error::Corrupt("user record under the key of another user".into()));
     }
+    if !is_claim_text(&user.profile.email) {
+        return Err(Error::Corrupt("user record with an e-mail address that no token can carry".into()));
+    }
+    Ok(user)
 }
 
 /// Returns the key of a profile.
@@ -273,6 +280,16 @@ pub(super) fn login_key(canonical: &str) -> String {
 
 fn email_key(canonical: &str) -> String {
     format!("email#{canonical}")
+}
+
+/// Returns a text without white space, zero-width spaces and marks of the writing direction at its ends. No valid name
+/// begins or ends with one of them, so that two valid names stay different.
+fn without_blank_ends(typed: &str) -> &str {
+    typed.trim_matches(|letter: char| {
+        letter.is_whitespace()
+            || matches!(letter, '\u{200b}' | '\u{2060}' | '\u{feff}' | '\u{ad}')
+            || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    })
 }
 
 /// The longest text that is canonicalised, in bytes: enough for 254 full-width letters of three bytes each. There is a
@@ -298,8 +315,9 @@ fn canonical_address(typed: &str) -> Result<String> {
     let is_address = |text: &String| {
         text.split_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'))
     };
-    let address = canonical(typed).filter(is_address);
-    address.ok_or_else(|| Error::InvalidRequest("An e-mail address has the form name@example.com.".into()))
+    let address = canonical(typed).filter(|address| is_address(address) && is_claim_text(typed));
+    let problem = "An e-mail address has the form name@example.com and at most 254 bytes.";
+    address.ok_or_else(|| Error::InvalidRequest(problem.into()))
 }
 
 impl fmt::Debug for Profile {
@@ -404,9 +422,11 @@ mod tests {
             "",
             " ",
             "two words",
-            " admin",
-            "admin\n",
+            "ad\u{a0}min",
             "ad\u{200b}min",
+            "ad\nmin",
+            "\u{200b}\u{a0}",
+            "admin\0",
             "ad\u{ad}min",
             "\u{3164}",
             "a\0b",
@@ -416,7 +436,67 @@ mod tests {
         }
     }
 
+    /// R31: what surrounds a name that was pasted from a page, a chat or a table.
+    #[test]
+    fn white_space_at_the_ends_of_a_login_name_is_ignored() {
+        for blank in [
+            " ",
+            "\t",
+            "\n",
+            "\r\n",
+            "\u{85}",
+            "\u{a0}",
+            "\u{1680}",
+            "\u{2003}",
+            "\u{2028}",
+            "\u{202f}",
+            "\u{3000}",
+            "\u{ad}",
+            "\u{61c}",
+            "\u{200b}",
+            "\u{200e}",
+            "\u{200f}",
+            "\u{202a}",
+            "\u{202c}",
+            "\u{2060}",
+            "\u{2066}",
+            "\u{2069}",
+            "\u{feff}",
+            " \u{feff}\t",
+        ] {
+            for typed in [format!("{blank}Admin"), format!("Admin{blank}"), format!("{blank}Admin{blank}{blank}")] {
+                assert_eq!(LoginName::parse(&typed).unwrap().as_str(), "admin", "{typed:?}");
+                assert_eq!(Account::named(&typed).as_str(), "admin", "{typed:?}");
+            }
+            assert_eq!(Account::named(&format!("{blank}two words{blank}")).as_str(), "two words", "{blank:?}");
+            assert!(LoginName::parse(blank).is_err(), "{blank:?}");
+        }
+        // These letters may end a name (RFC 5892, appendix A.1), so that they are part of it.
+        for name in ["\u{915}\u{94d}\u{200d}", "\u{915}\u{94d}\u{200c}"] {
+            assert_eq!(LoginName::parse(name).unwrap().as_str(), name);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_login_name_is_stored_without_white_space_at_its_ends() {
+        let tables = Tables::new().await;
+        let users = users(&tables);
+        users.create(&user("0", " KimCoding\u{a0}", "kim@example.com"), hash(), &budget()).await.unwrap();
+        let stored = users.find(&UserId::parse("0").unwrap(), &budget()).await.unwrap().unwrap();
+        assert_eq!(stored.profile.user_id, "KimCoding");
+        assert!(users.credentials(&Account::named("kimcoding"), &budget()).await.unwrap().is_some());
+    }
+
     proptest::proptest! {
+        /// R31: a valid name has nothing to ignore at its ends.
+        #[test]
+        fn nothing_is_cut_from_a_canonical_name(typed in "\\PC{1,12}") {
+            if let Some(name) = canonical(&typed) {
+                proptest::prop_assert_eq!(without_blank_ends(&name), name.as_str());
+                proptest::prop_assert_eq!(without_blank_ends(&typed), typed.as_str());
+            }
+        }
+
         /// R31: a stored name is found again.
         #[test]
         fn canonicalisation_is_idempotent(typed in "\\PC{1,12}") {
@@ -536,7 +616,10 @@ mod tests {
     #[tokio::test]
     async fn an_invalid_address_is_rejected_before_the_write() {
         let tables = Tables::new().await;
-        for email in ["", "kim", "@example.com", "kim@", "kim@a@b", "kim @example.com", "kim@exam\nple.com"] {
+        let (long, wide) = (format!("{}@example.com", "k".repeat(243)), format!("{}@example.com", "ｋ".repeat(200)));
+        let quoted = format!("{}@example.com", "\"".repeat(122));
+        let invalid = ["", "kim", "@example.com", "kim@", "kim@a@b", "kim @example.com", "kim@exam\nple.com"];
+        for email in invalid.into_iter().chain([&long[..], &wide, &quoted]) {
             let refused = users(&tables).create(&user("0", "kimcoding", email), hash(), &budget()).await;
             assert!(matches!(refused, Err(Error::InvalidRequest(_))), "{email}: {refused:?}");
         }
@@ -569,10 +652,24 @@ mod tests {
         assert!(tables.items("UsersTable").is_empty());
     }
 
+    /// Returns the record of the user `7`, with these changes.
+    fn complete(changes: &serde_json::Value) -> serde_json::Value {
+        let mut item = json!({
+            "pk": { "S": "user#7" }, "v": { "N": "1" }, "id": { "S": "7" }, "userId": { "S": "kim" },
+            "email": { "S": "secret@example.com" }, "name": { "S": "" }, "position": { "S": "" },
+            "location": { "S": "" }, "bio": { "S": "" }, "disabled": { "BOOL": false },
+            "session_epoch": { "N": "1" }, "password_version": { "N": "1" },
+        });
+        item.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        item
+    }
+
     /// F21: a corrupt user is an error, not an unknown user.
     #[tokio::test]
     async fn a_corrupt_user_is_an_error_that_quotes_no_attribute() {
         let tables = Tables::new().await;
+        tables.put("UsersTable", &complete(&json!({})));
+        assert!(users(&tables).find(&UserId::parse("7").unwrap(), &budget()).await.is_ok());
         for item in [
             json!({ "pk": { "S": "user#7" } }),
             json!({
@@ -580,6 +677,16 @@ mod tests {
             }),
             json!({ "pk": { "S": "user#7" }, "v": { "N": "2" } }),
             json!({ "pk": { "S": "user#7" }, "v": { "S": "1" } }),
+            complete(&json!({ "email": { "S": "" } })),
+            complete(&json!({ "email": { "S": " " } })),
+            complete(&json!({ "email": { "S": "k".repeat(256) } })),
+            complete(&json!({ "email": { "S": "\u{1}".repeat(100) } })),
+            complete(&json!({ "email": { "NULL": true } })),
+            complete(&json!({ "id": { "S": "8" } })),
+            complete(&json!({ "id": { "S": "" } })),
+            complete(&json!({ "roles": { "S": "admin" } })),
+            complete(&json!({ "roles": { "L": [{ "N": "1" }] } })),
+            complete(&json!({ "session_epoch": { "N": "-1" } })),
         ] {
             tables.put("UsersTable", &item);
             let error = users(&tables).find(&UserId::parse("7").unwrap(), &budget()).await.unwrap_err();

@@ -164,6 +164,16 @@ pub fn sessions_not_ended(reason: &'static str, user: &UserId, error: &Error) {
     );
 }
 
+/// The roles of a user are too large for a token. The access token has no `roles` claim.
+pub fn roles_left_out(user: &UserId, bytes: usize) {
+    tracing::warn!(
+        event = "roles_left_out",
+        user = user.as_str(),
+        bytes,
+        "The roles of a user are too large for a token, so the token has none."
+    );
+}
+
 /// A key is accepted from now on.
 pub fn key_loaded(typ: &'static str, kid: &str, is_current: bool) {
     tracing::info!(event = "key_loaded", typ, kid, is_current, "A key was loaded.");
@@ -210,6 +220,16 @@ pub fn session_unreadable(error: &Error) {
         event = "session_unreadable",
         causes = error.causes(),
         "A stored session cannot be read. It counts as ended."
+    );
+}
+
+/// A stored attempt counter cannot be read. It starts anew. `reason` is the kind of counter, as for [`throttled`].
+pub fn counter_unreadable(reason: &str, error: &Error) {
+    tracing::error!(
+        event = "counter_unreadable",
+        reason,
+        causes = error.causes(),
+        "A stored attempt counter cannot be read. It starts anew."
     );
 }
 

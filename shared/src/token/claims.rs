@@ -11,8 +11,26 @@ use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::id::{SessionId, UserId};
 
+use super::{DAY, MAX_SESSION_AGE};
+
 /// The largest accepted difference between two clocks (R45).
 pub const LEEWAY: Duration = Duration::from_secs(5);
+
+/// The longest text in a claim that comes from a record or a setting, as JSON and in bytes: issuer, audience and e-mail
+/// address.
+pub const MAX_TEXT: usize = 255;
+
+/// Returns `true` for a text that a token can carry: it is not blank, and not longer than [`MAX_TEXT`]. The verifier
+/// rejects every other text, so that a setting or a record with one must not be used for a token.
+#[must_use]
+pub fn is_claim_text(text: &str) -> bool {
+    !text.trim().is_empty() && json_size(text) <= MAX_TEXT + "\"\"".len()
+}
+
+/// Returns how many bytes a value has as JSON.
+pub(super) fn json_size(value: &(impl Serialize + ?Sized)) -> usize {
+    serde_json::to_vec(value).map_or(usize::MAX, |json| json.len())
+}
 
 /// The two kinds of token. Each has its own keys, its own `typ` and its own claims, so that one never passes as the
 /// other (R42).
@@ -31,6 +49,15 @@ impl Kind {
         match self {
             Self::Access => "at+jwt",
             Self::Refresh => "rt+jwt",
+        }
+    }
+
+    /// Returns the longest lifetime that can be configured.
+    #[must_use]
+    pub const fn max_lifetime(self) -> Duration {
+        match self {
+            Self::Access => DAY,
+            Self::Refresh => MAX_SESSION_AGE,
         }
     }
 }
@@ -86,7 +113,7 @@ pub struct Claims {
     /// Never issued, but checked if it is present.
     #[serde(default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     pub nbf: Option<Timestamp>,
-    /// The user's roles. Absent if the user has none.
+    /// The user's roles. Absent if the user has none, or if they are too large for a token.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
     /// The [`Generation::number`]. Only refresh tokens have it.
@@ -101,7 +128,7 @@ impl Claims {
     /// [`Error::NotAuthorized`] if a rule is violated.
     pub fn check(&self, kind: Kind, issuer: &str, audience: &str) -> Result<()> {
         let is_ours = self.iss == issuer && self.aud == audience;
-        let is_complete = self.sub == self.id && !self.email.is_empty() && !self.jti.is_empty();
+        let is_complete = self.sub == self.id && is_claim_text(&self.email) && !self.jti.is_empty();
         let is_of_kind = match kind {
             Kind::Access => self.generation.is_none(),
             Kind::Refresh => {
@@ -112,16 +139,17 @@ impl Claims {
         if is_ours && is_complete && is_of_kind && self.iat < self.exp { Ok(()) } else { Err(Error::NotAuthorized) }
     }
 
-    /// Accepts claims that are valid at `now`, with [`LEEWAY`] (R45), and whose lifetime is at most `max_lifetime`
-    /// (R44).
+    /// Accepts claims that are valid at `now`, with [`LEEWAY`] (R45). A token is valid until the earlier of `exp` and
+    /// `iat` + `lifetime`, the configured lifetime. An instance with another setting may have made it, before or during
+    /// a deployment, so that `exp` itself is only bounded by the longest lifetime that can be configured (R44).
     ///
     /// # Errors
-    /// [`Error::NotAuthorized`] more than [`LEEWAY`] before `iat` or `nbf`, from [`LEEWAY`] after `exp` on, and for a
-    /// longer lifetime.
-    pub fn check_time(&self, max_lifetime: Duration, now: Timestamp) -> Result<()> {
-        let is_bounded = self.exp.since(self.iat) <= max_lifetime;
+    /// [`Error::NotAuthorized`] more than [`LEEWAY`] before `iat` or `nbf`, from [`LEEWAY`] after the end on, and for a
+    /// lifetime that cannot be configured.
+    pub fn check_time(&self, kind: Kind, lifetime: Duration, now: Timestamp) -> Result<()> {
+        let is_bounded = self.exp.since(self.iat) <= kind.max_lifetime();
         let has_begun = self.iat.max(self.nbf.unwrap_or(self.iat)) <= now + LEEWAY;
-        let has_expired = now >= self.exp + LEEWAY;
+        let has_expired = now >= self.exp.min(self.iat + lifetime) + LEEWAY;
         if is_bounded && has_begun && !has_expired { Ok(()) } else { Err(Error::NotAuthorized) }
     }
 }
@@ -181,6 +209,25 @@ mod tests {
         assert!(accepted(&access(), Kind::Access));
         assert!(accepted(&with(access(), "roles", json!(["admin"])), Kind::Access));
         assert!(accepted(&refresh(), Kind::Refresh));
+    }
+
+    #[test]
+    fn a_claim_text_is_not_blank_and_has_at_most_255_bytes_as_json() {
+        for (text, is_valid) in [
+            ("kim@example.com".to_owned(), true),
+            ("x".repeat(255), true),
+            ("é".repeat(127), true),
+            ("\"".repeat(127), true),
+            (String::new(), false),
+            (" \u{a0}".to_owned(), false),
+            ("x".repeat(256), false),
+            ("é".repeat(128), false),
+            ("\"".repeat(128), false),
+            ("\u{1}".repeat(43), false),
+        ] {
+            assert_eq!(is_claim_text(&text), is_valid, "{text:?}");
+            assert_eq!(accepted(&with(access(), "email", json!(text)), Kind::Access), is_valid, "{text:?}");
+        }
     }
 
     /// F40.

@@ -17,6 +17,9 @@ use crate::error::{Error, Result};
 /// The largest cookie that a browser stores: name and value together, in bytes (RFC 6265bis §5.6).
 const MAX_COOKIE: usize = 4096;
 
+/// The longest domain name in bytes, and below the longest label (RFC 1035 §2.3.4).
+const MAX_DOMAIN: usize = 253;
+
 /// Our cookies in one of two modes: with a `Domain`, or host-only with `__Host-` names.
 #[derive(Clone, Debug)]
 pub struct Cookies {
@@ -145,7 +148,7 @@ impl Cookies {
     pub fn set(&self, token: &Token, lifetime: Lifetime, now: Timestamp) -> Result<String> {
         let (name, value) = (self.name(token.kind), token.expose());
         if name.len() + value.len() > MAX_COOKIE {
-            let problem = format!("{name} would be larger than {MAX_COOKIE} bytes: does the user have too many roles?");
+            let problem = format!("{name} would be larger than {MAX_COOKIE} bytes");
             return Err(Error::Unexpected(problem.into()));
         }
         Ok(match lifetime {
@@ -239,14 +242,14 @@ fn checked_domain(domain: String) -> Result<String> {
 /// `localhost`.
 fn is_cookie_domain(domain: &str) -> bool {
     let is_address = domain.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let is_name = domain.split('.').all(is_label) && !is_address;
+    let is_name = domain.len() <= MAX_DOMAIN && domain.split('.').all(is_label) && !is_address;
     is_name && (domain.contains('.') || domain == "localhost")
 }
 
 /// Returns `true` for one label of a domain. Browsers ignore the case of `Domain`.
 fn is_label(label: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-    !label.is_empty() && label.bytes().all(is_inner) && !label.starts_with('-') && !label.ends_with('-')
+    (1..=63).contains(&label.len()) && label.bytes().all(is_inner) && !label.starts_with('-') && !label.ends_with('-')
 }
 
 /// Tests reading cookies, and the check of `COOKIE_DOMAIN`. `tests/hostile_cookies.rs` tests setting cookies, and
@@ -278,7 +281,8 @@ mod tests {
 
     #[test]
     fn a_cookie_domain_that_is_not_a_plain_domain_stops_the_start() {
-        for domain in ["localhost", "login.example.com"] {
+        let of_labels = |lengths: [usize; 4]| lengths.map(|length| "a".repeat(length)).join(".");
+        for domain in ["localhost", "login.example.com", &of_labels([63, 63, 63, 61])] {
             assert_eq!(checked_domain(domain.to_owned()).unwrap(), domain);
         }
         for domain in [
@@ -292,6 +296,8 @@ mod tests {
             "com",
             "127.0.0.1",
             "\u{fffd}",
+            &of_labels([63, 63, 63, 62]),
+            &of_labels([64, 1, 1, 1]),
         ] {
             let rejected = checked_domain(domain.to_owned());
             assert!(matches!(rejected, Err(Error::Setting { name: "COOKIE_DOMAIN", .. })), "{domain}");

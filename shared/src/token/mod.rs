@@ -29,16 +29,16 @@ mod signer;
 mod tests;
 mod verifier;
 
-pub use claims::{Claims, Generation, Kind, LEEWAY, Subject};
+pub use claims::{Claims, Generation, Kind, LEEWAY, MAX_TEXT, Subject, is_claim_text};
 pub use cookies::{Cookies, Lifetime, PresentedCookies};
 pub use signer::Signer;
 pub use verifier::Verifier;
 
-/// One day in seconds.
-const DAY: u64 = 86_400;
+/// One day.
+const DAY: Duration = Duration::from_hours(24);
 
 /// The maximum age of a session. Renewals do not extend it (R71).
-pub const MAX_SESSION_AGE: Duration = Duration::from_secs(30 * DAY);
+pub const MAX_SESSION_AGE: Duration = Duration::from_hours(30 * 24);
 
 /// A signed token.
 pub struct Token {
@@ -69,7 +69,7 @@ impl fmt::Debug for Token {
 /// # Errors
 /// [`Error::Setting`](crate::error::Error::Setting) for any other value.
 pub fn access_ttl(env: &Environment) -> Result<Duration> {
-    env.seconds("ACCESS_TTL", DAY, 300..=DAY)
+    env.seconds("ACCESS_TTL", DAY.as_secs(), 300..=Kind::Access.max_lifetime().as_secs())
 }
 
 /// Reads how long a session lives without a renewal: `REFRESH_TTL`, from `ACCESS_TTL` to 2592000 seconds, 604800 (7
@@ -78,5 +78,6 @@ pub fn access_ttl(env: &Environment) -> Result<Duration> {
 /// # Errors
 /// [`Error::Setting`](crate::error::Error::Setting) for any other value.
 pub fn refresh_ttl(env: &Environment) -> Result<Duration> {
-    env.seconds("REFRESH_TTL", 7 * DAY, access_ttl(env)?.as_secs()..=MAX_SESSION_AGE.as_secs())
+    let bounds = access_ttl(env)?.as_secs()..=Kind::Refresh.max_lifetime().as_secs();
+    env.seconds("REFRESH_TTL", 7 * DAY.as_secs(), bounds)
 }

@@ -4,13 +4,18 @@
 
 use std::time::Duration;
 
-use super::claims::generation_id;
+use super::claims::{MAX_TEXT, generation_id, is_claim_text, json_size};
 use super::keys::Keys;
 use super::{Claims, Generation, Kind, Subject, Token, access_ttl};
 use crate::clock::Timestamp;
-use crate::config::Environment;
+use crate::config::{Environment, reject};
 use crate::error::{Error, Result};
 use crate::id::random_128_bits;
+use crate::telemetry::events;
+
+/// The largest `roles` claim in bytes of JSON. With it and the longest other claims, both cookies fit into a browser
+/// and into a request (R83).
+const MAX_ROLES: usize = 1024;
 
 /// Signs tokens of both kinds.
 pub struct Signer {
@@ -43,13 +48,19 @@ impl Signer {
     }
 
     /// Signs an access token that is valid from `now` until `ACCESS_TTL` has passed, or until `not_after` if that is
-    /// earlier.
+    /// earlier. If the roles are larger than 1 KiB of JSON, leaves them out and logs an event.
     ///
     /// # Errors
     /// [`Error::Unexpected`] if the cryptography fails.
     pub fn access(&self, subject: &Subject<'_>, now: Timestamp, not_after: Timestamp) -> Result<Token> {
         let exp = not_after.min(now + self.access_ttl);
-        let claims = Claims { roles: subject.roles.to_vec(), ..self.claims(subject, now, exp, random_128_bits()?) };
+        let size = json_size(subject.roles);
+        let fits = size <= MAX_ROLES;
+        if !fits {
+            events::roles_left_out(subject.user_id, size);
+        }
+        let roles = if fits { subject.roles.to_vec() } else { Vec::new() };
+        let claims = Claims { roles, ..self.claims(subject, now, exp, random_128_bits()?) };
         self.access.current.sign(&claims)
     }
 
@@ -100,5 +111,8 @@ pub(super) fn audience(env: &Environment) -> Result<String> {
 
 fn name(env: &Environment, variable: &'static str) -> Result<String> {
     let value = env.or(variable, "latchkey");
-    if value.trim().is_empty() { crate::config::reject(variable, "must not be blank") } else { Ok(value) }
+    if is_claim_text(&value) {
+        return Ok(value);
+    }
+    reject(variable, format!("must not be blank, and must have at most {MAX_TEXT} bytes as JSON"))
 }

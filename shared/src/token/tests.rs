@@ -151,8 +151,11 @@ fn a_lifetime_out_of_bounds_stops_the_start() {
 }
 
 #[test]
-fn a_blank_issuer_or_audience_stops_the_start() {
-    for (name, value) in [("ISSUER", " "), ("AUDIENCE", "\t")] {
+fn a_blank_or_long_issuer_or_audience_stops_the_start() {
+    let (long, escaped) = ("x".repeat(256), "\"".repeat(128));
+    assert!(Signer::from_env(&env(&[("ISSUER", &long[1..]), ("AUDIENCE", &escaped[1..])])).is_ok());
+    let values = [" ", "\t", &long, &"x".repeat(3000), &escaped];
+    for (name, value) in ["ISSUER", "AUDIENCE"].into_iter().flat_map(|name| values.map(|value| (name, value))) {
         assert_eq!(rejected(Verifier::for_access_tokens(&env(&[(name, value)]))), name);
         assert_eq!(rejected(Signer::from_env(&env(&[(name, value)]))), name);
     }

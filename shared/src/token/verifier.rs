@@ -18,7 +18,7 @@ pub struct Verifier {
     keys: Keys,
     issuer: String,
     audience: String,
-    max_lifetime: Duration,
+    lifetime: Duration,
 }
 
 impl Verifier {
@@ -38,10 +38,10 @@ impl Verifier {
         Self::from_env(Kind::Refresh, refresh_ttl(env)?, env)
     }
 
-    fn from_env(kind: Kind, max_lifetime: Duration, env: &Environment) -> Result<Self> {
+    fn from_env(kind: Kind, lifetime: Duration, env: &Environment) -> Result<Self> {
         let keys = Keys::from_env(kind, env)?;
         keys.log();
-        Ok(Self { kind, keys, issuer: issuer(env)?, audience: audience(env)?, max_lifetime })
+        Ok(Self { kind, keys, issuer: issuer(env)?, audience: audience(env)?, lifetime })
     }
 
     /// Returns the accepted issuer, which names this service.
@@ -75,8 +75,8 @@ impl Verifier {
     /// Accepts verified claims that are valid at `now`.
     ///
     /// # Errors
-    /// [`Error::NotAuthorized`] if they are not valid yet, have expired, or have too long a lifetime.
+    /// [`Error::NotAuthorized`] if they are not valid yet, have expired, or have a lifetime that cannot be configured.
     pub fn check_time(&self, claims: &Claims, now: Timestamp) -> Result<()> {
-        claims.check_time(self.max_lifetime, now)
+        claims.check_time(self.kind, self.lifetime, now)
     }
 }

@@ -419,6 +419,35 @@ async fn the_length_in_a_response_to_head_passes_the_gateway() {
     assert!(response.ends_with("\r\n\r\n"), "{response}");
 }
 
+/// A browser sends a request only if the preflight allows each of its headers. Tools add headers that nobody thinks of.
+#[tokio::test]
+async fn a_preflight_allows_the_headers_that_tools_add() {
+    let world = World::new().await;
+    for asked in [
+        "content-type",
+        "accept,authorization,content-type",
+        "baggage,content-type,sentry-trace",
+        "sentry-trace,baggage,traceparent,tracestate,x-requested-with",
+        "content-type,elastic-apm-traceparent,traceparent,tracestate",
+        "content-type,newrelic,traceparent,tracestate",
+        "content-type,x-datadog-origin,x-datadog-parent-id,x-datadog-sampling-priority,x-datadog-trace-id",
+        "b3,content-type,x-b3-parentspanid,x-b3-sampled,x-b3-spanid,x-b3-traceid",
+        "content-type,x-amzn-trace-id,x-correlation-id,x-request-id",
+        "content-type,x-csrf-token,x-requested-with,x-xsrf-token",
+        "cache-control,content-type,expires,pragma",
+    ] {
+        let preflight = format!("access-control-request-method: POST\r\naccess-control-request-headers: {asked}\r\n");
+        for path in ["/login", "/userinfo"] {
+            let headers = format!("origin: https://localhost:3000\r\n{preflight}");
+            let (status, response, _) = world.send(&format!("OPTIONS {path}"), &headers).await;
+            let allowed =
+                response.lines().find_map(|line| line.strip_prefix("access-control-allow-headers: ")).unwrap();
+            let allowed: Vec<_> = allowed.split(',').map(str::trim).collect();
+            assert!(status == 204 && asked.split(',').all(|name| allowed.contains(&name)), "{asked}: {response}");
+        }
+    }
+}
+
 /// R87: the gateway compares with an exact list. It never answers `*`, and never repeats an origin that is not on the
 /// list.
 #[tokio::test]

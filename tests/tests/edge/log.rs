@@ -64,7 +64,7 @@ fn set_password_hash(world: &World, hash: &str) {
 fn every_event_function_writes_its_name_and_its_metric() {
     let (user, session) = (&UserId::parse("0").unwrap(), &SessionId::random().unwrap());
     let (error, second) = (&Error::unexpected("a cause"), Duration::from_secs(1));
-    let functions: [(&str, &str, &dyn Fn()); 29] = [
+    let functions: [(&str, &str, &dyn Fn()); 31] = [
         ("login_succeeded", "INFO", &|| events::login_succeeded(user, session, true)),
         ("login_failed", "INFO", &|| events::login_failed("wrong_password", Some(user))),
         ("throttled", "INFO", &|| events::throttled("account", second)),
@@ -84,12 +84,14 @@ fn every_event_function_writes_its_name_and_its_metric() {
         ("sessions_ended", "INFO", &|| events::session_ended("one", user, session)),
         ("sessions_ended", "INFO", &|| events::sessions_ended("others", user)),
         ("sessions_not_ended", "WARN", &|| events::sessions_not_ended("limit", user, error)),
+        ("roles_left_out", "WARN", &|| events::roles_left_out(user, 1025)),
         ("key_loaded", "INFO", &|| events::key_loaded("at+jwt", "kid", true)),
         ("foreign_origin", "INFO", &|| events::foreign_origin("login", "id")),
         ("store_failed", "ERROR", &|| events::store_failed("login", error, "id")),
         ("concurrent_update", "INFO", &|| events::concurrent_update("login", error, "id")),
         ("record_unreadable", "ERROR", &|| events::record_unreadable("login", error, "id")),
         ("session_unreadable", "ERROR", &|| events::session_unreadable(error)),
+        ("counter_unreadable", "ERROR", &|| events::counter_unreadable("account", error)),
         ("misconfigured", "ERROR", &|| events::misconfigured("login", error, "id")),
         ("internal_error", "ERROR", &|| events::internal_error("login", error, "id")),
         ("panicked", "WARN", &|| events::panicked(Some("src/lib.rs:1:1"))),
@@ -198,7 +200,7 @@ async fn a_fault_of_the_service_writes_the_expected_event() {
 
     world.change("user#0", |user| user["roles"] = json!({ "L": [{ "S": "r".repeat(3000) }] }));
     let renewal = world.request("userinfo, renewing");
-    assert_eq!(events_of(&log, &world.service(), &renewal, NOW).await, ["internal_error"]);
+    assert_eq!(events_of(&log, &world.service(), &renewal, NOW).await, ["roles_left_out", "session_renewed"]);
     world.restore();
 
     for operation in ["DeleteItem", "UpdateItem"] {
@@ -235,6 +237,15 @@ async fn a_stored_password_hash_and_its_failures_write_the_expected_events() {
     world.restore();
 
     assert_eq!(send(&service, "4321").await, ["login_failed wrong_password"]);
+    for mut counter in world.tables.items("AttemptsTable") {
+        counter["v"] = json!({ "N": "2" });
+        world.tables.put("AttemptsTable", &counter);
+    }
+    let expected =
+        BTreeSet::from(["counter_unreadable account", "counter_unreadable source", "login_failed wrong_password"]);
+    let written = send(&service, "4321").await;
+    assert_eq!(written.iter().map(String::as_str).collect::<BTreeSet<_>>(), expected);
+    assert_eq!(written.len(), 3, "{written:?}");
     let counters = world.tables.items("AttemptsTable");
     let is_account = |item: &&Value| item["counter_key"]["S"].as_str().unwrap().starts_with("account#");
     let mut counter = counters.iter().find(is_account).unwrap().clone();

@@ -2,6 +2,7 @@
 //! one table each. What only one function does is tested beside that function.
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
+mod deployments;
 mod gateway;
 mod identity;
 mod log;

@@ -174,6 +174,52 @@ async fn a_body_of_another_media_type_is_415_before_any_work() {
     }
 }
 
+/// The error names the real problem, and never quotes the body.
+#[tokio::test]
+async fn a_400_says_what_is_wrong_with_the_body() {
+    let world = World::new().await;
+    let service = world.service();
+    for name in ["login", "password"] {
+        let good = world.request(name).payload()["body"].as_str().unwrap().to_owned();
+        for (body, problem) in [
+            (
+                good.replace("\"1234\"", "\"\\ud800\""),
+                "has half of a surrogate pair in a string, such as \\ud800 alone",
+            ),
+            (good.replace("\"1234\"", "\"12\n34\""), "has a control character in a string"),
+            (good.replace("\"1234\"", "1234"), "has a value of the wrong type"),
+            (good.replace("\"1234\"", "null"), "has a value of the wrong type"),
+            (good.replacen('{', "{\"role\":\"admin\",", 1), "has an unknown field"),
+            (format!("\u{feff}{good}"), "starts with a byte order mark"),
+            (format!("{good}{good}"), "has more text after the JSON object"),
+            (format!("{good}\0"), "is not UTF-8 text"),
+            ("{}".to_owned(), "lacks the field "),
+            (" \n".to_owned(), "is empty"),
+        ] {
+            let answer = service.send(&world.request(name).body(body.clone()), NOW).await;
+            assert!(answer.is_rejected_before_any_work(400), "{name}: {body}: {answer:?}");
+            let detail = answer.reply.json()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.starts_with(&format!("The body {problem}")), "{name}: {body}: {detail}");
+            assert!(!detail.contains("1234") && !detail.contains("role"), "{detail}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_encoded_body_is_415_before_any_work() {
+    let world = World::new().await;
+    let service = world.service();
+    for name in ["login", "password"] {
+        for encoding in ["gzip", "deflate", "br", "zstd", "compress", "identity, gzip", "gzip\u{e9}"] {
+            let answer = service.send(&world.request(name).header("content-encoding", encoding), NOW).await;
+            assert!(answer.is_rejected_before_any_work(415), "{name}: {encoding}: {answer:?}");
+        }
+        let plain = world.request(name).header("content-encoding", "identity");
+        assert_eq!(service.send(&plain, NOW).await.reply.status, status_of(name));
+        world.restore();
+    }
+}
+
 /// R85, R90: each function answers its own methods and lists them in `Allow`. `GET /logout` changes nothing. No header
 /// and no parameter overrides the method.
 #[tokio::test]

@@ -186,6 +186,31 @@ async fn an_error_response_has_a_fixed_text_and_reveals_no_user() {
     assert!(details.len() > 10, "{details:?}");
 }
 
+/// A 401 differs only in its body if the client asks for problem details. The cookies that it clears stay the same.
+#[tokio::test]
+async fn every_401_is_problem_details_for_a_client_that_names_them() {
+    let world = World::new().await;
+    let service = world.service();
+    let twice = [format!("access_jwt={}", world.access), "access_jwt=tossed".to_owned()];
+    let mut requests = vec![(Event::recorded("login-wrong"), 0)];
+    for name in ["password", "sessions", "sessions, end one", "sessions, end others", "userinfo"] {
+        requests.push((world.request(name).without_cookies(), 0));
+        requests.push((world.request(name).cookies(twice.clone()), 2));
+    }
+    for (event, cleared) in requests {
+        for (accept, media_type) in [
+            ("application/problem+json", "application/problem+json"),
+            ("application/json, application/problem+json;q=0.5", "application/problem+json"),
+            ("*/*", "text/plain; charset=utf-8"),
+        ] {
+            let reply = service.send(&event.clone().header("accept", accept), NOW).await.reply;
+            assert_eq!((reply.status, reply.cookies.len()), (401, cleared), "{event:?}");
+            assert_eq!((reply.header("content-type"), reply.header("vary")), (Some(media_type), None), "{event:?}");
+            world.restore();
+        }
+    }
+}
+
 /// R87: only the gateway sets CORS headers. A second list of origins could differ from its list.
 #[tokio::test]
 async fn no_function_sets_cors_headers() {
