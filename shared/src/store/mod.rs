@@ -7,6 +7,7 @@
 mod accounts;
 mod attempts;
 mod client;
+mod https;
 mod records;
 mod sessions;
 mod users;
