@@ -5,8 +5,9 @@ use std::fs;
 
 use shared::id::SessionId;
 
-/// `.cargo/config.toml` builds aws-lc without its collector of CPU jitter, which would delay every cold start. This test
-/// reads the symbols of its own binary. The symbols of the collector start with `jent_`, after the prefix of the crate.
+/// `.cargo/config.toml` builds aws-lc without its collector of CPU jitter, which would delay every cold start. This
+/// test reads the symbols of its own binary. The symbols of the collector start with `jent_`, after the prefix of the
+/// crate.
 #[test]
 fn random_numbers_are_not_seeded_from_cpu_jitter() {
     assert_ne!(SessionId::random().unwrap(), SessionId::random().unwrap());
