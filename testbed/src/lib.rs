@@ -16,6 +16,8 @@ mod log;
 mod origins;
 mod people;
 #[cfg(feature = "sam-local")]
+mod sam;
+#[cfg(feature = "sam-local")]
 mod sam_local;
 mod tables;
 pub mod workspace;
@@ -27,5 +29,7 @@ pub use log::Log;
 pub use origins::WHO_MAY_POST;
 pub use people::{add, add_kim, add_park, import, sign_in};
 #[cfg(feature = "sam-local")]
-pub use sam_local::{PROTECTED, SamLocal};
+pub use sam::PROTECTED;
+#[cfg(feature = "sam-local")]
+pub use sam_local::SamLocal;
 pub use tables::{Settings, Tables, environment, settings};
