@@ -8,6 +8,8 @@
 mod calls;
 #[cfg(feature = "watch")]
 pub mod contract;
+#[cfg(feature = "deployed")]
+pub mod deployed;
 mod faults;
 mod gateway;
 #[cfg(feature = "watch")]
@@ -15,7 +17,7 @@ pub mod local_stack;
 mod log;
 mod origins;
 mod people;
-#[cfg(feature = "sam-local")]
+#[cfg(any(feature = "deployed", feature = "sam-local"))]
 mod sam;
 #[cfg(feature = "sam-local")]
 mod sam_local;
@@ -28,7 +30,7 @@ pub use gateway::{Event, Reply};
 pub use log::Log;
 pub use origins::WHO_MAY_POST;
 pub use people::{add, add_kim, add_park, import, sign_in};
-#[cfg(feature = "sam-local")]
+#[cfg(any(feature = "deployed", feature = "sam-local"))]
 pub use sam::PROTECTED;
 #[cfg(feature = "sam-local")]
 pub use sam_local::SamLocal;

@@ -71,6 +71,7 @@ pub(crate) fn stack(port: u16, options: Options<'_>) -> Stack {
     let domain = if options.host_only { "" } else { "localhost" };
     Stack {
         url: format!("https://localhost:{port}"),
+        socket: None,
         certificate: std::fs::read(root().join("target/dev/localhost.pem")).unwrap(),
         env: crate::environment(&[&SECRETS[..], &[("COOKIE_DOMAIN", domain)]].concat()),
     }
