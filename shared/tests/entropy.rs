@@ -1,5 +1,4 @@
 //! The seed of the random generator of aws-lc.
-#![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
 use std::fs;
 
