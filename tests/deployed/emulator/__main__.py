@@ -69,7 +69,7 @@ async def run(app, http_port, https_port, folder):
 def main():
     http_port, https_port, folder = sys.argv[1:]
     if version("ministack") != TESTED_VERSION:
-        sys.exit(f"This emulator replaces parts of ministack {TESTED_VERSION}, but ministack is {version('ministack')}.")
+        sys.exit(f"The emulator needs ministack {TESTED_VERSION}, and {version('ministack')} is installed.")
     configure(http_port, folder)
     import cloudformation
     import functions
