@@ -53,8 +53,8 @@ async fn checks() {
 }
 
 /// Returns the commands of the README that build and deploy the stack. Adds what this machine and the contract need:
-/// functions for its processor, the origin of the old front end, no device cookies, and a limit that makes `login` count
-/// sessions.
+/// functions for its processor, the origin of the old front end, no device cookies, and a limit on sessions, with which
+/// `login` counts them.
 fn deployment() -> String {
     let commands = code_block("README.md", "sam deploy --parameter-overrides");
     let with = |text: String, command: &str, more: &str| {
