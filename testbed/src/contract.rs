@@ -1,6 +1,7 @@
 //! The contract: the behaviour that clients rely on. Each promise is a function that sends requests to a running stack
 //! over HTTPS, as clients do. This module does not know how the stack was started.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use shared::token::{Generation, Kind, Signer, Subject, Verifier};
 pub struct Stack {
     /// The address, without a slash at the end.
     pub url: String,
+    /// The socket to connect to, if the host of the address has no DNS record.
+    pub socket: Option<SocketAddr>,
     /// The certificate to trust, as PEM. Empty without TLS.
     pub certificate: Vec<u8>,
     /// The environment of its functions, secrets included. The tests sign expired and forged tokens.
@@ -72,6 +75,18 @@ pub async fn check_authorizer(stack: &Stack, path: &str) {
     let logout = stack.request(Method::POST, "/logout").bearer_auth(&access).send().await.unwrap();
     assert_eq!(logout.status().as_u16(), 205);
     assert_eq!(status(&cookie).await, 403, "the access token is rejected after the logout");
+}
+
+impl Stack {
+    /// Signs in, and returns the access token.
+    pub async fn access_token(&self) -> String {
+        self.tokens(KIM).await.0
+    }
+
+    /// Returns the status of `GET /userinfo` with this access token.
+    pub async fn status_for(&self, access_token: &str) -> u16 {
+        self.with_cookies(&format!("access_jwt={access_token}"), "/userinfo").await.status().as_u16()
+    }
 }
 
 async fn a_persistent_login_sets_two_cookies_and_redirects_to_the_user(stack: &Stack) {
@@ -381,7 +396,10 @@ impl Stack {
     pub(crate) fn client(&self, redirects: Policy, jar: Option<Arc<Jar>>) -> Client {
         let trusted = Certificate::from_pem(&self.certificate).unwrap();
         let client = Client::builder().tls_certs_only([trusted]).no_proxy().redirect(redirects);
-        let client = client.timeout(Duration::from_mins(1)).http1_only();
+        let mut client = client.timeout(Duration::from_mins(1)).http1_only();
+        if let Some(socket) = self.socket {
+            client = client.resolve(Url::parse(&self.url).unwrap().host_str().unwrap(), socket);
+        }
         match jar {
             Some(jar) => client.cookie_provider(jar),
             None => client,

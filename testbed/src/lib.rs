@@ -8,6 +8,8 @@
 mod calls;
 #[cfg(feature = "watch")]
 pub mod contract;
+#[cfg(feature = "deployed")]
+pub mod deployed;
 mod faults;
 mod gateway;
 #[cfg(feature = "watch")]
@@ -17,6 +19,8 @@ pub mod local_stack;
 mod log;
 mod origins;
 mod people;
+#[cfg(any(feature = "deployed", feature = "sam-local"))]
+mod sam;
 #[cfg(feature = "sam-local")]
 mod sam_local;
 mod tables;
@@ -28,6 +32,8 @@ pub use gateway::{Event, Reply};
 pub use log::Log;
 pub use origins::WHO_MAY_POST;
 pub use people::{add, add_kim, add_park, import, sign_in};
+#[cfg(any(feature = "deployed", feature = "sam-local"))]
+pub use sam::PROTECTED;
 #[cfg(feature = "sam-local")]
-pub use sam_local::{PROTECTED, SamLocal};
+pub use sam_local::SamLocal;
 pub use tables::{Settings, Tables, environment, settings};

@@ -117,6 +117,7 @@ pub(crate) fn stack(port: u16, options: Options<'_>) -> Stack {
     let read_certificate = || std::fs::read(root().join("target/dev/localhost.pem")).unwrap();
     Stack {
         url: format!("{scheme}://localhost:{port}"),
+        socket: None,
         certificate: if options.http { Vec::new() } else { read_certificate() },
         env: crate::environment(&[&SECRETS[..], &[("COOKIE_DOMAIN", domain)]].concat()),
     }

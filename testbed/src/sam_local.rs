@@ -5,22 +5,21 @@
 //! alone.
 
 use std::env;
-use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Blocking, Stdio};
 use std::time::{Duration, Instant};
 
-use dev::functions;
 use dev::processes::Process;
 use reqwest::StatusCode;
 use tokio::process::Command;
 
 use crate::contract::Stack;
 use crate::local_stack::{self, Options};
+use crate::sam::{Sam, add_protected_route, end_of, log_to};
 use crate::workspace::root;
 
-/// The arguments of every SAM command: the architecture of this machine, and the default origin of `cargo dev`.
+/// The arguments of the SAM commands: the architecture of this machine, and the default origin of `cargo dev`.
 const STACK: [&str; 5] =
     ["--parameter-overrides", "Architecture=x86_64", "AllowedOrigins=https://localhost:3000", "--region", "eu-west-1"];
 
@@ -42,7 +41,7 @@ impl SamLocal {
         let root = root();
         let folder = root.join("target/sam-local");
         fs::create_dir_all(&folder).unwrap();
-        let sam = Sam::find(root).await;
+        let sam = Sam::find().await;
 
         let engine = Engine::find_or_start(&folder).await;
         let containers = Containers { engine: engine.host.clone(), folder: folder.join("build") };
@@ -62,62 +61,11 @@ impl SamLocal {
     }
 }
 
-/// A route behind the authorizer. The template has no such route, because the authorizer protects the functions of
-/// others.
-pub const PROTECTED: &str = "/protected";
-
-/// Adds a route of `userinfo` behind the authorizer to the built template.
-fn add_protected_route(template: &Path) {
-    let built = fs::read_to_string(template).unwrap();
-    let route =
-        format!("{{ApiId: {{Ref: Api}}, Method: GET, Path: {PROTECTED}, Auth: {{Authorizer: SessionAuthorizer}}}}");
-    let before = "        UserinfoHead:\n";
-    assert_eq!(built.matches(before).count(), 1, "{built}");
-    let event = format!("        Protected:\n          Type: HttpApi\n          Properties: {route}\n{before}");
-    fs::write(template, built.replace(before, &event)).unwrap();
-}
-
-/// The SAM CLI.
-struct Sam {
-    program: PathBuf,
-    root: PathBuf,
-    /// The `PATH` with `cargo-lambda`, which `sam build` calls.
-    path: OsString,
-}
-
 impl Sam {
-    /// Finds it in `PATH`, or where `.ci/run` installs it.
-    async fn find(root: &Path) -> Self {
-        let target = root.join("target");
-        let on_path: Vec<_> = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
-        let candidates = on_path.iter().map(|folder| folder.join("sam"));
-        let program = candidates.chain([target.join("tools/venv/bin/sam")]).find(|candidate| candidate.is_file());
-        let program =
-            program.unwrap_or_else(|| panic!("SAM CLI is not installed: pip install aws-sam-cli, or run .ci/run"));
-        let cargo_lambda = functions::cargo_lambda(&target).await.unwrap();
-        let path = env::join_paths(cargo_lambda.parent().map(Path::to_owned).into_iter().chain(on_path)).unwrap();
-        Self { program: program.canonicalize().unwrap(), root: root.to_owned(), path }
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut sam = Command::new(&self.program);
-        sam.current_dir(&self.root).args(arguments).args(STACK).env("PATH", &self.path);
-        // By default SAM searches next to the template, which is in the build folder after `sam build`.
-        sam.arg("--config-file").arg(self.root.join("samconfig.toml"));
-        sam.env("SAM_CLI_TELEMETRY", "0").stdin(Stdio::null());
-        // SAM passes the credentials that it finds to the functions. Without any, it passes invented ones.
-        for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"] {
-            sam.env_remove(name);
-        }
-        sam.env("AWS_EC2_METADATA_DISABLED", "true");
-        sam.envs([("AWS_CONFIG_FILE", "/dev/null"), ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")]);
-        sam
-    }
-
     /// Imports the image of the functions into the engine, unless it is there.
     async fn import_image(&self, engine: &Engine) {
-        let python = self.program.with_file_name("python3");
-        let mut import = Command::new(self.root.join("tests/sam-local/image.sh"));
+        let python = self.program().with_file_name("python3");
+        let mut import = Command::new(root().join("tests/sam-local/image.sh"));
         import.arg(python).envs(engine.variable());
         Process::start("tests/sam-local/image.sh", &mut import).unwrap().finish().await.unwrap();
     }
@@ -126,14 +74,14 @@ impl Sam {
     /// environment, SAM uses the dev profile, which takes seconds instead of minutes after a change.
     async fn build(&self, folder: &Path) {
         let mut build = self.command(&["build"]);
-        build.arg("--build-dir").arg(folder);
+        build.args(STACK).arg("--build-dir").arg(folder);
         Process::start("sam build", &mut build).unwrap().finish().await.unwrap();
     }
 
     /// Starts the gateway. `samconfig.toml` has the other settings.
     fn start_api(&self, engine: &Engine, folder: &Path, port: u16, log: &Path) -> Process {
         let mut start = self.command(&["local", "start-api", "--skip-pull-image", "--no-watch"]);
-        start.args(["--port", &port.to_string(), "--template"]).arg(folder.join("build/template.yaml"));
+        start.args(STACK).args(["--port", &port.to_string(), "--template"]).arg(folder.join("build/template.yaml"));
         start.envs(engine.variable());
         Process::start("sam local start-api", log_to(&mut start, log)).unwrap()
     }
@@ -253,17 +201,4 @@ async fn wait_until_ready(api: &mut Process, stack: &Stack, log: &Path) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-}
-
-/// Redirects both output streams of a program to a new file.
-fn log_to<'a>(program: &'a mut Command, path: &Path) -> &'a mut Command {
-    let log = File::create(path).unwrap();
-    program.stdout(log.try_clone().unwrap()).stderr(log)
-}
-
-/// Returns the last lines of a log, for the message of a failure.
-fn end_of(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<_> = text.lines().collect();
-    format!("The end of {}:\n{}", log.display(), lines[lines.len().saturating_sub(20)..].join("\n"))
 }

@@ -144,6 +144,10 @@ async fn headers_media_types_and_examples_match_real_responses() {
         let real = &real_responses[&status];
         for reference in references {
             let response = at(&document, reference);
+            // Of the responses with 204, only this one sets cookies.
+            let mut real = real.clone();
+            real.cookies.extend(reference.ends_with("/PasswordChanged").then(|| "access_jwt=x".to_owned()));
+            let real = &real;
             assert_headers(&document, response, real, reference);
             let Some(content) = response.get("content").and_then(Value::as_object) else { continue };
             let documented: BTreeSet<_> = content.keys().map(String::as_str).collect();

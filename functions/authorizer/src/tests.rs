@@ -174,6 +174,31 @@ async fn a_bearer_token_and_a_cookie_of_two_users_are_denied() {
     assert_eq!(world.ask(both).await, denied());
 }
 
+/// R81: the other functions read an event in the same way. `shared/tests/hostile_cookies.rs` tests them.
+#[tokio::test]
+async fn a_cookie_header_counts_only_without_a_readable_list_of_cookies() {
+    let world = World::new().await;
+    let header = |event: Event| event.header("cookie", &format!("access_jwt={}", world.access));
+    for event in [
+        header(Event::recorded("authorizer").without_cookies()),
+        header(Event::recorded("authorizer").cookies::<String>([])),
+        header(Event::recorded("authorizer").cookies(["x=\u{1}"])),
+    ] {
+        assert_eq!(world.ask(event.clone()).await["isAuthorized"], true, "{event:?}");
+    }
+    for list in ["theme=dark", "access_jwt=other"] {
+        assert_eq!(world.ask(header(Event::recorded("authorizer").cookies([list]))).await, denied(), "{list}");
+    }
+}
+
+/// R92: without the header, the cookie would count.
+#[tokio::test]
+async fn an_unreadable_authorization_header_is_denied() {
+    let world = World::new().await;
+    let event = with(&world.access).header("authorization", "Bearer a\u{1}b");
+    assert_eq!(world.ask(event).await, denied());
+}
+
 /// R81, R82: an unreadable header or cookie does not hide another one.
 #[tokio::test]
 async fn a_hostile_header_or_cookie_is_ignored() {

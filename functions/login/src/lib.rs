@@ -127,8 +127,8 @@ impl Login {
     }
 
     /// Ends the sessions whose tokens the request brought (R28), and the oldest sessions above the limit (R77). Best
-    /// effort: the new session is stored, so the user gets its cookies in any case. The next login applies the limit
-    /// again.
+    /// effort: the new session is stored, so the user gets its cookies in any case. They replace those that the request
+    /// brought. The next login applies the limit again.
     async fn end_replaced_sessions(
         &self,
         credentials: &RequestCredentials<'_>,
@@ -136,30 +136,16 @@ impl Login {
         now: Timestamp,
         budget: &Budget,
     ) {
-        let user = &opened.user_id;
-        if let Err(error) = self.end_presented_sessions(credentials, now, budget).await {
-            events::sessions_not_ended("login", user, &error);
-        }
-        if let Err(error) = self.sessions.apply_limit(opened, self.sessions_per_user, now, budget).await {
-            events::sessions_not_ended("limit", user, &error);
-        }
-    }
-
-    /// Ends the sessions whose tokens the request brought. The cookies of the new session replace theirs, so that no
-    /// client would hold them any more.
-    async fn end_presented_sessions(
-        &self,
-        credentials: &RequestCredentials<'_>,
-        now: Timestamp,
-        budget: &Budget,
-    ) -> Result<()> {
         for claims in self.reader.signed_claims(credentials) {
-            let ended = self.sessions.end(&claims.sub, &claims.sid, now, budget).await?;
-            if ended.is_some_and(|ended| ended.just_now) {
-                events::session_ended("login", &claims.sub, &claims.sid);
+            match self.sessions.end(&claims.sub, &claims.sid, now, budget).await {
+                Ok(Some(ended)) if ended.just_now => events::session_ended("login", &claims.sub, &claims.sid),
+                Ok(_) => {}
+                Err(error) => events::sessions_not_ended("login", &claims.sub, &error),
             }
         }
-        Ok(())
+        if let Err(error) = self.sessions.apply_limit(opened, self.sessions_per_user, now, budget).await {
+            events::sessions_not_ended("limit", &opened.user_id, &error);
+        }
     }
 }
 

@@ -502,6 +502,13 @@ async fn a_login_clears_cookies_of_our_names_in_other_scopes() {
     assert_eq!((reply.status, reply.cookies.len()), (302, 6));
     assert!(reply.cookies[4].starts_with("access_jwt=ey") && reply.cookies[4].contains("Domain=example.test"));
 
+    let refresh_only = login(Event::recorded("login")).cookies(["refresh_jwt=stale"]);
+    assert_eq!(cleared(&send(&env, refresh_only).await).len(), 4, "only a refresh cookie came");
+    let elsewhere = Event::recorded("login").cookies(["access_jwt=stale"]);
+    for host in ["other.test", "badexample.test", "example.test.evil", "x y.example.test"] {
+        let host_only = cleared(&send(&env, elsewhere.clone().header("host", host)).await);
+        assert!(host_only.len() <= 2 && host_only.iter().all(|line| !line.contains("Domain")), "{host}: {host_only:?}");
+    }
     assert!(cleared(&send(&env, login(Event::recorded("login"))).await).is_empty(), "no cookie came");
     for one_scope in [&[("COOKIE_DOMAIN", "localhost")][..], &[("COOKIE_DOMAIN", "")]] {
         let env = environment(&tables, one_scope);

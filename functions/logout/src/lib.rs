@@ -53,6 +53,8 @@ impl Logout {
         if everywhere {
             check_one_user(&presented)?;
             if !self.end_all(&presented, &request, now).await? {
+                // A session that this version cannot read is not active for it, but can be ended.
+                self.end_each(&presented, &request, now).await?;
                 return Err(Error::NotAuthorizedClearCookies(cleared).into());
             }
         } else {

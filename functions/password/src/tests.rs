@@ -105,6 +105,17 @@ async fn a_session_that_is_not_persistent_is_replaced_by_one_that_is_not() {
     assert!(reply.cookies[0].starts_with("access_jwt=ey") && !reply.cookies[0].contains("Max-Age"));
 }
 
+/// R81: a cookie of another scope would stay beside the new ones.
+#[tokio::test]
+async fn a_change_of_password_clears_cookies_of_our_names_in_other_scopes() {
+    let world = World::new().await;
+    let env = Environment::new(world.tables.settings(&[("COOKIE_DOMAIN", "example.test")]));
+    let change = world.change("1234", NEW).header("host", "example.test");
+    let reply = answer(&env, store::connect(&env).unwrap(), change, NOW).await;
+    let host_only: Vec<_> = reply.cookies.iter().map(|line| !line.contains("Domain=")).collect();
+    assert_eq!((reply.status, host_only), (204, vec![true, true, false, false]), "{:?}", reply.cookies);
+}
+
 /// R16: a stolen session is not enough.
 #[tokio::test]
 async fn a_wrong_current_password_changes_nothing() {

@@ -11,13 +11,14 @@ use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use lambda_http::http::header::AUTHORIZATION;
 use lambda_http::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use lambda_http::{LambdaEvent, Service, service_fn};
 use lambda_runtime::Diagnostic;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{AllowedOrigins, Error, Request, Result, log};
+use super::{AllowedOrigins, Error, Request, Result, is_readable, log};
 use crate::error::Error as ServiceError;
 
 /// The fields of the event that the authorizer needs.
@@ -154,12 +155,17 @@ impl From<Error> for Diagnostic {
 /// of the event counts only if the event has no list of cookies. Skips unreadable headers and cookies, and keeps all
 /// others (R82).
 fn headers(headers: HashMap<String, String>, cookies: Vec<String>) -> HeaderMap {
+    let cookies: Vec<_> = cookies.into_iter().filter(|cookie| is_readable(cookie)).collect();
     let has_list = !cookies.is_empty();
     let cookies = cookies.into_iter().map(|cookie| ("cookie".to_owned(), cookie));
     let counts = |(name, _): &(String, String)| !(has_list && name.eq_ignore_ascii_case("cookie"));
     let all = headers.into_iter().filter(counts).chain(cookies);
     let readable = all.filter_map(|(name, value)| {
-        Some((HeaderName::try_from(name).ok()?, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+        let (name, value) = (HeaderName::try_from(name).ok()?, HeaderValue::from_bytes(value.as_bytes()));
+        // Without its unreadable `Authorization`, a request would be judged by its cookies.
+        let value =
+            if name == AUTHORIZATION { value.unwrap_or(HeaderValue::from_static("Bearer")) } else { value.ok()? };
+        Some((name, value))
     });
     let mut map = HeaderMap::new();
     for (name, value) in readable {

@@ -150,12 +150,16 @@ fn http_context(context: &RequestContext) -> Option<&ApiGatewayV2httpRequestCont
 /// (R82). Removes an empty list, too: the adapter would prefer it to a `cookie` header.
 fn without_unreadable_cookies(payload: LambdaRequest) -> LambdaRequest {
     let LambdaRequest::ApiGatewayV2(mut event) = payload else { return payload };
-    let is_readable = |cookie: &String| !cookie.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t');
     if let Some(cookies) = &mut event.cookies {
-        cookies.retain(is_readable);
+        cookies.retain(|cookie| is_readable(cookie));
     }
     event.cookies = event.cookies.filter(|cookies| !cookies.is_empty());
     LambdaRequest::ApiGatewayV2(event)
+}
+
+/// Returns `false` for a cookie with a control byte other than a tab.
+fn is_readable(cookie: &str) -> bool {
+    !cookie.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t')
 }
 
 /// Returns a response in payload version 2.0. The guard's own responses have no cookies.

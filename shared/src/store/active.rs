@@ -8,11 +8,11 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, TransactWriteItem, Update};
 
 use super::client::{batch_get, send, transact};
 use super::records::{Item, number, text};
-use super::sessions::{END, NOT_ENDED, RETENTION, Sessions, readable_session, session_key};
+use super::sessions::{RETENTION, Sessions, readable_session, session_key};
 use crate::budget::Budget;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
@@ -29,6 +29,13 @@ const MAX_KEYS: usize = 100;
 /// The most sessions that one login ends. A limit that was lowered by more takes effect after several logins. A
 /// transaction has at most 100 items.
 const MAX_ENDS: usize = 79;
+
+/// How often a login plans again because other requests have ended sessions of its plan.
+const MAX_PLANS: u32 = 10;
+
+/// The condition that a session is in the index, in the epoch of the plan. It also fails for a session that
+/// `DELETE /sessions` has moved to the next epoch.
+const INDEXED: &str = "begins_with(active_key, :epoch)";
 
 /// The most recent sessions that one login checks.
 const MAX_CHECKS: usize = 20;
@@ -72,6 +79,11 @@ pub(super) fn active_key(epoch: u64, created_at: Timestamp) -> String {
     format!("{epoch}#{:012}", created_at.as_secs())
 }
 
+/// Returns the beginning of all index keys of an epoch.
+fn prefix(epoch: u64) -> AttributeValue {
+    text(format!("{epoch}#"))
+}
+
 impl Sessions {
     /// Returns the active sessions of a user who is in `epoch`, the most recently renewed one first.
     ///
@@ -88,13 +100,13 @@ impl Sessions {
     /// of the other logins were. Call it after `opened` has been stored. Then the last of several concurrent logins
     /// sees the sessions of all of them.
     ///
-    /// Also ends the sessions in the index that have expired. So the index never grows beyond the limit, apart from
-    /// logins that run at this moment.
+    /// Also ends the sessions in the index that have expired. So the index of an epoch hardly grows beyond the limit.
     ///
     /// # Errors
-    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Unexpected`].
+    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Unexpected`]; [`Error::ConcurrentUpdate`] if other
+    /// requests keep changing the sessions.
     pub async fn apply_limit(&self, opened: &Session, limit: usize, now: Timestamp, budget: &Budget) -> Result<()> {
-        loop {
+        for _ in 0..MAX_PLANS {
             let mut others = self.indexed(&opened.user_id, opened.epoch, budget).await?;
             others.retain(|id| *id != opened.id);
             if others.len() < limit {
@@ -109,40 +121,45 @@ impl Sessions {
                 }
                 return Ok(());
             }
-            // A newer login has ended `opened`, and now applies the limit itself.
+            // `opened` has ended: a newer login applies the limit itself, or all sessions of the epoch have ended.
             if failed.contains(&0) {
                 return Ok(());
             }
         }
+        Err(Error::ConcurrentUpdate("the sessions of the user were changed at the same time".into()))
     }
 
-    /// Returns the writes of a plan: checks that `opened` and the recent sessions have not ended, and ends the others.
+    /// Returns the writes of a plan: checks that `opened` and the recent sessions are still in the index, and ends the
+    /// others.
     fn writes(&self, opened: &Session, plan: &Plan, now: Timestamp) -> Result<Vec<TransactWriteItem>> {
         let mut writes = Vec::new();
         for id in [&opened.id].into_iter().chain(&plan.recent) {
             let check = ConditionCheck::builder()
                 .table_name(&self.table)
                 .set_key(Some(Item::from(session_key(&opened.user_id, id))))
-                .condition_expression(NOT_ENDED)
+                .condition_expression(INDEXED)
+                .expression_attribute_values(":epoch", prefix(opened.epoch))
                 .build()
                 .map_err(Error::unexpected)?;
             writes.push(TransactWriteItem::builder().condition_check(check).build());
         }
         for id in plan.oldest.iter().chain(&plan.expired) {
-            let end = self.end_in_transaction(&opened.user_id, id, now)?;
+            let end = self.end_indexed(&opened.user_id, id, opened.epoch, now)?;
             writes.push(TransactWriteItem::builder().update(end).build());
         }
         Ok(writes)
     }
 
-    /// Returns an update that ends a session which has not ended yet, for a transaction.
-    pub(super) fn end_in_transaction(&self, user: &UserId, session: &SessionId, now: Timestamp) -> Result<Update> {
+    /// Returns an update that ends a session of the index. Keeps an earlier `ended_at`. A record in the index can have
+    /// one only if another version of the service wrote it.
+    fn end_indexed(&self, user: &UserId, session: &SessionId, epoch: u64, now: Timestamp) -> Result<Update> {
         Update::builder()
             .table_name(&self.table)
             .set_key(Some(Item::from(session_key(user, session))))
-            .update_expression(END)
-            .condition_expression(NOT_ENDED)
+            .update_expression("SET ended_at = if_not_exists(ended_at, :now), #ttl = :ttl REMOVE active_key")
+            .condition_expression(INDEXED)
             .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":epoch", prefix(epoch))
             .expression_attribute_values(":now", number(now))
             .expression_attribute_values(":ttl", number(now + RETENTION))
             .build()
@@ -159,7 +176,7 @@ impl Sessions {
             .consistent_read(true)
             .key_condition_expression("user_id = :user AND begins_with(active_key, :epoch)")
             .expression_attribute_values(":user", text(user.as_str()))
-            .expression_attribute_values(":epoch", text(format!("{epoch}#")));
+            .expression_attribute_values(":epoch", prefix(epoch));
         let (mut found, mut start) = (Vec::new(), None);
         loop {
             let page = send(query.clone().set_exclusive_start_key(start).send(), budget).await?;
@@ -313,11 +330,56 @@ mod tests {
         }
     }
 
+    /// `DELETE /sessions` has moved the oldest session to the next epoch after the login made its plan.
+    #[tokio::test]
+    async fn a_session_that_was_kept_by_the_end_of_all_others_is_not_ended_by_a_login() {
+        let world = World::new().await;
+        let (oldest, opened) = (world.open(1, true, NOW).await, world.open(1, true, NOW).await);
+        let writes = world.sessions.writes(&opened, &plan(&[&oldest], &[]), NOW).unwrap();
+        let mut kept = world.tables.items("SessionsTable");
+        let kept = kept.iter_mut().find(|item| item["session_id"]["S"] == oldest.id.as_str()).unwrap();
+        kept["epoch"] = json!({ "N": "2" });
+        kept["active_key"] = json!({ "S": active_key(2, oldest.created_at) });
+        world.tables.put("SessionsTable", kept);
+        assert_eq!(transact(&world.sessions.client, &writes, &Budget::new(None)).await.unwrap(), [1]);
+        assert_eq!(world.active(2, NOW).await, [oldest.id]);
+        world.apply_limit(&opened, 1, NOW).await;
+        assert_eq!(world.active(1, NOW).await, [opened.id]);
+    }
+
+    /// F40: an earlier version ended the session and did not know the index.
+    #[tokio::test]
+    async fn an_ended_session_that_is_still_in_the_index_loses_its_place() {
+        let world = World::new().await;
+        world.open(1, true, NOW).await;
+        let mut record = world.tables.items("SessionsTable").remove(0);
+        record["ended_at"] = json!({ "N": "1799999999" });
+        world.tables.put("SessionsTable", &record);
+        let opened = world.open(1, true, after(1)).await;
+        world.apply_limit(&opened, 1, after(1)).await;
+        assert_eq!(world.sessions.indexed(&kim(), 1, &Budget::new(None)).await.unwrap(), [opened.id]);
+        let items = world.tables.items("SessionsTable");
+        assert!(items.iter().any(|item| item["ended_at"]["N"] == "1799999999"), "the first end stands");
+    }
+
+    #[tokio::test]
+    async fn a_login_whose_session_has_ended_meanwhile_ends_no_session() {
+        let world = World::new().await;
+        world.open(1, true, NOW).await;
+        world.open(1, true, NOW).await;
+        let opened = world.open(1, true, NOW).await;
+        world.sessions.end(&kim(), &opened.id, NOW, &Budget::new(None)).await.unwrap();
+        world.apply_limit(&opened, 1, NOW).await;
+        assert_eq!(world.active(1, NOW).await.len(), 2);
+    }
+
+    /// DynamoDB returns the records of a batch in any order.
     #[tokio::test]
     async fn only_sessions_of_the_last_minute_are_checked() {
         let sessions = [0, 100, 140, 170, 230].map(|secs| new(1, true, after(secs)));
         let opened = new(1, true, after(200));
-        let plan = Plan::new(&opened, 5, Vec::new(), sessions.to_vec());
+        let in_another_order = [3, 1, 4, 0, 2].map(|position| sessions[position].clone());
+        let plan = Plan::new(&opened, 5, Vec::new(), in_another_order.to_vec());
         assert_eq!(plan.oldest, [sessions[0].id.clone()]);
         assert_eq!(plan.recent, [4, 3, 2].map(|number| sessions[number].id.clone()));
     }

@@ -15,6 +15,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{KeysAndAttributes, TransactWriteItem};
 
+use super::https::https_client;
 use super::records::Item;
 use crate::budget::{Budget, REQUEST_BUDGET};
 use crate::config::Environment;
@@ -31,7 +32,7 @@ pub use aws_sdk_dynamodb::Client;
 /// and its retry defaults change between behaviour versions.
 ///
 /// # Errors
-/// [`Error::Setting`] for a missing variable.
+/// [`Error::Setting`] for a missing variable. [`Error::Unexpected`] if there is no HTTPS client.
 pub fn connect(env: &Environment) -> Result<Client> {
     let credentials = Credentials::new(
         env.required("AWS_ACCESS_KEY_ID")?,
@@ -49,9 +50,11 @@ pub fn connect(env: &Environment) -> Result<Client> {
         .with_max_attempts(3)
         .with_initial_backoff(Duration::from_millis(50))
         .with_max_backoff(Duration::from_millis(300));
+    let region = env.required("AWS_REGION")?;
     let mut sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
-        .region(Region::new(env.required("AWS_REGION")?))
+        .http_client(https_client(&region)?)
+        .region(Region::new(region))
         .credentials_provider(credentials)
         .timeout_config(timeouts.build())
         .retry_config(retries)

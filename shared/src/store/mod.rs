@@ -8,6 +8,7 @@ mod accounts;
 mod active;
 mod attempts;
 mod client;
+mod https;
 mod records;
 mod sessions;
 mod users;

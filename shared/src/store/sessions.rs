@@ -508,7 +508,10 @@ mod tests {
         let losing = over(&env);
         assert!(losing.end_for_reuse(&session, after(10), &Budget::new(None)).await.unwrap());
         assert!(!sessions(&tables).end_for_reuse(&session, after(10), &Budget::new(None)).await.unwrap());
-        assert_eq!(tables.items("SessionsTable")[0]["ended_at"]["N"], "1800000010");
+        let record = tables.items("SessionsTable").remove(0);
+        assert_eq!((&record["ended_at"]["N"], record.get("active_key")), (&json!("1800000010"), None));
+        sessions(&tables).end_expired(&session, after(8 * DAY), &Budget::new(None)).await.unwrap();
+        assert_eq!(tables.items("SessionsTable"), [record], "the first end stands");
 
         let gone = Session { id: SessionId::random().unwrap(), ..session };
         assert!(!sessions(&tables).end_for_reuse(&gone, after(10), &Budget::new(None)).await.unwrap());

@@ -151,17 +151,11 @@ pub fn sessions_ended(reason: &'static str, user: &UserId) {
     tracing::info!(event = "sessions_ended", reason, user = user.as_str(), "The sessions of a user were ended.");
 }
 
-/// A login could not end the sessions that it replaces: with the reason `login` those of the tokens that the browser
-/// sent, with the reason `limit` the oldest ones above the limit.
+/// A login could not end sessions of `user`: with the reason `login` the session of a token that the browser sent, with
+/// the reason `limit` the oldest ones above the limit.
 pub fn sessions_not_ended(reason: &'static str, user: &UserId, error: &Error) {
     let (user, causes) = (user.as_str(), error.causes());
-    tracing::warn!(
-        event = "sessions_not_ended",
-        reason,
-        user,
-        causes,
-        "A login could not end older sessions. The next login tries again."
-    );
+    tracing::warn!(event = "sessions_not_ended", reason, user, causes, "A login could not end older sessions.");
 }
 
 /// The roles of a user are too large for a token. The access token has no `roles` claim.

@@ -192,6 +192,9 @@ impl Cookies {
     pub fn clear_other_scopes(&self, host: Option<&str>) -> Vec<String> {
         let Some(ours) = self.domain.as_deref().filter(|domain| *domain != "localhost") else { return Vec::new() };
         let host = host.map(|host| host.split(':').next().unwrap_or_default().to_ascii_lowercase()).unwrap_or_default();
+        let is_ours =
+            host.strip_suffix(&ours.to_ascii_lowercase()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+        let host = if is_ours && host.len() <= MAX_DOMAIN { host } else { String::new() };
         let parents = host.match_indices('.').filter_map(|(dot, _)| host.get(dot + 1..));
         let domains = [host.as_str()].into_iter().chain(parents);
         let others = domains.filter(|domain| is_cookie_domain(domain) && !domain.eq_ignore_ascii_case(ours));

@@ -1,0 +1,195 @@
+//! The stack, deployed with SAM to a local emulator of AWS. `tests/deployed/README.md` says what this proves.
+//!
+//! Owns the emulator, the commands that deploy to it, and what the emulator reports: the environment, the credentials
+//! and the calls of each function. The emulator and the functions stop on drop.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use dev::processes::Process;
+use serde::Deserialize;
+use shared::config::Environment;
+use shared::store::{self, Client};
+use tokio::process::Command;
+
+use crate::contract::Stack;
+use crate::local_stack::free_port;
+use crate::sam::{Sam, add_protected_route, end_of, log_to};
+use crate::workspace::root;
+
+/// The region of the emulator.
+const REGION: &str = "eu-west-1";
+
+/// An emulator of AWS.
+pub struct Emulator {
+    process: Process,
+    sam: Sam,
+    folder: PathBuf,
+    endpoint: String,
+    https: SocketAddr,
+    certificate: String,
+}
+
+/// A function of a deployed stack.
+#[derive(Debug, Deserialize)]
+pub struct Function {
+    /// The variables that the template sets.
+    pub environment: BTreeMap<String, String>,
+    credentials: BTreeMap<String, String>,
+}
+
+/// A call of DynamoDB, and whether the role of the caller allows it.
+#[derive(Debug, Deserialize)]
+pub struct Decision {
+    caller: String,
+    /// The action, such as `dynamodb:GetItem`.
+    pub action: String,
+    /// The name of the table.
+    pub table: String,
+    /// The name of the index. Empty for a call of the table itself.
+    pub index: String,
+    /// Whether the call was allowed.
+    pub allowed: bool,
+}
+
+impl Decision {
+    /// Returns the name of the function that made the call, or `None` if a test made it.
+    #[must_use]
+    pub fn function(&self) -> Option<&str> {
+        self.caller.contains(":assumed-role/").then(|| self.caller.rsplit('/').next())?
+    }
+}
+
+impl Emulator {
+    /// Starts an emulator without a stack.
+    pub async fn start() -> Self {
+        let sam = Sam::find().await;
+        let folder = root().canonicalize().unwrap().join("target/deployed");
+        fs::remove_dir_all(&folder).ok();
+        fs::create_dir_all(&folder).unwrap();
+        let api_hosts = format!("*.execute-api.{REGION}.amazonaws.com");
+        let certificate = rcgen::generate_simple_self_signed([api_hosts]).unwrap();
+        fs::write(folder.join("key.pem"), certificate.signing_key.serialize_pem()).unwrap();
+        let certificate = certificate.cert.pem();
+        fs::write(folder.join("cert.pem"), &certificate).unwrap();
+
+        let (http, https) = (free_port(), free_port());
+        let python = root().join("target/tools/ministack/bin/python");
+        assert!(python.is_file(), "ministack is not installed: run .ci/run, or see tests/deployed/README.md");
+        let mut command = Command::new(python.parent().unwrap().canonicalize().unwrap().join("python"));
+        command.current_dir(root()).arg("tests/deployed/emulator").args([http, https].map(|port| port.to_string()));
+        // The functions inherit the environment of the emulator.
+        command.arg(&folder).env_clear().env("PATH", "/usr/bin:/bin").env("PYTHONDONTWRITEBYTECODE", "1");
+        let process = Process::start("emulator", log_to(&mut command, &folder.join("emulator.log"))).unwrap();
+        let endpoint = format!("http://127.0.0.1:{http}");
+        let mut emulator = Self { process, sam, folder, endpoint, https: ([127, 0, 0, 1], https).into(), certificate };
+        emulator.wait_until_ready().await;
+        emulator
+    }
+
+    async fn wait_until_ready(&mut self) {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while reqwest::get(format!("{}/functions", self.endpoint)).await.is_err() {
+            let has_ended = self.process.child().try_wait().unwrap().is_some();
+            let log = self.folder.join("emulator.log");
+            assert!(!has_ended && Instant::now() < deadline, "the emulator did not start. {}", end_of(&log));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Runs shell commands as an administrator of the emulated account. Confirms the changes that `sam deploy` shows.
+    pub async fn run(&self, commands: &str, variables: &[(&str, &str)]) {
+        eprintln!("$ {}", commands.trim().replace('\n', "\n$ "));
+        let answers = self.folder.join("answers");
+        fs::write(&answers, "y\n").unwrap();
+        let log = self.folder.join("commands.log");
+        let mut shell = Command::new("bash");
+        self.sam.prepare(&mut shell);
+        shell.args(["-euc", commands]).stdin(File::open(answers).unwrap()).envs(variables.iter().copied());
+        shell.env("AWS_ENDPOINT_URL", &self.endpoint).env("AWS_DEFAULT_REGION", REGION);
+        shell.envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("SAM_CLI_POLL_DELAY", "0.5")]);
+        let done = Process::start("shell", log_to(&mut shell, &log)).unwrap().finish().await;
+        assert!(done.is_ok(), "a command failed: {commands}\n{}", end_of(&log));
+    }
+
+    /// Updates the stack with a copy of the built template that has a route of `userinfo` behind the authorizer.
+    pub async fn deploy_protected_route(&self) {
+        let build = root().join(".aws-sam/build");
+        let copy = build.join("protected.yaml");
+        fs::copy(build.join("template.yaml"), &copy).unwrap();
+        add_protected_route(&copy);
+        let deploy = "sam deploy --template-file .aws-sam/build/protected.yaml --config-file \"$PWD/samconfig.toml\"";
+        self.run(deploy, &[]).await;
+    }
+
+    /// Returns the functions of the stack. The key is the name in the template.
+    pub async fn functions(&self) -> BTreeMap<String, Function> {
+        let answer = reqwest::get(format!("{}/functions", self.endpoint)).await.unwrap().bytes().await.unwrap();
+        let functions: BTreeMap<String, Function> = serde_json::from_slice(&answer).unwrap();
+        functions.into_iter().map(|(name, function)| (logical_id(&name).to_owned(), function)).collect()
+    }
+
+    /// Returns the stack, for the contract. Its environment is that of `login` with the rights of an administrator.
+    pub async fn stack(&self) -> Stack {
+        let functions = self.functions().await;
+        let env = self.environment(&functions["LoginFunction"], &[]);
+        Stack { url: self.api_url().await, socket: Some(self.https), certificate: self.certificate.clone().into(), env }
+    }
+
+    /// Returns a client with the credentials of a function.
+    pub fn client_of(&self, function: &Function) -> Client {
+        let credentials: Vec<_> =
+            function.credentials.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        store::connect(&self.environment(function, &credentials)).unwrap()
+    }
+
+    fn environment(&self, function: &Function, others: &[(&str, &str)]) -> Environment {
+        let own = function.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let endpoint = ("AWS_ENDPOINT_URL_DYNAMODB", self.endpoint.as_str());
+        let variables: Vec<_> = [endpoint].into_iter().chain(others.iter().copied()).chain(own).collect();
+        crate::environment(&variables)
+    }
+
+    /// Returns the address that `sam deploy` prints.
+    async fn api_url(&self) -> String {
+        let outputs = self.folder.join("outputs.json");
+        let list = format!("sam list stack-outputs --stack-name latchkey --output json >'{}'", outputs.display());
+        self.run(&list, &[]).await;
+        let outputs: Vec<BTreeMap<String, String>> = serde_json::from_slice(&fs::read(outputs).unwrap()).unwrap();
+        let url = outputs.iter().find(|output| output["OutputKey"] == "ApiUrl").unwrap();
+        url["OutputValue"].clone()
+    }
+
+    /// Returns all calls of DynamoDB since the start.
+    #[must_use]
+    pub fn decisions(&self) -> Vec<Decision> {
+        let log = fs::read_to_string(self.folder.join("decisions.jsonl")).unwrap();
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// Returns the name in the template of a resource: `LoginFunction` for `latchkey-LoginFunction-8108D915414F6`.
+#[must_use]
+pub fn logical_id(name: &str) -> &str {
+    name.split('-').nth(1).unwrap_or(name)
+}
+
+/// Returns `true` if the release build of aws-lc contains the collector of CPU jitter. Looks at the newest build.
+#[must_use]
+pub fn has_cpu_jitter() -> bool {
+    let targets = ["target/release", "target/x86_64-unknown-linux-gnu/release"];
+    let builds =
+        targets.map(|target| root().join(target).join("build")).into_iter().flat_map(|folder| entries(&folder));
+    let libraries = builds
+        .flat_map(|build| entries(&build.join("out")))
+        .filter(|file| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libaws_lc_")));
+    let newest = libraries.max_by_key(|library| fs::metadata(library).unwrap().modified().unwrap()).unwrap();
+    String::from_utf8_lossy(&fs::read(newest).unwrap()).contains("jent_entropy_collector")
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+}

@@ -1,0 +1,241 @@
+//! The template and the documented commands, on a local emulator of AWS: deployment, contract, permissions, update and
+//! deletion. `tests/deployed/README.md` says what this proves.
+#![expect(clippy::unwrap_used, reason = "a panic is a failure")]
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt::Debug;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use serde_json::Value;
+use shared::budget::Budget;
+use shared::id::UserId;
+use shared::store::{self, Client, Users};
+use testbed::deployed::{Emulator, has_cpu_jitter, logical_id};
+use testbed::workspace::read;
+use testbed::{PROTECTED, contract};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// R96. One test, because it deploys one stack. The emulator also stops if the test is interrupted.
+#[tokio::test]
+async fn the_deployed_stack_keeps_the_contract_with_the_fewest_permissions() {
+    let (mut interrupted, mut terminated) =
+        (signal(SignalKind::interrupt()).unwrap(), signal(SignalKind::terminate()).unwrap());
+    tokio::select! {
+        () = checks() => {}
+        _ = interrupted.recv() => panic!("interrupted"),
+        _ = terminated.recv() => panic!("terminated"),
+    }
+}
+
+async fn checks() {
+    let emulator = Emulator::start().await;
+    emulator.run(&deployment(), &[]).await;
+    assert!(!has_cpu_jitter(), "aws-lc was built without AWS_LC_SYS_NO_JITTER_ENTROPY");
+
+    let stack = emulator.stack().await;
+    testbed::add_kim(&stack.env).await;
+    testbed::add_park(&stack.env).await;
+    contract::check(&stack).await;
+    the_secrets_can_be_rotated(&emulator, &stack).await;
+    a_pepper_can_be_introduced(&emulator, &stack).await;
+    emulator.deploy_protected_route().await;
+    contract::check_authorizer(&stack, PROTECTED).await;
+
+    each_function_used_its_grants_and_was_denied_nothing(&emulator);
+    each_role_allows_only_what_its_function_needs(&emulator).await;
+
+    emulator.run("sam delete --stack-name latchkey --no-prompts", &[]).await;
+    assert_eq!(emulator.functions().await.len(), 0, "the functions are deleted");
+    let users = Users::from_env(store::connect(&stack.env).unwrap(), &stack.env).unwrap();
+    let kim = users.find(&UserId::parse("0").unwrap(), &Budget::new(None)).await.unwrap();
+    assert!(kim.is_some(), "the users table is retained");
+}
+
+/// Returns the commands of the README that build and deploy the stack. Adds what this machine and the contract need:
+/// functions for its processor, the origin of the old front end, no device cookies, and a limit on sessions, with which
+/// `login` counts them.
+fn deployment() -> String {
+    let commands = code_block("README.md", "sam deploy --parameter-overrides");
+    let with = |text: String, command: &str, more: &str| {
+        assert_eq!(text.matches(command).count(), 1, "{text}");
+        text.replace(command, &format!("{} {more}", command.trim_end()))
+    };
+    let commands = with(commands, "sam build\n", "--parameter-overrides Architecture=x86_64\n");
+    let more = "Architecture=x86_64 AllowedOrigins=https://localhost:3000 DeviceCookie=off SessionsPerUser=1000";
+    with(commands, "sam deploy --parameter-overrides", more)
+}
+
+/// Returns the code block of a page that contains this text.
+fn code_block(page: &str, text: &str) -> String {
+    let page = read(page);
+    let mut blocks = page.split("```").skip(1).step_by(2).filter(|block| block.contains(text));
+    let block = blocks.next().unwrap();
+    assert!(blocks.next().is_none(), "{text} is in two blocks");
+    block.strip_prefix("sh\n").unwrap().to_owned()
+}
+
+/// Runs the three deployments of `docs/sessions.md`. Tokens of the old secret are valid until the last one.
+async fn the_secrets_can_be_rotated(emulator: &Emulator, stack: &contract::Stack) {
+    let block = code_block("docs/sessions.md", "PreviousAccessSecret");
+    let steps: Vec<_> = block.lines().filter(|line| line.starts_with("sam deploy")).collect();
+    let [accept, sign, remove] = steps[..] else { panic!("{block}") };
+    let old = emulator.functions().await["LoginFunction"].environment["ACCESS_SECRET"].clone();
+    let secrets = [("old", old.as_str()), ("new", "the-new-access-secret-0123456789ab")];
+
+    let first = stack.access_token().await;
+    emulator.run(accept, &secrets).await;
+    assert_eq!(stack.status_for(&first).await, 200, "after step 1");
+    emulator.run(sign, &secrets).await;
+    let second = stack.access_token().await;
+    assert_eq!((stack.status_for(&first).await, stack.status_for(&second).await), (200, 200), "after step 2");
+    emulator.run(remove, &secrets).await;
+    assert_eq!((stack.status_for(&first).await, stack.status_for(&second).await), (401, 200), "after step 3");
+}
+
+/// Runs the two deployments of `docs/passwords.md` that introduce a pepper. Users can sign in after each of them.
+async fn a_pepper_can_be_introduced(emulator: &Emulator, stack: &contract::Stack) {
+    let block = code_block("docs/passwords.md", "PreviousPasswordPepper");
+    for step in block.lines().filter(|line| line.starts_with("sam deploy")) {
+        emulator.run(step, &[("pepper", "the-first-pepper-0123456789abcdef")]).await;
+        let token = stack.access_token().await;
+        assert_eq!(stack.status_for(&token).await, 200, "after {step}");
+    }
+    let variables = &emulator.functions().await["LoginFunction"].environment;
+    assert_eq!(variables["PASSWORD_PEPPER"], "the-first-pepper-0123456789abcdef");
+    assert_eq!(variables["PREVIOUS_PASSWORD_PEPPER"], "");
+}
+
+/// The emulator enforces the roles. Asserts that every call of a function was allowed, and that every grant was used.
+fn each_function_used_its_grants_and_was_denied_nothing(emulator: &Emulator) {
+    let mut used = BTreeSet::new();
+    for decision in emulator.decisions() {
+        let Some(function) = decision.function() else { continue };
+        assert!(decision.allowed, "{decision:?}");
+        let resource = [logical_id(&decision.table), &decision.index].join(" ").trim().to_owned();
+        used.insert((logical_id(function).to_owned(), decision.action, resource));
+    }
+    let unused: Vec<_> = grants().difference(&used).cloned().collect();
+    assert_eq!(unused, [], "grants that no call used");
+}
+
+/// Returns the grants of the template: function, action and table. An index follows its table, after a space.
+fn grants() -> BTreeSet<(String, String, String)> {
+    let template: Value = serde_saphyr::from_str(&read("template.yaml")).unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned();
+    let mut grants = BTreeSet::new();
+    for (function, resource) in template["Resources"].as_object().unwrap() {
+        let policies = resource["Properties"]["Policies"].as_array().into_iter().flatten();
+        for statement in policies.flat_map(|policy| policy["Statement"].as_array().unwrap()) {
+            let table = text(&statement["Resource"]).replace(".Arn", "");
+            let table = table.trim_matches(|character| "${}".contains(character)).replace("}/index/", " ");
+            let actions = statement["Action"].as_array().cloned().unwrap_or_else(|| vec![statement["Action"].clone()]);
+            grants.extend(actions.iter().map(|action| (function.clone(), text(action), table.clone())));
+        }
+    }
+    grants
+}
+
+/// A call of DynamoDB.
+#[derive(Debug)]
+enum Call {
+    Scan,
+    Get,
+    BatchGet,
+    Put,
+    /// Changes this attribute.
+    Update(&'static str),
+    Delete,
+}
+use Call::{BatchGet, Delete, Get, Put, Scan, Update};
+
+const USERS: &str = "USERS_TABLE";
+const SESSIONS: &str = "SESSIONS_TABLE";
+const ATTEMPTS: &str = "ATTEMPTS_TABLE";
+
+/// Calls on an item, and all functions whose role allows the call.
+const RIGHTS: [(Call, &str, &str, &[&str]); 23] = [
+    (Scan, USERS, "", &[]),
+    (Get, USERS, "user#0", &["Login", "Password"]),
+    (Get, USERS, "login#kimcoding", &["Login", "Password"]),
+    (BatchGet, USERS, "user#0", &["Authorizer", "Password", "Sessions", "Userinfo"]),
+    (BatchGet, USERS, "login#kimcoding", &["Password"]),
+    (Put, USERS, "user#0", &[]),
+    (Update("session_epoch"), USERS, "user#0", &["Logout", "Password", "Sessions"]),
+    (Update("session_epoch"), USERS, "login#kimcoding", &["Password"]),
+    (Update("password_hash"), USERS, "login#kimcoding", &["Login", "Password"]),
+    (Update("email"), USERS, "user#0", &[]),
+    (Update("roles"), USERS, "user#0", &[]),
+    (Update("user_id"), USERS, "login#kimcoding", &[]),
+    (Delete, USERS, "user#0", &[]),
+    (Scan, SESSIONS, "", &[]),
+    (Get, SESSIONS, "0", &[]),
+    (BatchGet, SESSIONS, "0", &["Authorizer", "Password", "Sessions", "Userinfo"]),
+    (Put, SESSIONS, "0", &["Login"]),
+    (Update("ended_at"), SESSIONS, "0", &["Login", "Logout", "Password", "Sessions", "Userinfo"]),
+    (Delete, SESSIONS, "0", &[]),
+    (Scan, ATTEMPTS, "", &[]),
+    (BatchGet, ATTEMPTS, "account#x", &["Login", "Password"]),
+    (Put, ATTEMPTS, "account#x", &["Login", "Password"]),
+    (Delete, ATTEMPTS, "account#x", &["Login", "Password"]),
+];
+
+/// Asserts that a function with a defect, or an attacker who controls it, cannot do more than its role allows. No call
+/// changes an item: each write has a condition that is false.
+async fn each_role_allows_only_what_its_function_needs(emulator: &Emulator) {
+    let functions = emulator.functions().await;
+    let tables = &functions["LoginFunction"].environment;
+    for (call, table, key, allowed) in RIGHTS {
+        for (name, function) in &functions {
+            let client = emulator.client_of(function);
+            let is_denied = is_denied(&client, &call, &tables[table], key).await;
+            let is_allowed = allowed.iter().any(|allowed| format!("{allowed}Function") == *name);
+            assert_eq!(is_denied, !is_allowed, "{name}: {call:?} on {key} of {table}");
+        }
+    }
+}
+
+/// Makes a call, and returns `true` if the role of the caller does not allow it.
+async fn is_denied(client: &Client, call: &Call, table: &str, key: &str) -> bool {
+    let keys = match logical_id(table) {
+        "UsersTable" => vec![("pk", key)],
+        "SessionsTable" => vec![("user_id", key), ("session_id", "x")],
+        _ => vec![("counter_key", key)],
+    };
+    let key: HashMap<_, _> =
+        keys.iter().map(|(name, value)| ((*name).to_owned(), AttributeValue::S((*value).to_owned()))).collect();
+    // The condition is false for an item that exists, and for one that does not exist.
+    let never = format!("attribute_exists({0}) AND attribute_not_exists({0})", keys[0].0);
+    let code = match call {
+        Scan => code(client.scan().table_name(table).send().await),
+        Get => code(client.get_item().table_name(table).set_key(Some(key)).send().await),
+        BatchGet => {
+            let keys = KeysAndAttributes::builder().keys(key).build().unwrap();
+            code(client.batch_get_item().request_items(table, keys).send().await)
+        }
+        Put => {
+            let put = client.put_item().table_name(table).set_item(Some(key));
+            code(put.condition_expression(never).send().await)
+        }
+        Update(attribute) => {
+            let update = client.update_item().table_name(table).set_key(Some(key)).condition_expression(never);
+            let update = update.update_expression("REMOVE #name").expression_attribute_names("#name", *attribute);
+            code(update.send().await)
+        }
+        Delete => {
+            let delete = client.delete_item().table_name(table).set_key(Some(key));
+            code(delete.condition_expression(never).send().await)
+        }
+    };
+    match code.as_deref() {
+        Some("AccessDeniedException") => true,
+        None | Some("ConditionalCheckFailedException") => false,
+        Some(other) => panic!("{call:?} on {table}: {other}"),
+    }
+}
+
+/// Returns the error code of a call, or `None` if the call succeeded.
+fn code<T, E: ProvideErrorMetadata + Debug>(outcome: Result<T, SdkError<E>>) -> Option<String> {
+    let error = outcome.err()?;
+    Some(error.code().unwrap_or_else(|| panic!("{error:?}")).to_owned())
+}
