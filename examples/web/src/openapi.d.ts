@@ -47,7 +47,7 @@ export interface paths {
         options?: never;
         /**
          * Check whether a user is signed in
-         * @description Like `GET`, but without a body. It never renews the session.
+         * @description Like `GET`, but without a body. It never renews the session. `Content-Length` is that of `GET`.
          */
         head: operations["headUserinfo"];
         patch?: never;
@@ -64,7 +64,7 @@ export interface paths {
         put?: never;
         /**
          * End the session and clear the cookies
-         * @description Ends the session of every token in the request, even if the token has expired. From then on, the service rejects every copy of these tokens. The response is the same if there was no session. A `Bearer` token that the service did not sign gets 401.
+         * @description Ends the session of every token in the request, even if the token has expired. From then on, the service rejects every copy of these tokens. The response is the same if there was no session. An invalid `Authorization` header is ignored. With `everywhere=true`, the request needs a token of an active session. Otherwise the response is 401 and clears the cookies.
          */
         post: operations["signOut"];
         delete?: never;
@@ -118,7 +118,7 @@ export interface paths {
         get?: never;
         /**
          * Change the password
-         * @description Requires the current password. Ends all other sessions of the user. A new password gets 400 if it is common, repetitive, about its user, or the current password. Show `detail` to the user.
+         * @description Requires the current password. Sets the cookies of a new session, and ends all older sessions of the user, the session of this request included. A new password gets 400 if it is common, repetitive, about its user, or the current password. Show `detail` to the user.
          */
         put: operations["changePassword"];
         post?: never;
@@ -134,7 +134,7 @@ export interface components {
     schemas: {
         Login: {
             loginInfo: {
-                /** @description The login name. Upper case, lower case and full-width letters are the same. */
+                /** @description The login name. Upper case, lower case and full-width letters are the same. White space at the ends is ignored. */
                 userId: string;
                 password: components["schemas"]["AnyPassword"];
             };
@@ -178,7 +178,10 @@ export interface components {
             id: components["schemas"]["SessionId"];
             /** Format: date-time */
             created_at: string;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description Exact to the minute.
+             */
             last_renewed_at: string;
             /** @description The IP address of the login. */
             source_ip: string | null;
@@ -285,7 +288,7 @@ export interface components {
                  *         {
                  *           "id": "pfnD5b9hRQ5DdNn0Q8LO4w",
                  *           "created_at": "2026-11-23T19:41:42Z",
-                 *           "last_renewed_at": "2026-11-23T19:41:42Z",
+                 *           "last_renewed_at": "2026-11-23T19:41:00Z",
                  *           "source_ip": "127.0.0.1",
                  *           "user_agent": "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:144.0) Gecko/20100101 Firefox/144.0",
                  *           "device": "Firefox on macOS",
@@ -323,6 +326,20 @@ export interface components {
         SessionEnded: {
             headers: {
                 "Set-Cookie": components["headers"]["ClearedCookies"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description The password is changed, and the cookies of a new session are set. */
+        PasswordChanged: {
+            headers: {
+                "Set-Cookie": components["headers"]["SignIn"];
                 "Cache-Control": components["headers"]["Cache-Control"];
                 "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
                 "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
@@ -371,7 +388,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The request is not authenticated, or the password is wrong. The response is the same for every reason. The cookies are cleared only if a refresh token was reused, or if one cookie name came twice with different values. */
+        /** @description The request is not authenticated, or the password is wrong. The response is the same for every reason. The cookies are cleared only if a refresh token was reused, if one cookie name came twice with different values, or if `everywhere=true` came without a token of an active session. The body is plain text, unless `Accept` names `application/problem+json`. A wildcard is not enough. */
         NotAuthorized: {
             headers: {
                 "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
@@ -387,6 +404,16 @@ export interface components {
             content: {
                 /** @example Not Authorized */
                 "text/plain; charset=utf-8": "Not Authorized";
+                /**
+                 * @example {
+                 *       "type": "about:blank",
+                 *       "title": "Unauthorized",
+                 *       "status": 401,
+                 *       "detail": "Not Authorized",
+                 *       "request_id": "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /** @description No user is signed in. */
@@ -501,9 +528,10 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The `Content-Type` is not `application/json`. */
+        /** @description The `Content-Type` is not `application/json`, or the body has a `Content-Encoding` other than `identity`. In the second case, `detail` names the encoding. */
         NotJson: {
             headers: {
+                "Accept-Encoding": components["headers"]["Accept-Encoding"];
                 "Cache-Control": components["headers"]["Cache-Control"];
                 "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
                 "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
@@ -611,12 +639,14 @@ export interface components {
         "X-Content-Type-Options": "nosniff";
         Location: "/userinfo";
         "WWW-Authenticate": "Bearer";
+        /** @description Present if the content encoding of the body is the problem, and not its media type. */
+        "Accept-Encoding": "identity";
         /** @description The methods that the path accepts. */
         Allow: string;
         /** @description The number of seconds to wait. CORS lets a page on an allowed origin read this header. */
         "Retry-After": number;
-        /** @description One header line for each cookie. */
-        SignIn: components["schemas"]["CookieSet"];
+        /** @description One header line for each cookie. Before these lines, the response may clear older cookies: a refresh cookie if the new session has none, and cookies of the same names in another scope. */
+        SignIn: components["schemas"]["CookieSet"] | components["schemas"]["CookieCleared"];
         /** @description Both cookies, if the session was renewed. */
         Renew: components["schemas"]["CookieSet"];
         /** @description Both cookies, empty and expired. */
@@ -689,7 +719,7 @@ export interface operations {
     signOut: {
         parameters: {
             query?: {
-                /** @description `true` ends all sessions of the user. */
+                /** @description `true` ends all sessions of the user. The parameter may come only once. */
                 everywhere?: boolean;
             };
             header?: never;
@@ -783,7 +813,7 @@ export interface operations {
             };
         };
         responses: {
-            204: components["responses"]["Done"];
+            204: components["responses"]["PasswordChanged"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NotAuthorized"];
             403: components["responses"]["ForeignOrigin"];
