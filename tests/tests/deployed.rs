@@ -39,6 +39,7 @@ async fn checks() {
     contract::check(&stack).await;
     the_secrets_can_be_rotated(&emulator, &stack).await;
     a_pepper_can_be_introduced(&emulator, &stack).await;
+    the_limit_of_sessions_can_be_lowered(&emulator, &stack).await;
     emulator.deploy_protected_route().await;
     contract::check_authorizer(&stack, PROTECTED).await;
 
@@ -53,8 +54,7 @@ async fn checks() {
 }
 
 /// Returns the commands of the README that build and deploy the stack. Adds what this machine and the contract need:
-/// functions for its processor, the origin of the old front end, no device cookies, and a limit on sessions, with which
-/// `login` counts them.
+/// functions for its processor, the origin of the old front end, and no device cookies.
 fn deployment() -> String {
     let commands = code_block("README.md", "sam deploy --parameter-overrides");
     let with = |text: String, command: &str, more: &str| {
@@ -62,7 +62,7 @@ fn deployment() -> String {
         text.replace(command, &format!("{} {more}", command.trim_end()))
     };
     let commands = with(commands, "sam build\n", "--parameter-overrides Architecture=x86_64\n");
-    let more = "Architecture=x86_64 AllowedOrigins=https://localhost:3000 DeviceCookie=off SessionsPerUser=1000";
+    let more = "Architecture=x86_64 AllowedOrigins=https://localhost:3000 DeviceCookie=off";
     with(commands, "sam deploy --parameter-overrides", more)
 }
 
@@ -106,6 +106,16 @@ async fn a_pepper_can_be_introduced(emulator: &Emulator, stack: &contract::Stack
     assert_eq!(variables["PREVIOUS_PASSWORD_PEPPER"], "");
 }
 
+/// R77. The sessions from before the deployment are more than the new limit.
+async fn the_limit_of_sessions_can_be_lowered(emulator: &Emulator, stack: &contract::Stack) {
+    let (first, second) = (stack.access_token().await, stack.access_token().await);
+    assert_eq!((stack.status_for(&first).await, stack.status_for(&second).await), (200, 200));
+    emulator.run("sam deploy --parameter-overrides SessionsPerUser=1", &[]).await;
+    let third = stack.access_token().await;
+    let statuses = [stack.status_for(&first).await, stack.status_for(&second).await, stack.status_for(&third).await];
+    assert_eq!(statuses, [401, 401, 200]);
+}
+
 /// The emulator enforces the roles. Asserts that every call of a function was allowed, and that every grant was used.
 fn each_function_used_its_grants_and_was_denied_nothing(emulator: &Emulator) {
     let mut used = BTreeSet::new();
@@ -140,6 +150,8 @@ fn grants() -> BTreeSet<(String, String, String)> {
 #[derive(Debug)]
 enum Call {
     Scan,
+    /// Reads an index, or the table without a name.
+    Query(&'static str),
     Get,
     BatchGet,
     Put,
@@ -147,18 +159,18 @@ enum Call {
     Update(&'static str),
     Delete,
 }
-use Call::{BatchGet, Delete, Get, Put, Scan, Update};
+use Call::{BatchGet, Delete, Get, Put, Query, Scan, Update};
 
 const USERS: &str = "USERS_TABLE";
 const SESSIONS: &str = "SESSIONS_TABLE";
 const ATTEMPTS: &str = "ATTEMPTS_TABLE";
 
 /// Calls on an item, and all functions whose role allows the call.
-const RIGHTS: [(Call, &str, &str, &[&str]); 23] = [
+const RIGHTS: [(Call, &str, &str, &[&str]); 25] = [
     (Scan, USERS, "", &[]),
     (Get, USERS, "user#0", &["Login", "Password"]),
     (Get, USERS, "login#kimcoding", &["Login", "Password"]),
-    (BatchGet, USERS, "user#0", &["Authorizer", "Password", "Sessions", "Userinfo"]),
+    (BatchGet, USERS, "user#0", &["Authorizer", "Logout", "Password", "Sessions", "Userinfo"]),
     (BatchGet, USERS, "login#kimcoding", &["Password"]),
     (Put, USERS, "user#0", &[]),
     (Update("session_epoch"), USERS, "user#0", &["Logout", "Password", "Sessions"]),
@@ -170,8 +182,10 @@ const RIGHTS: [(Call, &str, &str, &[&str]); 23] = [
     (Delete, USERS, "user#0", &[]),
     (Scan, SESSIONS, "", &[]),
     (Get, SESSIONS, "0", &[]),
-    (BatchGet, SESSIONS, "0", &["Authorizer", "Password", "Sessions", "Userinfo"]),
-    (Put, SESSIONS, "0", &["Login"]),
+    (BatchGet, SESSIONS, "0", &["Authorizer", "Login", "Logout", "Password", "Sessions", "Userinfo"]),
+    (Query(""), SESSIONS, "0", &[]),
+    (Query("ActiveSessions"), SESSIONS, "0", &["Login", "Sessions"]),
+    (Put, SESSIONS, "0", &["Login", "Password"]),
     (Update("ended_at"), SESSIONS, "0", &["Login", "Logout", "Password", "Sessions", "Userinfo"]),
     (Delete, SESSIONS, "0", &[]),
     (Scan, ATTEMPTS, "", &[]),
@@ -208,6 +222,12 @@ async fn is_denied(client: &Client, call: &Call, table: &str, key: &str) -> bool
     let never = format!("attribute_exists({0}) AND attribute_not_exists({0})", keys[0].0);
     let code = match call {
         Scan => code(client.scan().table_name(table).send().await),
+        Query(index) => {
+            let query = client.query().table_name(table).key_condition_expression("user_id = :user");
+            let query = query.expression_attribute_values(":user", key["user_id"].clone());
+            let index = (!index.is_empty()).then(|| (*index).to_owned());
+            code(query.set_index_name(index).send().await)
+        }
         Get => code(client.get_item().table_name(table).set_key(Some(key)).send().await),
         BatchGet => {
             let keys = KeysAndAttributes::builder().keys(key).build().unwrap();
