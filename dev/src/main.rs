@@ -53,7 +53,7 @@ Examples that need no stack:
 
 Pages at ports 3000 and 5173 of localhost may call the stack. A page at
 http://localhost needs --http, or a proxy such as Vite's. ALLOWED_ORIGINS
-allows other pages. docs/local.md has an example.
+allows other pages. docs/front-end.md has examples.
 
 Secrets and other settings come from the environment and from `.env`. The
 environment takes precedence. See `.env.example`.";
