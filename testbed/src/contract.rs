@@ -56,7 +56,7 @@ pub async fn check(stack: &Stack) {
         every_response_has_the_security_headers,
         a_head_request_has_no_body_and_sets_no_cookies,
         too_many_wrong_passwords_are_throttled,
-        a_change_of_password_needs_the_current_one_and_ends_the_other_sessions,
+        a_change_of_password_needs_the_current_one_and_opens_a_new_session,
     );
 }
 
@@ -221,8 +221,12 @@ async fn a_logout_everywhere_ends_all_sessions_of_the_user(stack: &Stack) {
     phone.log_in(KIM, json!(true)).await;
     laptop.log_in(KIM, json!(false)).await;
     other.log_in(PARK, json!(false)).await;
+    let twice = phone.send(Method::POST, "/logout?everywhere=true&everywhere=false", |request| request).await;
+    assert_problem(twice, 400).await;
     assert_eq!(phone.send(Method::POST, "/logout?everywhere=true", |request| request).await.status().as_u16(), 205);
     assert_unauthorized(laptop.get("/userinfo").await).await;
+    let again = laptop.send(Method::POST, "/logout?everywhere=true", |request| request).await;
+    assert_eq!((again.status().as_u16(), set_cookies(&again).len()), (401, 2), "no session was left to end");
     assert_eq!(json_of(other.get("/userinfo").await).await, user(PARK));
 }
 
@@ -265,7 +269,7 @@ async fn too_many_wrong_passwords_are_throttled(stack: &Stack) {
 }
 
 /// Runs last, because later logins with the old password would fail.
-async fn a_change_of_password_needs_the_current_one_and_ends_the_other_sessions(stack: &Stack) {
+async fn a_change_of_password_needs_the_current_one_and_opens_a_new_session(stack: &Stack) {
     const NEW: &str = "paper boats in the rain";
     let (here, there) = (stack.browser(), stack.browser());
     here.log_in(PARK, json!(true)).await;
@@ -279,7 +283,7 @@ async fn a_change_of_password_needs_the_current_one_and_ends_the_other_sessions(
     assert_unauthorized(change("wrong", NEW).await).await;
     assert_eq!(json_of(there.get("/userinfo").await).await, user(PARK), "the session is still active");
     let changed = change(PARK.password, NEW).await;
-    assert_eq!((changed.status().as_u16(), set_cookies(&changed).len()), (204, 0));
+    assert_eq!((changed.status().as_u16(), set_cookies(&changed).len()), (204, 2));
     assert_unauthorized(there.get("/userinfo").await).await;
     assert_eq!(json_of(here.get("/userinfo").await).await, user(PARK));
     assert_unauthorized(there.log_in(PARK, json!(true)).await).await;
