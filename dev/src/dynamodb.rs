@@ -93,3 +93,50 @@ where
     let answer = operation(request).map_err(|error| anyhow!("the embedded DynamoDB reported: {error}"))?;
     Ok(serde_json::to_value(answer)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    /// The data file of a version whose sessions table has no index. The embedded DynamoDB keeps the users.
+    #[tokio::test]
+    async fn a_table_with_other_indexes_is_made_anew_and_the_other_tables_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml")).unwrap();
+        let earlier = folder.path().join("template.yaml");
+        let without_index = text.replace("LocalSecondaryIndexes:", "Ignored:");
+        let without_index = without_index.replace("- { AttributeName: active_key, AttributeType: S }", "");
+        fs::write(&earlier, without_index).unwrap();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let start = async |template: &Path| {
+            let template = Template::read(template).unwrap();
+            DynamoDb::start(&template, address, Some(&data)).await.unwrap()
+        };
+        let count = |dynamodb: &DynamoDb, table: &str| {
+            let scan = json!({ "TableName": table });
+            call(&scan, |request| dynamodb.database().scan(request)).unwrap()["Count"].clone()
+        };
+
+        let dynamodb = start(&earlier).await;
+        let user = json!({ "TableName": "UsersTable", "Item": { "pk": { "S": "user#0" } } });
+        let session = json!({ "user_id": { "S": "0" }, "session_id": { "S": "s" } });
+        call(&user, |request| dynamodb.database().put_item(request)).unwrap();
+        let session = json!({ "TableName": "SessionsTable", "Item": session });
+        call(&session, |request| dynamodb.database().put_item(request)).unwrap();
+        drop(dynamodb);
+
+        let current = folder.path().join("current.yaml");
+        fs::write(&current, text).unwrap();
+        for _ in 0..2 {
+            let dynamodb = start(&current).await;
+            assert_eq!((count(&dynamodb, "UsersTable"), count(&dynamodb, "SessionsTable")), (json!(1), json!(0)));
+            let name = json!({ "TableName": "SessionsTable" });
+            let found = call(&name, |request| dynamodb.database().describe_table(request)).unwrap();
+            assert_eq!(index_names(&found["Table"]), [&json!("ActiveSessions")]);
+        }
+    }
+}
