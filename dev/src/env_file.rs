@@ -30,7 +30,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Variable>> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     parse(&text).map_err(|line| {
         anyhow!(
-            "{} line {line} is not NAME=value. Put a value with spaces, quotes, # or $ in single quotes: NAME='a value'",
+            "{} line {line} is not NAME=value. Put a value with spaces, quotes, # or $ in single quotes: \
+             NAME='a value'",
             path.display()
         )
     })
