@@ -81,16 +81,14 @@ impl CredentialReader {
     ///   because it names the user of the browser; a token that this service did not sign does not count.
     pub fn access_claims(&self, credentials: &RequestCredentials<'_>, now: Timestamp) -> Result<Claims> {
         let RequestCredentials { bearer, cookies, .. } = credentials;
-        let token = match bearer {
-            Some(token) => {
-                self.access_verifier.verify(token, now)?;
-                Some(*token)
-            }
+        let verify = |token| self.access_verifier.verify(token, now);
+        let claims = match bearer {
+            Some(token) => Ok(verify(token)?),
             None if cookies.is_ambiguous() => return Err(self.ambiguous(credentials)),
-            None => cookies.access_token(),
+            None => cookies.access_token().ok_or(Error::NotAuthorized).and_then(verify),
         };
         check_one_user(&self.signed_claims(credentials))?;
-        self.access_verifier.verify(token.ok_or(Error::NotAuthorized)?, now)
+        claims
     }
 
     /// Returns the claims of all tokens of the request that this service signed, the `Bearer` token included, one for
