@@ -26,7 +26,8 @@ pub enum Error {
     NotAuthorized,
 
     /// Authentication failed, and the browser must delete its cookies: one cookie name came twice with different values
-    /// (R81), or the session was ended because a refresh token was reused (R66). Holds the `Set-Cookie` lines.
+    /// (R81), the session was ended because a refresh token was reused (R66), or no token was of an active session when
+    /// the user signed out everywhere. Holds the `Set-Cookie` lines.
     #[error("Not Authorized")]
     NotAuthorizedClearCookies(Vec<String>),
 

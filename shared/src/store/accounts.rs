@@ -69,10 +69,7 @@ impl Accounts {
         now: Timestamp,
         budget: &Budget,
     ) -> Result<bool> {
-        let raise = update(&self.users_table, user_item_key(&user.profile.id))
-            .update_expression("SET session_epoch = :next")
-            .condition_expression("session_epoch = :epoch");
-        self.transact([write(with_epochs(raise, user))?, write(self.end(session, user, now))?], budget).await
+        self.transact([write(self.raise_epoch(user))?, write(self.end(session, user, now))?], budget).await
     }
 
     /// Ends all sessions of the user except `session`: raises the epoch of both records in one transaction (R76).
@@ -81,10 +78,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Unexpected`].
     pub async fn end_other_sessions(&self, user: &User, session: &Session, budget: &Budget) -> Result<bool> {
-        let raise = update(&self.users_table, user_item_key(&user.profile.id))
-            .update_expression("SET session_epoch = :next")
-            .condition_expression("session_epoch = :epoch");
-        self.transact([write(with_epochs(raise, user))?, write(self.keep(session, user))?], budget).await
+        self.transact([write(self.raise_epoch(user))?, write(self.keep(session, user))?], budget).await
     }
 
     /// Replaces the password, ends all sessions of the user and stores the session `opened`, in one transaction (R16).
@@ -124,6 +118,14 @@ impl Accounts {
             TransactWriteItem::builder().put(open).build(),
         ];
         self.transact(writes, budget).await
+    }
+
+    /// Moves the user to the next epoch.
+    fn raise_epoch(&self, user: &User) -> UpdateBuilder {
+        let raise = update(&self.users_table, user_item_key(&user.profile.id))
+            .update_expression("SET session_epoch = :next")
+            .condition_expression("session_epoch = :epoch");
+        with_epochs(raise, user)
     }
 
     /// Ends a session of the user's epoch that has not ended yet.
