@@ -667,6 +667,18 @@ async fn a_login_costs_what_the_documentation_says() {
     }
 }
 
+/// R24: the limit for an address also meets the other people behind it. `docs/security.md` names this risk.
+#[tokio::test]
+async fn after_100_failures_from_an_address_a_right_password_from_it_is_refused_with_an_event() {
+    let world = World::new(&[]).await;
+    for number in 0..100 {
+        assert_eq!(outcome(&world.guess(&format!("name-{number}"), "4321", NOW).await), (401, None), "{number}");
+    }
+    let log = Log::start();
+    assert_eq!(outcome(&world.guess("kimcoding", "1234", NOW).await).0, 429);
+    assert_eq!((log.events("source_throttled").len(), world.counters("account#").len()), (1, 100));
+}
+
 /// F09: the retry counts once more. An attempt is never left uncounted.
 #[tokio::test]
 async fn an_attempt_whose_acknowledgement_is_lost_counts_twice() {
