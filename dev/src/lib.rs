@@ -4,7 +4,6 @@
 //! `template.yaml`. `cargo lambda watch` runs the real functions.
 
 pub mod certificate;
-pub mod checkout;
 pub mod dynamodb;
 mod env_file;
 pub mod event;
@@ -16,8 +15,6 @@ pub mod pages;
 mod payload;
 pub mod people;
 pub mod processes;
-mod running;
-mod secret_file;
 pub mod settings;
 pub mod stack;
 pub mod story;

@@ -11,7 +11,8 @@ use dev::story::{self, Tale, picture};
 use dev::tables::Tables;
 use dev::target::Target;
 use dev::terminal::print;
-use dev::{checkout, event, invoke, token, unlock};
+use dev::{event, invoke, token, unlock};
+use local::checkout;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The command line.

@@ -106,8 +106,9 @@ impl Settings {
     }
 
     /// Returns all variables with their values.
-    pub fn variables(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.variables.iter()
+    #[must_use]
+    pub fn variables(&self) -> &BTreeMap<String, String> {
+        &self.variables
     }
 
     /// Returns the environment of a function.

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
+use local::running::RunningStack;
 use tokio::net::TcpListener;
 
 use crate::certificate::Certificate;
@@ -16,7 +17,6 @@ use crate::gateway::Gateway;
 use crate::pages::{self, Pages};
 use crate::people;
 use crate::processes;
-use crate::running::RunningStack;
 use crate::tables::{RunningTables, Tables};
 use crate::template::Template;
 
@@ -64,7 +64,7 @@ impl Stack {
         let pages = self.pages(&tables);
         let gateway = Gateway::new(functions.address, &template, pages.clone());
         let tls = tools.certificate.as_ref().map(Certificate::acceptor).transpose()?;
-        let running = RunningStack::new(self.url(), functions.address, &tables.settings);
+        let running = RunningStack::new(self.url(), functions.address, tables.settings.variables().clone());
         let _file = {
             let _lock = processes::lock_shared_files(&root.join("target/dev")).await?;
             running.save(root, self.port)?
@@ -202,7 +202,7 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use crate::running::tests::stack;
+    use crate::target::tests::stack;
 
     fn with_port(port: u16) -> Stack {
         #[derive(clap::Parser)]

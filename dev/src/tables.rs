@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use local::running::VARIABLES_FOR_SAM;
+use local::secret_file::Temporary;
 use shared::http::AllowedOrigins;
 
 use crate::certificate::Certificate;
@@ -18,8 +20,6 @@ use crate::dynamodb::DynamoDb;
 use crate::functions::say;
 use crate::people;
 use crate::processes;
-use crate::running::VARIABLES_FOR_SAM;
-use crate::secret_file::Temporary;
 use crate::settings::{Browser, Settings};
 use crate::template::Template;
 
@@ -108,7 +108,7 @@ async fn write_files_for_sam(folder: &Path, tables: &RunningTables) -> Result<Te
     let settings = tables.settings.clone().with("AWS_ENDPOINT_URL_DYNAMODB", endpoint_url(HOST, tables.port));
     // SAM silently ignores variables that the template does not declare.
     let variables: serde_json::Map<_, _> =
-        settings.variables().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
+        settings.variables().iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
     let file = folder.join(VARIABLES_FOR_SAM);
     Temporary::write(file, &serde_json::json!({ "Parameters": variables }).to_string())
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use local::running::RunningStack;
 use reqwest::header::{CONTENT_TYPE, SET_COOKIE};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Response, StatusCode, Url};
@@ -12,7 +13,6 @@ use shared::config::Environment;
 
 use crate::invoke::Functions;
 use crate::people::{self, KIM, Login};
-use crate::running::RunningStack;
 
 /// A stack, as a command uses it.
 pub struct Target {
@@ -175,9 +175,22 @@ fn is_at(stack: &RunningStack, url: &Url) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::running::tests::{root, stack};
+
+    /// Returns a running stack without settings.
+    pub(crate) fn stack(url: &str) -> RunningStack {
+        RunningStack::new(url.to_owned(), ([127, 0, 0, 1], 9).into(), BTreeMap::new())
+    }
+
+    /// Returns the root of an empty checkout.
+    fn root() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("target/dev")).unwrap();
+        root
+    }
 
     #[test]
     fn the_only_running_stack_is_used_without_an_address() {

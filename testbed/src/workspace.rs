@@ -5,8 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use dev::checkout;
 use dev::template::Template;
+use local::checkout;
 
 /// The root of the workspace. A program finds it when it starts, because a path from compile time is wrong after the
 /// checkout was moved.

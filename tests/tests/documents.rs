@@ -185,7 +185,9 @@ fn rows(text: &str) -> BTreeSet<String> {
 /// Returns every test with a number in its documentation: the number, and `file::test`.
 fn proofs() -> BTreeSet<(String, String)> {
     let mut proofs = BTreeSet::new();
-    for (file, text) in ["bench", "dev", "functions", "shared", "testbed", "tests"].into_iter().flat_map(sources) {
+    for (file, text) in
+        ["bench", "cli", "dev", "functions", "local", "shared", "testbed", "tests"].into_iter().flat_map(sources)
+    {
         let (mut documented, mut is_test) = (String::new(), false);
         for line in text.lines().map(str::trim) {
             if let Some(said) = line.strip_prefix("///") {
@@ -242,7 +244,9 @@ fn every_crate_forbids_unsafe_code() {
     assert!(read("Cargo.toml").contains("\n[workspace.lints.rust]\nunsafe_code = \"forbid\"\n"));
     let functions = fs::read_dir(root.join("functions")).unwrap().map(|entry| entry.unwrap().path());
     let mut count = 0;
-    for member in functions.chain(["bench", "dev", "shared", "testbed", "tests"].map(|member| root.join(member))) {
+    for member in
+        functions.chain(["bench", "cli", "dev", "local", "shared", "testbed", "tests"].map(|member| root.join(member)))
+    {
         let manifest = fs::read_to_string(member.join("Cargo.toml")).unwrap();
         assert!(manifest.ends_with("\n[lints]\nworkspace = true\n"), "{}", member.display());
         count += 1;

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 ///
 /// # Errors
 /// Fails if the folder is not writable.
-pub(crate) fn write(path: &Path, text: &str) -> Result<File> {
+pub fn write(path: &Path, text: &str) -> Result<File> {
     let draft = draft(path);
     let write = || {
         fs::remove_file(&draft).ok();
@@ -29,7 +29,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<File> {
 /// The system releases the lock when the process ends, also after SIGKILL. A file without a lock is therefore stale. So
 /// is a copy of a file.
 #[derive(Debug)]
-pub(crate) struct Temporary {
+pub struct Temporary {
     path: PathBuf,
     _locked: File,
 }
@@ -39,7 +39,7 @@ impl Temporary {
     ///
     /// # Errors
     /// Fails if the folder is not writable.
-    pub(crate) fn write(path: PathBuf, text: &str) -> Result<Self> {
+    pub fn write(path: PathBuf, text: &str) -> Result<Self> {
         let file = write(&path, text)?;
         file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
         Ok(Self { path, _locked: file })
@@ -53,7 +53,8 @@ impl Drop for Temporary {
 }
 
 /// Returns `true` if the process that wrote this temporary file has ended.
-pub(crate) fn is_stale(file: &File) -> bool {
+#[must_use]
+pub fn is_stale(file: &File) -> bool {
     // A shared lock, so that two commands at the same time do not take each other for the process that wrote the file.
     !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }

@@ -14,25 +14,25 @@ use serde::{Deserialize, Serialize};
 use shared::config::Environment;
 
 use crate::secret_file::{Temporary, is_stale};
-use crate::settings::Settings;
 
 /// The file with the variables for `sam local`. It contains the same secrets while `cargo dev tables` runs.
-pub(crate) const VARIABLES_FOR_SAM: &str = "sam-local.json";
+pub const VARIABLES_FOR_SAM: &str = "sam-local.json";
 
 /// A running stack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct RunningStack {
+pub struct RunningStack {
     /// The address of the gateway, such as `https://localhost:4000`.
-    pub(crate) url: String,
+    pub url: String,
     /// The address of the functions.
-    pub(crate) functions: SocketAddr,
+    pub functions: SocketAddr,
     /// The variables of the functions.
     variables: BTreeMap<String, String>,
 }
 
 impl RunningStack {
-    pub(crate) fn new(url: String, functions: SocketAddr, settings: &Settings) -> Self {
-        let variables = settings.variables().map(|(name, value)| (name.clone(), value.clone())).collect();
+    /// Returns a stack whose functions have these variables.
+    #[must_use]
+    pub const fn new(url: String, functions: SocketAddr, variables: BTreeMap<String, String>) -> Self {
         Self { url, functions, variables }
     }
 
@@ -41,7 +41,7 @@ impl RunningStack {
     ///
     /// # Errors
     /// Fails if the file cannot be written.
-    pub(crate) fn save(&self, root: &Path, port: u16) -> Result<Temporary> {
+    pub fn save(&self, root: &Path, port: u16) -> Result<Temporary> {
         for path in files(root).chain([folder(root).join(VARIABLES_FOR_SAM)]) {
             if File::open(&path).is_ok_and(|file| is_stale(&file)) {
                 fs::remove_file(path).ok();
@@ -51,7 +51,8 @@ impl RunningStack {
     }
 
     /// Returns the stacks that run in this checkout, in the order of their addresses. Ignores stale files.
-    pub(crate) fn all(root: &Path) -> Vec<Self> {
+    #[must_use]
+    pub fn all(root: &Path) -> Vec<Self> {
         let mut stacks: Vec<_> = files(root).filter_map(|path| Self::read(&path)).collect();
         stacks.sort_by(|one, other| one.url.cmp(&other.url));
         stacks
@@ -66,7 +67,8 @@ impl RunningStack {
     }
 
     /// Returns the environment of the functions.
-    pub(crate) fn environment(&self) -> Environment {
+    #[must_use]
+    pub fn environment(&self) -> Environment {
         let variables = self.variables.clone();
         Environment::new(move |name| variables.get(name).cloned())
     }
@@ -87,18 +89,18 @@ fn folder(root: &Path) -> PathBuf {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
-    pub(crate) fn stack(url: &str) -> RunningStack {
+    fn stack(url: &str) -> RunningStack {
         let variables = BTreeMap::from([("ACCESS_SECRET".to_owned(), "secret".to_owned())]);
-        RunningStack { url: url.to_owned(), functions: ([127, 0, 0, 1], 9).into(), variables }
+        RunningStack::new(url.to_owned(), ([127, 0, 0, 1], 9).into(), variables)
     }
 
     /// Returns the root of an empty checkout.
-    pub(crate) fn root() -> tempfile::TempDir {
+    fn root() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder(root.path())).unwrap();
         root

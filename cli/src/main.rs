@@ -1,0 +1,5 @@
+//! `latchkey`, the operator's tool.
+
+mod import;
+
+fn main() {}
