@@ -33,6 +33,12 @@ impl Budget {
         Self { left: Mutex::new(REQUEST_BUDGET), deadline }
     }
 
+    /// Returns a budget for the work of an operator, which is not a request and has no deadline.
+    #[must_use]
+    pub fn lasting(duration: Duration) -> Self {
+        Self { left: Mutex::new(duration), deadline: None }
+    }
+
     /// Awaits `call` for as long as the budget lasts, and subtracts the time that it took. The call is boxed, because
     /// an SDK call is a large future and would make every future around it as large.
     ///

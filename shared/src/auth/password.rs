@@ -108,7 +108,7 @@ impl Authenticator {
         password: &Password,
         started: Instant,
     ) -> Result<Authenticated> {
-        let hash = credentials.as_ref().map(|found| &found.password_hash);
+        let hash = credentials.as_ref().and_then(|found| found.password_hash.as_ref());
         let comparison = self.hasher.verify(password, hash, started).await;
         let (Some(credentials), Some(user)) = (credentials, user) else { return refuse("unknown_user", None) };
         let id = &user.profile.id;
@@ -117,6 +117,7 @@ impl Authenticator {
                 events::password_hash_unusable(id, problem);
                 refuse("unusable_hash", Some(id))
             }
+            Comparison::Wrong if credentials.password_hash.is_none() => refuse("no_password", Some(id)),
             Comparison::Wrong => refuse("wrong_password", Some(id)),
             _ if user.disabled => refuse("disabled_user", Some(id)),
             _ if user.password_version != credentials.password_version => refuse("changed_meanwhile", Some(id)),

@@ -10,7 +10,7 @@ use super::active::active_key;
 use super::client::{Client, batch_get, transact};
 use super::records::{Item, number, text};
 use super::sessions::{END, NOT_ENDED, RETENTION, new_item, readable_session, session_key};
-use super::users::{Credentials, LoginName, Profile, User, login_key, read_user, user_key};
+use super::users::{Credentials, User, login_key, read_user, user_key};
 use crate::budget::Budget;
 use crate::clock::Timestamp;
 use crate::config::Environment;
@@ -89,22 +89,10 @@ impl Accounts {
     /// [`Error::Unavailable`], [`Error::Misconfigured`], [`Error::Corrupt`] or [`Error::Unexpected`].
     pub async fn change_password(&self, change: PasswordChange<'_>, now: Timestamp, budget: &Budget) -> Result<bool> {
         let PasswordChange { user, session, opened, old, new } = change;
-        let (version, next) = (number(old.password_version), number(old.password_version.saturating_add(1)));
-        let Profile { id, user_id, .. } = &user.profile;
-        let name = LoginName::parse(user_id).map_err(|_| Error::Corrupt("user record without a login name".into()))?;
-        let raise = update(&self.users_table, user_item_key(id))
-            .update_expression("SET session_epoch = :next, password_version = :next_version")
+        let [raise, replace] = new_password(&self.users_table, user, old, new)?;
+        let raise = raise
             .condition_expression("session_epoch = :epoch AND password_version = :version AND disabled = :disabled")
-            .expression_attribute_values(":disabled", AttributeValue::Bool(false))
-            .expression_attribute_values(":version", version.clone())
-            .expression_attribute_values(":next_version", next.clone());
-        let replace = update(&self.users_table, Item::from([("pk".into(), text(login_key(name.as_str())))]))
-            .update_expression("SET password_hash = :new, password_version = :next_version")
-            .condition_expression("password_hash = :old AND password_version = :version")
-            .expression_attribute_values(":version", version)
-            .expression_attribute_values(":next_version", next)
-            .expression_attribute_values(":old", text(old.password_hash.as_str()))
-            .expression_attribute_values(":new", text(new.as_str()));
+            .expression_attribute_values(":disabled", AttributeValue::Bool(false));
         let open = Put::builder()
             .table_name(&self.sessions_table)
             .set_item(Some(new_item(opened)?))
@@ -112,7 +100,7 @@ impl Accounts {
             .build()
             .map_err(Error::unexpected)?;
         let writes = [
-            write(with_epochs(raise, user))?,
+            write(raise)?,
             write(replace)?,
             write(self.end(session, user, now))?,
             TransactWriteItem::builder().put(open).build(),
@@ -120,12 +108,8 @@ impl Accounts {
         self.transact(writes, budget).await
     }
 
-    /// Moves the user to the next epoch.
     fn raise_epoch(&self, user: &User) -> UpdateBuilder {
-        let raise = update(&self.users_table, user_item_key(&user.profile.id))
-            .update_expression("SET session_epoch = :next")
-            .condition_expression("session_epoch = :epoch");
-        with_epochs(raise, user)
+        raise_epoch(&self.users_table, user)
     }
 
     /// Ends a session of the user's epoch that has not ended yet.
@@ -170,22 +154,58 @@ pub struct PasswordChange<'a> {
     pub new: &'a PasswordHash,
 }
 
-fn write(update: UpdateBuilder) -> Result<TransactWriteItem> {
+/// Returns the update that moves the user to the next epoch, which ends all sessions.
+pub(super) fn raise_epoch(users_table: &str, user: &User) -> UpdateBuilder {
+    let raise = update(users_table, user_item_key(&user.profile.id))
+        .update_expression("SET session_epoch = :next")
+        .condition_expression("session_epoch = :epoch");
+    with_epochs(raise, user)
+}
+
+/// Returns the two updates that set a new password and move the user to the next epoch: of the profile and of the
+/// credentials. Both change nothing if the password was changed since it was read.
+pub(super) fn new_password(
+    users_table: &str,
+    user: &User,
+    old: &Credentials,
+    new: &PasswordHash,
+) -> Result<[UpdateBuilder; 2]> {
+    let (version, next) = (number(old.password_version), number(old.password_version.saturating_add(1)));
+    let raise = update(users_table, user_item_key(&user.profile.id))
+        .update_expression("SET session_epoch = :next, password_version = :next_version")
+        .condition_expression("session_epoch = :epoch AND password_version = :version")
+        .expression_attribute_values(":version", version.clone())
+        .expression_attribute_values(":next_version", next.clone());
+    let replace = update(users_table, Item::from([("pk".into(), text(login_key(user.login_name()?.as_str())))]))
+        .update_expression("SET password_hash = :new, password_version = :next_version")
+        .expression_attribute_values(":version", version)
+        .expression_attribute_values(":next_version", next)
+        .expression_attribute_values(":new", text(new.as_str()));
+    let replace = match &old.password_hash {
+        Some(hash) => replace
+            .condition_expression("password_hash = :old AND password_version = :version")
+            .expression_attribute_values(":old", text(hash.as_str())),
+        None => replace.condition_expression("attribute_not_exists(password_hash) AND password_version = :version"),
+    };
+    Ok([with_epochs(raise, user), replace])
+}
+
+pub(super) fn write(update: UpdateBuilder) -> Result<TransactWriteItem> {
     let update = update.build().map_err(Error::unexpected)?;
     Ok(TransactWriteItem::builder().update(update).build())
 }
 
-fn update(table: &str, key: Item) -> UpdateBuilder {
+pub(super) fn update(table: &str, key: Item) -> UpdateBuilder {
     Update::builder().table_name(table).set_key(Some(key))
 }
 
 /// Binds `:epoch` to the user's epoch and `:next` to the one after it.
-fn with_epochs(update: UpdateBuilder, user: &User) -> UpdateBuilder {
+pub(super) fn with_epochs(update: UpdateBuilder, user: &User) -> UpdateBuilder {
     update
         .expression_attribute_values(":epoch", number(user.session_epoch))
         .expression_attribute_values(":next", number(user.session_epoch.saturating_add(1)))
 }
 
-fn user_item_key(id: &UserId) -> Item {
+pub(super) fn user_item_key(id: &UserId) -> Item {
     Item::from([("pk".into(), text(user_key(id)))])
 }

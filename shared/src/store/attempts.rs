@@ -10,7 +10,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join;
@@ -24,7 +24,7 @@ use crate::clock::Timestamp;
 use crate::config::Environment;
 use crate::error::{Error, Result};
 use crate::telemetry::events;
-use crate::throttle::{Backoff, Device, LeakyBucket, Limit};
+use crate::throttle::{Backoff, Device, FailureCount, LeakyBucket, Limit};
 
 /// The timeout for giving attempts back: after a success, or if the account's counter failed or refused the attempt.
 const MAX_UNDO: Duration = Duration::from_millis(500);
@@ -219,6 +219,28 @@ impl Attempts {
             self.reset(&self.account_key(Attempt { account, channel, source_ip: None }), budget).await?;
         }
         Ok(())
+    }
+
+    /// Returns the failures in a row of an account, or `None` if there are none. Devices and changes of password have
+    /// counters of their own, which are not read.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
+    pub async fn failures(&self, account: &Account<'_>, budget: &Budget) -> Result<Option<FailureCount>> {
+        let key = self.account_key(Attempt { account, channel: Channel::Public, source_ip: None });
+        let call = self.client.get_item().table_name(&self.table).set_key(Some(item_key(&key))).consistent_read(true);
+        send(call.send(), budget).await?.item.map(|item| from_item(item, "attempts")).transpose()
+    }
+
+    /// Deletes the counter of a source address. Returns `false` if there was none.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] if the text is not an address; [`Error::Unavailable`] or [`Error::Misconfigured`].
+    pub async fn unblock(&self, source_ip: &str, budget: &Budget) -> Result<bool> {
+        let problem = "A source is an IPv4 or IPv6 address, such as 203.0.113.7.";
+        let key = source_key(source_ip).ok_or_else(|| Error::InvalidRequest(problem.into()))?;
+        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(item_key(&key)));
+        Ok(send(delete.return_values(ReturnValue::AllOld).send(), budget).await?.attributes.is_some())
     }
 
     /// Writes one more attempt, if the attributes of the record are still those that were read. If they were changed in

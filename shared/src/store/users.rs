@@ -65,6 +65,14 @@ impl User {
     pub fn new(profile: Profile) -> Self {
         Self { profile, disabled: false, session_epoch: 1, password_version: 1 }
     }
+
+    /// Returns the canonical login name.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if the record has no valid login name.
+    pub(super) fn login_name(&self) -> Result<LoginName> {
+        LoginName::parse(&self.profile.user_id).map_err(|_| Error::Corrupt("user record without a login name".into()))
+    }
 }
 
 /// The credentials of one login name.
@@ -72,8 +80,9 @@ impl User {
 pub struct Credentials {
     /// The user.
     pub id: UserId,
-    /// The hash of the password.
-    pub password_hash: PasswordHash,
+    /// The hash of the password. Absent until a password is set: the user cannot sign in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_hash: Option<PasswordHash>,
     /// The version of the password.
     pub password_version: u64,
 }
@@ -126,8 +135,8 @@ impl<'a> Account<'a> {
 /// The users table.
 #[derive(Clone, Debug)]
 pub struct Users {
-    client: Client,
-    table: String,
+    pub(super) client: Client,
+    pub(super) table: String,
 }
 
 impl Users {
@@ -151,11 +160,12 @@ impl Users {
     }
 
     /// Replaces the hash of a password by another hash of the same password. Returns `false` if the password was
-    /// changed in between (R4).
+    /// changed in between (R4), or if there was no hash.
     ///
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Misconfigured`].
     pub async fn rehash(&self, user_id: &str, old: &Credentials, new: &PasswordHash, budget: &Budget) -> Result<bool> {
+        let Some(old_hash) = &old.password_hash else { return Ok(false) };
         let call = self
             .client
             .update_item()
@@ -163,7 +173,7 @@ impl Users {
             .key("pk", text(login_key(LoginName::parse(user_id)?.as_str())))
             .update_expression("SET password_hash = :new")
             .condition_expression("password_hash = :old AND password_version = :version")
-            .expression_attribute_values(":old", text(old.password_hash.as_str()))
+            .expression_attribute_values(":old", text(old_hash.as_str()))
             .expression_attribute_values(":new", text(new.as_str()))
             .expression_attribute_values(":version", number(old.password_version));
         condition_held(send(call.send(), budget).await)
@@ -178,12 +188,19 @@ impl Users {
         item.map(|item| read_user(item, id)).transpose()
     }
 
-    /// Adds a user, in one transaction. Stores the login name without white space at its ends.
+    /// Adds a user, in one transaction. Stores the login name without white space at its ends. Without a hash, the user
+    /// cannot sign in until a password is set.
     ///
     /// # Errors
     /// [`Error::Taken`] if another user has the id, the login name or the e-mail address, in any spelling;
     /// [`Error::InvalidRequest`] for an invalid name or address; [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn create(&self, user: &User, password_hash: PasswordHash, budget: &Budget) -> Result<()> {
+    pub async fn create(
+        &self,
+        user: &User,
+        password_hash: impl Into<Option<PasswordHash>>,
+        budget: &Budget,
+    ) -> Result<()> {
+        let password_hash = password_hash.into();
         let mut user = user.clone();
         user.profile.user_id = without_blank_ends(&user.profile.user_id).to_owned();
         let Profile { id, user_id, email, .. } = &user.profile;
@@ -193,7 +210,7 @@ impl Users {
         let puts = [
             self.put_new(user_key(id), &user)?,
             self.put_new(login_key(name.as_str()), &credentials)?,
-            self.put_new(email_key(&address), &AddressOwner { id })?,
+            self.put_new(email_key(&address), &AddressOwner { id: id.clone() })?,
         ];
         let taken = transact(&self.client, &puts, budget).await?;
         taken.first().map_or(Ok(()), |&position| Err(Error::Taken(["id", "login name", "e-mail address"][position])))
@@ -230,12 +247,12 @@ impl Users {
             .expression_attribute_values(":disabled", AttributeValue::Bool(disabled))
     }
 
-    async fn item(&self, key: String, budget: &Budget) -> Result<Option<Item>> {
+    pub(super) async fn item(&self, key: String, budget: &Budget) -> Result<Option<Item>> {
         let call = self.client.get_item().table_name(&self.table).key("pk", text(key)).consistent_read(true);
         Ok(send(call.send(), budget).await?.item)
     }
 
-    fn put_new(&self, key: String, record: &impl Serialize) -> Result<TransactWriteItem> {
+    pub(super) fn put_new(&self, key: String, record: &impl Serialize) -> Result<TransactWriteItem> {
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(to_item(record, &[("pk", text(key))])?))
@@ -247,9 +264,9 @@ impl Users {
 }
 
 /// The item under `email#…`. It only keeps a second user from getting the address.
-#[derive(Serialize)]
-struct AddressOwner<'a> {
-    id: &'a UserId,
+#[derive(Serialize, Deserialize)]
+pub(super) struct AddressOwner {
+    pub(super) id: UserId,
 }
 
 /// Returns the user of an item that was read under the key of `id`.
@@ -278,7 +295,7 @@ pub(super) fn login_key(canonical: &str) -> String {
     format!("login#{canonical}")
 }
 
-fn email_key(canonical: &str) -> String {
+pub(super) fn email_key(canonical: &str) -> String {
     format!("email#{canonical}")
 }
 
@@ -311,7 +328,7 @@ fn canonical(typed: &str) -> Option<String> {
     (is_stable && once.len() <= MAX_NAME).then(|| once.into_owned())
 }
 
-fn canonical_address(typed: &str) -> Result<String> {
+pub(super) fn canonical_address(typed: &str) -> Result<String> {
     let is_address = |text: &String| {
         text.split_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty() && !host.contains('@'))
     };
