@@ -1,5 +1,8 @@
 //! `latchkey`, the operator's tool.
 
-mod import;
+use std::process::ExitCode;
 
-fn main() {}
+#[tokio::main]
+async fn main() -> ExitCode {
+    cli::main().await
+}

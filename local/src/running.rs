@@ -66,6 +66,19 @@ impl RunningStack {
         (!is_stale(&file)).then(|| serde_json::from_str(&text).ok()).flatten()
     }
 
+    /// Returns the variables of the functions.
+    #[must_use]
+    pub const fn variables(&self) -> &BTreeMap<String, String> {
+        &self.variables
+    }
+
+    /// Returns the file to which the stack and the operator's tool append their events, one JSON object for each line.
+    #[must_use]
+    pub fn events_file(&self, root: &Path) -> PathBuf {
+        let port = self.url.rsplit(':').next().unwrap_or_default();
+        folder(root).join(format!("events-{port}.jsonl"))
+    }
+
     /// Returns the environment of the functions.
     #[must_use]
     pub fn environment(&self) -> Environment {

@@ -91,11 +91,47 @@ impl Password {
 pub struct PasswordHash(String);
 
 impl PasswordHash {
-    /// Returns the hash as it is stored.
-    pub(crate) fn as_str(&self) -> &str {
+    /// Returns the hash as it is stored. Only the export of users prints it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Returns the name of the algorithm or of the format, such as `argon2id` or `bcrypt`. It says nothing about the
+    /// password.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        let name = self.0.trim_start_matches('$').split(['$', ':']).next().unwrap_or_default();
+        match name {
+            "2a" | "2b" | "2y" => "bcrypt",
+            "P" | "H" => "phpass",
+            "6" => "sha512_crypt",
+            "wp" => "wordpress",
+            // The first part of an unreadable hash could be the password itself.
+            known if KNOWN_SCHEMES.contains(&known) => known,
+            _ => "unknown",
+        }
+    }
 }
+
+/// The formats whose name is the first part of the hash.
+const KNOWN_SCHEMES: [&str; 15] = [
+    "argon2",
+    "argon2d",
+    "argon2i",
+    "argon2id",
+    "bcrypt",
+    "bcrypt_sha256",
+    "firescrypt",
+    "pbkdf2",
+    "pbkdf2-sha1",
+    "pbkdf2-sha256",
+    "pbkdf2-sha512",
+    "pbkdf2_sha1",
+    "pbkdf2_sha256",
+    "pbkdf2_sha512",
+    "scrypt",
+];
 
 /// The result of comparing a password with a stored hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

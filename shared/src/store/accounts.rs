@@ -180,11 +180,11 @@ pub(super) fn new_password(
         .update_expression("SET password_hash = :new, password_version = :next_version")
         .expression_attribute_values(":version", version)
         .expression_attribute_values(":next_version", next)
-        .expression_attribute_values(":new", text(new.as_str()));
+        .expression_attribute_values(":new", text(new.expose()));
     let replace = match &old.password_hash {
         Some(hash) => replace
             .condition_expression("password_hash = :old AND password_version = :version")
-            .expression_attribute_values(":old", text(hash.as_str())),
+            .expression_attribute_values(":old", text(hash.expose())),
         None => replace.condition_expression("attribute_not_exists(password_hash) AND password_version = :version"),
     };
     Ok([with_epochs(raise, user), replace])

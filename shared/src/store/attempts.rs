@@ -232,6 +232,42 @@ impl Attempts {
         send(call.send(), budget).await?.item.map(|item| from_item(item, "attempts")).transpose()
     }
 
+    /// Deletes all counters of an account, also those of known devices, of which it reads the whole table. Returns how
+    /// many there were.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
+    pub async fn erase(&self, login_name: &str, budget: &Budget) -> Result<usize> {
+        let account = Account::named(login_name);
+        let key = |channel| self.account_key(Attempt { account: &account, channel, source_ip: None });
+        let (account, change) = (key(Channel::Public), key(Channel::SignedIn));
+        let devices = account.replacen("account#", "device#", 1) + "#";
+        let (mut found, mut start) = (Vec::new(), None);
+        loop {
+            let scan = self
+                .client
+                .scan()
+                .table_name(&self.table)
+                .filter_expression("counter_key IN (:account, :change) OR begins_with(counter_key, :devices)")
+                .projection_expression("counter_key")
+                .expression_attribute_values(":account", text(&account))
+                .expression_attribute_values(":change", text(&change))
+                .expression_attribute_values(":devices", text(&devices))
+                .set_exclusive_start_key(start);
+            let page = send(scan.send(), budget).await?;
+            found.extend(page.items.unwrap_or_default());
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                break;
+            }
+        }
+        for key in &found {
+            let delete = self.client.delete_item().table_name(&self.table).set_key(Some(key.clone()));
+            send(delete.send(), budget).await?;
+        }
+        Ok(found.len())
+    }
+
     /// Deletes the counter of a source address. Returns `false` if there was none.
     ///
     /// # Errors

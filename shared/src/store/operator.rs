@@ -491,8 +491,8 @@ mod tests {
         let renamed = read(&users, "kimberly").await.unwrap();
         assert_eq!(renamed.user, new);
         assert_eq!(
-            renamed.credentials.password_hash.unwrap().as_str(),
-            old.credentials.password_hash.unwrap().as_str()
+            renamed.credentials.password_hash.unwrap().expose(),
+            old.credentials.password_hash.unwrap().expose()
         );
     }
 

@@ -44,6 +44,17 @@ pub struct Profile {
     pub roles: Vec<String>,
 }
 
+impl Profile {
+    /// Checks the login name and the e-mail address, as [`Users::create`] does.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] says what is wrong.
+    pub fn check_names(&self) -> Result<()> {
+        LoginName::parse(&self.user_id)?;
+        canonical_address(&self.email).map(drop)
+    }
+}
+
 /// A user without the password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
@@ -173,8 +184,8 @@ impl Users {
             .key("pk", text(login_key(LoginName::parse(user_id)?.as_str())))
             .update_expression("SET password_hash = :new")
             .condition_expression("password_hash = :old AND password_version = :version")
-            .expression_attribute_values(":old", text(old_hash.as_str()))
-            .expression_attribute_values(":new", text(new.as_str()))
+            .expression_attribute_values(":old", text(old_hash.expose()))
+            .expression_attribute_values(":new", text(new.expose()))
             .expression_attribute_values(":version", number(old.password_version));
         condition_held(send(call.send(), budget).await)
     }
@@ -482,7 +493,7 @@ mod tests {
             " \u{feff}\t",
         ] {
             for typed in [format!("{blank}Admin"), format!("Admin{blank}"), format!("{blank}Admin{blank}{blank}")] {
-                assert_eq!(LoginName::parse(&typed).unwrap().as_str(), "admin", "{typed:?}");
+                assert_eq!(LoginName::parse(&typed).unwrap().expose(), "admin", "{typed:?}");
                 assert_eq!(Account::named(&typed).as_str(), "admin", "{typed:?}");
             }
             assert_eq!(Account::named(&format!("{blank}two words{blank}")).as_str(), "two words", "{blank:?}");
@@ -490,7 +501,7 @@ mod tests {
         }
         // These letters may end a name (RFC 5892, appendix A.1), so that they are part of it.
         for name in ["\u{915}\u{94d}\u{200d}", "\u{915}\u{94d}\u{200c}"] {
-            assert_eq!(LoginName::parse(name).unwrap().as_str(), name);
+            assert_eq!(LoginName::parse(name).unwrap().expose(), name);
         }
     }
 

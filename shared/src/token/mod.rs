@@ -31,7 +31,7 @@ mod verifier;
 
 pub use claims::{Claims, Generation, Kind, LEEWAY, MAX_TEXT, Subject, is_claim_text};
 pub use cookies::{Cookies, Lifetime, PresentedCookies};
-pub use signer::Signer;
+pub use signer::{Signer, roles_fit};
 pub use verifier::Verifier;
 
 /// One day.

@@ -17,6 +17,12 @@ use crate::telemetry::events;
 /// and into a request (R83).
 const MAX_ROLES: usize = 1024;
 
+/// Returns `true` if an access token can carry these roles.
+#[must_use]
+pub fn roles_fit(roles: &[String]) -> bool {
+    json_size(roles) <= MAX_ROLES
+}
+
 /// Signs tokens of both kinds.
 pub struct Signer {
     access: Keys,
@@ -54,10 +60,9 @@ impl Signer {
     /// [`Error::Unexpected`] if the cryptography fails.
     pub fn access(&self, subject: &Subject<'_>, now: Timestamp, not_after: Timestamp) -> Result<Token> {
         let exp = not_after.min(now + self.access_ttl);
-        let size = json_size(subject.roles);
-        let fits = size <= MAX_ROLES;
+        let fits = roles_fit(subject.roles);
         if !fits {
-            events::roles_left_out(subject.user_id, size);
+            events::roles_left_out(subject.user_id, json_size(subject.roles));
         }
         let roles = if fits { subject.roles.to_vec() } else { Vec::new() };
         let claims = Claims { roles, ..self.claims(subject, now, exp, random_128_bits()?) };

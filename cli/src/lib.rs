@@ -1,0 +1,145 @@
+//! `latchkey`, the operator's tool: users, sessions, imports, exports and checks of a stack.
+//!
+//! The tool works on the tables of a stack through the stores of `shared`. So every rule is that of the functions:
+//! canonical names, uniqueness, the policy for passwords, the accepted hashes.
+
+use std::io;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+pub mod ask;
+pub mod audit;
+pub mod doctor;
+pub mod failure;
+pub mod import;
+pub mod manual;
+pub mod output;
+pub mod policy;
+pub mod profile;
+pub mod progress;
+pub mod sessions;
+pub mod stack;
+pub mod stats;
+pub mod users;
+
+use failure::{EXIT_CODES, INTERRUPTED, exit_code, explain};
+use output::Format;
+use stack::{Stack, Target};
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "latchkey", bin_name = "latchkey", version, about = ABOUT, after_help = EXAMPLES)]
+#[command(after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"), max_term_width = 80, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    target: Target,
+    /// The format of the output.
+    #[arg(long, short, value_enum, default_value_t, global = true, help_heading = "Output")]
+    output: Format,
+}
+
+const ABOUT: &str = "Users, sessions, imports, exports and checks of a Latchkey stack";
+
+const EXAMPLES: &str = "\
+Examples:
+  latchkey --local users list
+  latchkey --stack latchkey users add kim --email kim@example.com
+  latchkey --stack latchkey users import auth0.ndjson
+  latchkey --stack latchkey doctor
+  export LATCHKEY_STACK=latchkey AWS_PROFILE=ops
+  latchkey users unlock kim";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Users and their passwords.
+    #[command(subcommand)]
+    Users(users::Command),
+    /// The sessions of a user.
+    #[command(subcommand)]
+    Sessions(sessions::Command),
+    /// Let a source address try passwords again that was blocked after too many wrong ones.
+    #[command(after_help = users::UNBLOCK_EXAMPLES)]
+    Unblock(users::Unblock),
+    /// Read the events of the functions and of the operators.
+    #[command(after_help = audit::follow::EXAMPLES)]
+    Audit(audit::follow::Follow),
+    /// Count users, active sessions and logins.
+    #[command(after_help = stats::EXAMPLES)]
+    Stats(stats::Stats),
+    /// Check a stack, and say how to mend what is wrong.
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::Doctor),
+    /// Print the IAM policy that the commands need.
+    #[command(after_help = policy::EXAMPLES)]
+    IamPolicy(policy::IamPolicy),
+    /// Print the completions of a shell.
+    #[command(after_help = manual::COMPLETION_EXAMPLES)]
+    Completions(manual::Completions),
+    /// Write the manual pages to a folder.
+    #[command(after_help = manual::MAN_EXAMPLES)]
+    Man(manual::Man),
+}
+
+/// What all commands have in common.
+pub struct Context {
+    target: Target,
+    output: Format,
+}
+
+impl Context {
+    /// Finds the stack.
+    ///
+    /// # Errors
+    /// Fails if there is no such stack.
+    async fn stack(&self) -> Result<Stack> {
+        self.target.find().await
+    }
+}
+
+/// Runs the command of the command line, and returns the exit code.
+pub async fn main() -> ExitCode {
+    let Cli { command, target, output } = Cli::parse();
+    let context = Context { target, output };
+    let outcome = tokio::select! {
+        outcome = run(command, &context) => outcome,
+        _ = tokio::signal::ctrl_c() => {
+            anstream::eprintln!("Interrupted.");
+            return INTERRUPTED.into();
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_closed_pipe(&error) => {
+            anstream::eprintln!("error: the reader of the output ended before the output did");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            anstream::eprintln!("error: {}", explain(&error));
+            exit_code(&error)
+        }
+    }
+}
+
+async fn run(command: Command, context: &Context) -> Result<()> {
+    match command {
+        Command::Users(command) => command.run(context).await,
+        Command::Sessions(command) => command.run(context).await,
+        Command::Unblock(unblock) => unblock.run(context).await,
+        Command::Audit(follow) => follow.run(context).await,
+        Command::Stats(stats) => stats.run(context).await,
+        Command::Doctor(doctor) => doctor.run(context).await,
+        Command::IamPolicy(policy) => policy.run(context).await,
+        Command::Completions(completions) => completions.run(&mut Cli::command()),
+        Command::Man(man) => man.run(Cli::command()),
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let errors = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    errors.into_iter().any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,251 @@
+//! `latchkey iam-policy`: the IAM policy that the commands need.
+//!
+//! [`RIGHTS`] has the rights of each command. A test runs every command with exactly its policy.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::Context;
+use crate::audit::group_of;
+use crate::failure::Failure;
+
+/// The examples of `--help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  latchkey iam-policy --stack latchkey > operator.json
+  latchkey iam-policy --stack latchkey users list
+  latchkey iam-policy --stack latchkey users unlock --region eu-west-1
+
+Without a command, the policy allows all commands.";
+
+/// Prints a policy.
+#[derive(Debug, Args)]
+pub struct IamPolicy {
+    /// The command, such as `users unlock`.
+    #[arg(value_name = "COMMAND", num_args = 0..=2)]
+    command: Vec<String>,
+}
+
+/// What a right is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Resource {
+    Stack,
+    Functions,
+    Users,
+    Sessions,
+    ActiveSessions,
+    Attempts,
+    AuditLog,
+    FunctionLogs,
+    /// Actions that AWS does not limit to a resource.
+    Any,
+}
+
+use Resource::{ActiveSessions, Any, Attempts, AuditLog, FunctionLogs, Functions, Sessions, Stack, Users};
+
+type Rights = &'static [(Resource, &'static [&'static str])];
+
+/// Finds the stack: all commands.
+const FIND: Rights = &[(Stack, &["cloudformation:DescribeStacks"])];
+
+/// Writes audit events: all commands that change something.
+const AUDIT: Rights = &[(AuditLog, &["logs:CreateLogStream", "logs:PutLogEvents"])];
+
+/// Reads the settings of a function.
+const SETTINGS: Rights =
+    &[(Stack, &["cloudformation:DescribeStackResource"]), (Functions, &["lambda:GetFunctionConfiguration"])];
+
+/// The rights of each command.
+const RIGHTS: &[(&str, &[Rights])] = &[
+    ("users add", &[FIND, AUDIT, SETTINGS, &[(Users, &["dynamodb:PutItem"])]]),
+    (
+        "users show",
+        &[
+            FIND,
+            SETTINGS,
+            &[
+                (Users, &["dynamodb:GetItem"]),
+                (ActiveSessions, &["dynamodb:Query"]),
+                (Sessions, &["dynamodb:BatchGetItem"]),
+                (Attempts, &["dynamodb:GetItem"]),
+            ],
+        ],
+    ),
+    ("users list", &[FIND, &[(Users, &["dynamodb:BatchGetItem", "dynamodb:Scan"])]]),
+    ("users set", &[FIND, AUDIT, CHANGE]),
+    ("users rename", &[FIND, AUDIT, CHANGE]),
+    ("users set-password", &[FIND, AUDIT, SETTINGS, UPDATE]),
+    ("users disable", &[FIND, AUDIT, UPDATE]),
+    ("users enable", &[FIND, AUDIT, UPDATE]),
+    (
+        "users unlock",
+        &[
+            FIND,
+            AUDIT,
+            SETTINGS,
+            &[(Users, &["dynamodb:GetItem"]), (Attempts, &["dynamodb:DeleteItem", "dynamodb:GetItem"])],
+        ],
+    ),
+    ("users delete", &[FIND, AUDIT, DELETE]),
+    (
+        "users erase",
+        &[
+            FIND,
+            AUDIT,
+            SETTINGS,
+            DELETE,
+            &[
+                (Sessions, &["dynamodb:BatchWriteItem", "dynamodb:Query"]),
+                (Attempts, &["dynamodb:DeleteItem", "dynamodb:Scan"]),
+            ],
+        ],
+    ),
+    ("users import", &[FIND, AUDIT, SETTINGS, &[(Users, &["dynamodb:GetItem", "dynamodb:PutItem"])]]),
+    ("users export", &[FIND, AUDIT, &[(Users, &["dynamodb:BatchGetItem", "dynamodb:Scan"])]]),
+    (
+        "sessions list",
+        &[
+            FIND,
+            &[
+                (Users, &["dynamodb:GetItem"]),
+                (ActiveSessions, &["dynamodb:Query"]),
+                (Sessions, &["dynamodb:BatchGetItem"]),
+            ],
+        ],
+    ),
+    (
+        "sessions end",
+        &[
+            FIND,
+            AUDIT,
+            &[(Users, &["dynamodb:GetItem"]), (Sessions, &["dynamodb:Query", "dynamodb:Scan", "dynamodb:UpdateItem"])],
+        ],
+    ),
+    ("sessions end-all", &[FIND, AUDIT, UPDATE]),
+    ("unblock", &[FIND, AUDIT, SETTINGS, &[(Attempts, &["dynamodb:DeleteItem"])]]),
+    ("stats", &[FIND, &[(Users, &["dynamodb:Scan"]), (Sessions, &["dynamodb:Scan"])]]),
+    (
+        "audit",
+        &[
+            FIND,
+            &[
+                (Stack, &["cloudformation:ListStackResources"]),
+                (Users, &["dynamodb:GetItem"]),
+                (AuditLog, &["logs:FilterLogEvents"]),
+                (FunctionLogs, &["logs:FilterLogEvents"]),
+            ],
+        ],
+    ),
+    (
+        "doctor",
+        &[
+            FIND,
+            AUDIT,
+            SETTINGS,
+            DELETE,
+            &[
+                (
+                    Users,
+                    &[
+                        "dynamodb:DescribeContinuousBackups",
+                        "dynamodb:DescribeTable",
+                        "dynamodb:DescribeTimeToLive",
+                        "dynamodb:PutItem",
+                    ],
+                ),
+                (
+                    Sessions,
+                    &[
+                        "dynamodb:BatchWriteItem",
+                        "dynamodb:DescribeTable",
+                        "dynamodb:DescribeTimeToLive",
+                        "dynamodb:Query",
+                    ],
+                ),
+                (
+                    Attempts,
+                    &["dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "dynamodb:Scan"],
+                ),
+                (Any, &["logs:DescribeLogGroups"]),
+            ],
+        ],
+    ),
+];
+
+/// Changes a user that was read before.
+const UPDATE: Rights = &[(Users, &["dynamodb:GetItem", "dynamodb:UpdateItem"])];
+
+/// Changes a user, also the names.
+const CHANGE: Rights =
+    &[(Users, &["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"])];
+
+/// Deletes a user that was read before.
+const DELETE: Rights = &[(Users, &["dynamodb:DeleteItem", "dynamodb:GetItem"])];
+
+impl IamPolicy {
+    /// Prints the policy.
+    ///
+    /// # Errors
+    /// [`Failure::Invalid`] for an unknown command, or without the name of a stack.
+    #[expect(clippy::unused_async, reason = "all commands have the same signature")]
+    pub async fn run(self, context: &Context) -> Result<()> {
+        let Some(stack) = context.target.stack_name() else {
+            return Err(Failure::Invalid("For which stack? Add --stack NAME.".into()).into());
+        };
+        let command = self.command.join(" ");
+        let is_wanted = |name: &str| command.is_empty() || name == command || name.starts_with(&format!("{command} "));
+        let rights: Vec<_> =
+            RIGHTS.iter().filter(|(name, _)| is_wanted(name)).flat_map(|(_, rights)| *rights).collect();
+        if rights.is_empty() {
+            let names: Vec<_> = RIGHTS.iter().map(|(name, _)| *name).collect();
+            return Err(
+                Failure::Invalid(format!("There is no command {command}. There are: {}.", names.join(", "))).into()
+            );
+        }
+        let policy = policy(stack, context.target.region().unwrap_or("*"), rights.into_iter().copied());
+        let text = serde_json::to_string_pretty(&policy)? + "\n";
+        std::io::Write::write_all(&mut std::io::stdout().lock(), text.as_bytes())?;
+        Ok(())
+    }
+}
+
+/// Returns the policy with these rights. The names of resources are those that `CloudFormation` gives them.
+fn policy(stack: &str, region: &str, rights: impl Iterator<Item = Rights>) -> Value {
+    let mut by_resource: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (resource, actions) in rights.flatten() {
+        by_resource.entry(*resource).or_default().extend(actions.iter().copied());
+    }
+    let statements: Vec<_> = by_resource
+        .into_iter()
+        .map(|(resource, mut actions)| {
+            actions.sort_unstable();
+            actions.dedup();
+            json!({ "Effect": "Allow", "Action": actions, "Resource": arn(resource, stack, region) })
+        })
+        .collect();
+    json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+fn arn(resource: Resource, stack: &str, region: &str) -> String {
+    let partition = match region {
+        _ if region.starts_with("cn-") => "aws-cn",
+        _ if region.starts_with("us-gov-") => "aws-us-gov",
+        _ if region.starts_with("eusc-") => "aws-eusc",
+        _ => "aws",
+    };
+    let of = |service: &str, name: &str| format!("arn:{partition}:{service}:{region}:*:{name}");
+    match resource {
+        Stack => of("cloudformation", &format!("stack/{stack}/*")),
+        Functions => of("lambda", &format!("function:{stack}-*Function-*")),
+        Users => of("dynamodb", &format!("table/{stack}-UsersTable-*")),
+        Sessions => of("dynamodb", &format!("table/{stack}-SessionsTable-*")),
+        ActiveSessions => of("dynamodb", &format!("table/{stack}-SessionsTable-*/index/ActiveSessions")),
+        Attempts => of("dynamodb", &format!("table/{stack}-AttemptsTable-*")),
+        AuditLog => of("logs", &format!("log-group:{}:*", group_of(stack))),
+        FunctionLogs => of("logs", &format!("log-group:/aws/lambda/{stack}-*Function-*")),
+        Any => "*".to_owned(),
+    }
+}

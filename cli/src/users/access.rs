@@ -1,0 +1,130 @@
+//! `latchkey users disable`, `enable` and `unlock`, and `latchkey unblock`.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use clap::Args;
+use shared::store::Account;
+
+use super::{UserArgument, find};
+use crate::Context;
+use crate::audit::{Audit, Change};
+use crate::failure::changed_meanwhile;
+use crate::output::say;
+use crate::stack::budget;
+
+/// The examples of `--help`.
+pub const DISABLE_EXAMPLES: &str = "\
+Examples:
+  latchkey users disable kim";
+
+/// The examples of `--help`.
+pub const ENABLE_EXAMPLES: &str = "\
+Examples:
+  latchkey users enable kim";
+
+/// The examples of `--help`.
+pub const UNLOCK_EXAMPLES: &str = "\
+Examples:
+  latchkey users unlock kim
+
+Known devices have counters of their own, which stay.";
+
+/// The examples of `--help`.
+pub const UNBLOCK_EXAMPLES: &str = "\
+Examples:
+  latchkey unblock 203.0.113.7
+  latchkey unblock 2001:db8:1:2::7    the whole network 2001:db8:1:2::/64";
+
+/// Disables a user.
+#[derive(Debug, Args)]
+pub struct Disable {
+    #[command(flatten)]
+    user: UserArgument,
+}
+
+/// Enables a user.
+#[derive(Debug, Args)]
+pub struct Enable {
+    #[command(flatten)]
+    user: UserArgument,
+}
+
+/// Unlocks an account.
+#[derive(Debug, Args)]
+pub struct Unlock {
+    #[command(flatten)]
+    user: UserArgument,
+}
+
+/// Deletes the counter of a source address.
+#[derive(Debug, Args)]
+pub struct Unblock {
+    /// The IPv4 or IPv6 address. IPv6 addresses of one /64 network have one counter.
+    address: IpAddr,
+}
+
+impl Disable {
+    pub(super) async fn run(self, context: &Context) -> Result<()> {
+        let stack = context.stack().await?;
+        let users = stack.users()?;
+        let user = find(&users, &self.user).await?.user;
+        let event = Change::of_user("user_disabled", &user.profile.id);
+        Audit::open(&stack, "users disable").await?.record(&[event]).await?;
+        if !users.disable(&user.profile.id, &budget()).await? {
+            return Err(changed_meanwhile().into());
+        }
+        say(&format!("{} is disabled. All sessions have ended.", user.profile.user_id));
+        Ok(())
+    }
+}
+
+impl Enable {
+    pub(super) async fn run(self, context: &Context) -> Result<()> {
+        let stack = context.stack().await?;
+        let users = stack.users()?;
+        let user = find(&users, &self.user).await?.user;
+        let event = Change::of_user("user_enabled", &user.profile.id);
+        Audit::open(&stack, "users enable").await?.record(&[event]).await?;
+        if !users.enable(&user.profile.id, &budget()).await? {
+            return Err(changed_meanwhile().into());
+        }
+        say(&format!("{} is enabled.", user.profile.user_id));
+        Ok(())
+    }
+}
+
+impl Unlock {
+    pub(super) async fn run(self, context: &Context) -> Result<()> {
+        let stack = context.stack().await?;
+        let user = find(&stack.users()?, &self.user).await?.user;
+        let attempts = stack.attempts().await?;
+        let account = Account::named(&user.profile.user_id);
+        let failures = attempts.failures(&account, &budget()).await.ok().flatten().map_or(0, |count| count.failures);
+        let event = Change::of_user("account_unlocked", &user.profile.id).with("failures", failures);
+        Audit::open(&stack, "users unlock").await?.record(&[event]).await?;
+        attempts.unlock(&account, &budget()).await?;
+        let plural = if failures == 1 { "" } else { "s" };
+        say(&format!("{} is unlocked: {failures} wrong password{plural} forgotten.", user.profile.user_id));
+        Ok(())
+    }
+}
+
+impl Unblock {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// The failure of the command.
+    pub async fn run(self, context: &Context) -> Result<()> {
+        let stack = context.stack().await?;
+        let attempts = stack.attempts().await?;
+        Audit::open(&stack, "unblock")
+            .await?
+            .record(&[Change::new("source_unblocked").with("source", self.address)])
+            .await?;
+        let was_there = attempts.unblock(&self.address.to_string(), &budget()).await?;
+        let text = if was_there { "can try passwords again" } else { "was not blocked: it has no counter" };
+        say(&format!("{} {text}.", self.address));
+        Ok(())
+    }
+}

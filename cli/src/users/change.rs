@@ -1,0 +1,141 @@
+//! `latchkey users set` and `latchkey users rename`.
+
+use anyhow::Result;
+use clap::Args;
+use shared::store::{Profile, User, UserRecord};
+
+use super::{UserArgument, find};
+use crate::Context;
+use crate::audit::{Audit, Change};
+use crate::failure::changed_meanwhile;
+use crate::output::say;
+use crate::profile::check;
+use crate::stack::budget;
+
+/// The examples of `--help`.
+pub const SET_EXAMPLES: &str = "\
+Examples:
+  latchkey users set kim --name 'Kim Coding' --location Seoul
+  latchkey users set kim --email kim@example.org
+  latchkey users set kim --add-role admin --remove-role guest
+
+A new e-mail address ends all sessions of the user.";
+
+/// The examples of `--help`.
+pub const RENAME_EXAMPLES: &str = "\
+Examples:
+  latchkey users rename kim kimberly";
+
+/// Changes attributes. Those that are not named stay as they are.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub struct Set {
+    #[command(flatten)]
+    user: UserArgument,
+    /// The e-mail address.
+    #[arg(long)]
+    email: Option<String>,
+    /// The full name.
+    #[arg(long)]
+    name: Option<String>,
+    /// The job.
+    #[arg(long)]
+    position: Option<String>,
+    /// The place.
+    #[arg(long)]
+    location: Option<String>,
+    /// A line about the user.
+    #[arg(long)]
+    bio: Option<String>,
+    /// Add a role. Repeat it for several roles.
+    #[arg(long = "add-role", value_name = "ROLE")]
+    add_roles: Vec<String>,
+    /// Remove a role. Repeat it for several roles.
+    #[arg(long = "remove-role", value_name = "ROLE")]
+    remove_roles: Vec<String>,
+}
+
+/// Changes the login name.
+#[derive(Debug, Args)]
+pub struct Rename {
+    #[command(flatten)]
+    user: UserArgument,
+    /// The new login name.
+    #[arg(value_name = "NEW_LOGIN")]
+    login: String,
+}
+
+impl Set {
+    pub(super) async fn run(self, context: &Context) -> Result<()> {
+        let user = self.user.clone();
+        write(context, "users set", "user_changed", &user, |profile| self.apply(profile)).await
+    }
+
+    fn apply(self, profile: &mut Profile) {
+        let set = |value: Option<String>, attribute: &mut String| {
+            if let Some(value) = value {
+                *attribute = value;
+            }
+        };
+        set(self.email.map(|email| email.trim().to_owned()), &mut profile.email);
+        set(self.name, &mut profile.name);
+        set(self.position, &mut profile.position);
+        set(self.location, &mut profile.location);
+        set(self.bio, &mut profile.bio);
+        profile.roles.retain(|role| !self.remove_roles.contains(role));
+        for role in self.add_roles {
+            if !profile.roles.contains(&role) {
+                profile.roles.push(role);
+            }
+        }
+    }
+}
+
+impl Rename {
+    pub(super) async fn run(self, context: &Context) -> Result<()> {
+        let login = self.login.trim().to_owned();
+        write(context, "users rename", "user_renamed", &self.user, |profile| profile.user_id = login).await
+    }
+}
+
+/// Writes a changed profile, on condition that what changes is as it was read.
+async fn write(
+    context: &Context,
+    command: &'static str,
+    event: &'static str,
+    argument: &UserArgument,
+    change: impl FnOnce(&mut Profile),
+) -> Result<()> {
+    let stack = context.stack().await?;
+    let users = stack.users()?;
+    let old: UserRecord = find(&users, argument).await?;
+    let mut new: User = old.user.clone();
+    change(&mut new.profile);
+    check(&new.profile)?;
+    let changed = changed_attributes(&old.user.profile, &new.profile);
+    if changed.is_empty() {
+        say(&format!("Nothing to change: {} is already like this.", old.user.profile.user_id));
+        return Ok(());
+    }
+    let event = Change::of_user(event, &new.profile.id).with("attributes", &changed);
+    Audit::open(&stack, command).await?.record(&[event]).await?;
+    if !users.change(&old, &new, &budget()).await? {
+        return Err(changed_meanwhile().into());
+    }
+    let sessions = if changed.contains(&"email") { " All sessions have ended." } else { "" };
+    say(&format!("Changed {} of {}.{sessions}", changed.join(", "), old.user.profile.user_id));
+    Ok(())
+}
+
+fn changed_attributes(old: &Profile, new: &Profile) -> Vec<&'static str> {
+    let all = [
+        ("userId", old.user_id != new.user_id),
+        ("email", old.email != new.email),
+        ("name", old.name != new.name),
+        ("position", old.position != new.position),
+        ("location", old.location != new.location),
+        ("bio", old.bio != new.bio),
+        ("roles", old.roles != new.roles),
+    ];
+    all.into_iter().filter_map(|(name, is_changed)| is_changed.then_some(name)).collect()
+}

@@ -1,0 +1,92 @@
+//! `latchkey users set-password`, and the policy for passwords that an operator sets.
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use secrecy::ExposeSecret as _;
+use shared::config::Environment;
+use shared::error::Error;
+use shared::password::policy::{PersonalWords, Policy};
+use shared::password::{Hasher, Password, PasswordHash};
+use shared::store::Profile;
+
+use super::{UserArgument, find};
+use crate::Context;
+use crate::ask::PasswordSource;
+use crate::audit::{Audit, Change};
+use crate::failure::changed_meanwhile;
+use crate::output::say;
+use crate::stack::{Stack, budget};
+
+/// The examples of `--help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  latchkey users set-password kim
+  pass show kim | latchkey users set-password kim --password-stdin";
+
+/// Sets a password.
+#[derive(Debug, Args)]
+pub struct SetPassword {
+    #[command(flatten)]
+    user: UserArgument,
+    #[command(flatten)]
+    password: PasswordSource,
+}
+
+impl SetPassword {
+    pub(super) async fn run(self, context: &Context) -> Result<()> {
+        let stack = context.stack().await?;
+        let users = stack.users()?;
+        let record = find(&users, &self.user).await?;
+        let profile = &record.user.profile;
+        let hash = NewPassword::settings(&stack).await?.read(self.password, profile)?;
+        Audit::open(&stack, "users set-password")
+            .await?
+            .record(&[Change::of_user("password_set", &profile.id)])
+            .await?;
+        if !users.set_password(&record.user, &record.credentials, &hash, &budget()).await? {
+            return Err(changed_meanwhile().into());
+        }
+        say(&format!("{} has a new password. All sessions have ended.", profile.user_id));
+        Ok(())
+    }
+}
+
+/// How the stack accepts and hashes a new password: as `PUT /password` does.
+pub struct NewPassword {
+    policy: Policy,
+    hasher: Hasher,
+    service: String,
+}
+
+impl NewPassword {
+    /// Reads the settings of the functions `login` and `password`.
+    ///
+    /// # Errors
+    /// Fails if they cannot be read.
+    pub async fn settings(stack: &Stack) -> Result<Self> {
+        let env: Environment = stack.settings(&["login", "password"]).await?;
+        let read = || {
+            let (policy, hasher) = (Policy::from_env(&env)?, Hasher::from_env(&env)?);
+            Ok::<_, Error>(Self { policy, hasher, service: env.or("ISSUER", "latchkey") })
+        };
+        read().context("the settings of the stack are invalid")
+    }
+
+    /// Reads a new password, checks it and hashes it.
+    ///
+    /// # Errors
+    /// Says what is wrong with the password.
+    pub fn read(&self, source: PasswordSource, profile: &Profile) -> Result<PasswordHash> {
+        let password = source.read()?;
+        let password = Password::new(password.expose_secret())?;
+        let words = PersonalWords {
+            login_name: &profile.user_id,
+            email: &profile.email,
+            name: &profile.name,
+            service: &self.service,
+            current_password: None,
+        };
+        self.policy.check(password.expose(), &words).map_err(Error::from)?;
+        Ok(self.hasher.hash(&password)?)
+    }
+}

@@ -1,0 +1,5 @@
+//! The operator's tool through its binary, on an embedded DynamoDB.
+#![expect(clippy::unwrap_used, reason = "a panic is a failure")]
+
+mod users;
+mod world;
