@@ -67,9 +67,10 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
     failure.or_else(store).unwrap_or(1).into()
 }
 
-const fn code_of_store(error: &Error) -> u8 {
+fn code_of_store(error: &Error) -> u8 {
     match error {
         Error::NotFound(_) => 3,
+        Error::Misconfigured(_) if error.causes().contains("ResourceNotFound") => 3,
         Error::Taken(_) | Error::ConcurrentUpdate(_) => 4,
         Error::InvalidRequest(_) => 5,
         Error::Misconfigured(_) | Error::NotAuthorized | Error::NotAuthorizedClearCookies(_) => 6,

@@ -165,7 +165,7 @@ pub(super) fn timeouts() -> TimeoutConfig {
         .build()
 }
 
-/// Many attempts, so that an import continues on a throttled table.
+/// A few attempts, so that an operator soon learns of an outage. An import waits longer by itself.
 pub(super) fn retries() -> RetryConfig {
-    RetryConfig::standard().with_max_attempts(10).with_max_backoff(Duration::from_secs(10))
+    RetryConfig::standard().with_max_attempts(4).with_max_backoff(Duration::from_secs(2))
 }

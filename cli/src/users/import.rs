@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use aws_lc_rs::digest;
@@ -52,6 +52,9 @@ const BATCH: usize = 250;
 
 /// How many users are written at the same time.
 const WRITERS: usize = 32;
+
+/// How long an import waits for a throttled table before it gives up.
+const MAX_WAIT: Duration = Duration::from_mins(2);
 
 /// Imports users.
 #[derive(Debug, Args)]
@@ -348,12 +351,19 @@ impl Importer {
         Ok(Outcome::Refused(format!("another user has the {what} {value}")))
     }
 
-    /// Creates a user. Returns what is taken, if something is.
+    /// Creates a user. Returns what is taken, if something is. Waits while the table is throttled.
     async fn create(&self, user: &User, hash: Option<PasswordHash>) -> Result<Option<&'static str>> {
-        match self.users.create(user, hash, &budget()).await {
-            Ok(()) => Ok(None),
-            Err(Error::Taken(what)) => Ok(Some(what)),
-            Err(error) => Err(error.into()),
+        let (deadline, mut pause) = (Instant::now() + MAX_WAIT, Duration::from_millis(200));
+        loop {
+            match self.users.create(user, hash.clone(), &budget()).await {
+                Ok(()) => return Ok(None),
+                Err(Error::Taken(what)) => return Ok(Some(what)),
+                Err(Error::Unavailable(_)) if Instant::now() + pause < deadline => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(5));
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
     }
 

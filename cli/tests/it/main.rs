@@ -1,5 +1,6 @@
 //! The operator's tool through its binary, on an embedded DynamoDB.
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
+mod stacks;
 mod users;
 mod world;

@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use shared::budget::Budget;
 use shared::http::AllowedOrigins;
 use shared::store::{self, Users};
 use shared::token::Verifier;
@@ -111,6 +112,14 @@ async fn every_refused_login_gets_the_same_401_and_opens_no_session() {
     }
     change(&tables, "user#0", "disabled", json!({ "BOOL": true }));
     refusals.push(send(&env, form("kimcoding", "1234")).await);
+    change(&tables, "user#0", "disabled", json!({ "BOOL": false }));
+    let mut credentials =
+        tables.items("UsersTable").into_iter().find(|item| item.get("password_hash").is_some()).unwrap();
+    credentials.as_object_mut().unwrap().remove("password_hash");
+    tables.put("UsersTable", &credentials);
+    for password in ["", "1234"] {
+        refusals.push(send(&env, form("kimcoding", password)).await);
+    }
     for refusal in refusals {
         assert_eq!((refusal.status, refusal.body()), (401, "Not Authorized"));
         assert_eq!(refusal.header("content-type"), Some("text/plain; charset=utf-8"));

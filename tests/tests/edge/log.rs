@@ -234,6 +234,8 @@ async fn a_stored_password_hash_and_its_failures_write_the_expected_events() {
     assert_eq!(send(&service, "password").await, ["login_succeeded"]);
     set_password_hash(&world, "no hash");
     assert_eq!(send(&service, "password").await, ["password_hash_unusable", "login_failed unusable_hash"]);
+    world.change("login#kimcoding", |item| drop(item.as_object_mut().unwrap().remove("password_hash")));
+    assert_eq!(send(&service, "password").await, ["login_failed no_password"]);
     world.restore();
 
     assert_eq!(send(&service, "4321").await, ["login_failed wrong_password"]);
