@@ -64,7 +64,7 @@ fn cost(hash: &str) -> Option<u64> {
     if hash.starts_with("$argon2") || hash.starts_with("argon2$") {
         return argon2(&fields);
     }
-    if fields[0].starts_with("bcrypt") || matches!(fields.get(1), Some(&"2a" | &"2b" | &"2y")) {
+    if fields[0].starts_with("bcrypt") || matches!(fields.get(1), Some(&"2a" | &"2b" | &"2y" | &"wp")) {
         let cost = fields.iter().find(|field| field.len() == 2 && field.bytes().all(|byte| byte.is_ascii_digit()))?;
         let cost: u32 = cost.parse().ok()?;
         assert!((4..=15).contains(&cost), "bcrypt: {cost}");
@@ -95,7 +95,8 @@ fn cost(hash: &str) -> Option<u64> {
         }
         _ => return None,
     };
-    assert!(n <= 1 << 17 && (1..=8).contains(&r) && (1..=10).contains(&p), "scrypt: {n} {r} {p}");
+    assert!(n <= 1 << 17 && (1..=16).contains(&r) && (1..=10).contains(&p), "scrypt: {n} {r} {p}");
+    assert!(n * r <= 1 << 20, "scrypt: {n} {r}");
     assert!(128 * n * r <= MAX_KIB * 1024, "scrypt: {n} {r}");
     Some(n * r * p * 400)
 }

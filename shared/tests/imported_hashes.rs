@@ -68,8 +68,9 @@ async fn every_known_hash_matches_its_password_and_no_other() {
         ("pbkdf2_sha256", 2),
         ("pbkdf2_sha512", 2),
         ("phpass", 11),
-        ("scrypt", 7),
+        ("scrypt", 10),
         ("sha512_crypt", 18),
+        ("wordpress", 4),
     ];
     let corpus = corpus();
     for (format, count) in formats {
@@ -136,9 +137,14 @@ fn a_hash_that_costs_too_much_is_rejected_at_once() {
         (scrypt("ln=17,r=8,p=10"), true, true),
         (scrypt("ln=18,r=8,p=1"), false, false),
         (scrypt("ln=17,r=9,p=1"), false, false),
+        (scrypt("ln=16,r=16,p=10"), true, true),
+        (scrypt("ln=17,r=16,p=1"), false, false),
+        (scrypt("ln=14,r=16,p=1"), true, true),
+        (scrypt("ln=14,r=17,p=1"), false, false),
         (scrypt("ln=17,r=8,p=11"), false, false),
         (firebase("ln=17,r=8,p=1"), true, true),
         (firebase("ln=18,r=8,p=1"), false, false),
+        (firebase("ln=17,r=16,p=1"), false, false),
         (pbkdf2("10000000"), true, true),
         (pbkdf2("10000001"), false, false),
         (pbkdf2_of(32), true, true),
@@ -154,6 +160,8 @@ fn a_hash_that_costs_too_much_is_rejected_at_once() {
         assert_eq!(large.import(hash).is_ok(), *fits_large, "{hash} without a known memory size");
     }
     assert!(started.elapsed() < Duration::from_secs(1), "a hash was computed");
+    let wordpress = |cost| format!("$wp$2y${cost}$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m");
+    assert!(large.import(&wordpress("15")).is_ok() && large.import(&wordpress("16")).is_err());
     let tiny = hasher(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]);
     assert!(tiny.import(&scrypt("ln=15,r=8,p=1")).is_ok() && tiny.import(&scrypt("ln=16,r=8,p=1")).is_err());
 }
@@ -199,6 +207,23 @@ async fn an_imported_bcrypt_hash_compares_only_72_bytes() {
         Comparison::Wrong,
         "our hash covers all bytes"
     );
+}
+
+/// R6, R7: `WordPress` gives bcrypt a digest of the password, so that every byte counts.
+#[tokio::test]
+async fn every_byte_of_a_password_counts_with_a_wordpress_hash() {
+    let hasher = hasher(&[]);
+    let corpus = corpus();
+    let entry = corpus.correct.iter().find(|entry| entry.format == "wordpress" && entry.password.len() == 100).unwrap();
+    let (stored, right) = (hasher.import(&entry.hash).unwrap(), &entry.password);
+    for (typed, comparison) in [
+        (right.clone(), Comparison::Outdated),
+        (right[..72].to_owned(), Comparison::Wrong),
+        (right[..99].to_owned(), Comparison::Wrong),
+        (format!("{right}\0{right}"), Comparison::Wrong),
+    ] {
+        assert_eq!(hasher.verify(&password(&typed), Some(&stored), Instant::now()).await, comparison, "{typed:?}");
+    }
 }
 
 /// R7: for bcrypt alone, "ab" and "ab\0ab" are the same password, because it repeats a password with a NUL at its end.

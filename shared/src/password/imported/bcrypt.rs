@@ -1,6 +1,8 @@
-//! bcrypt: `$2a$`, `$2b$` and `$2y$`, alone or with Django's prefixes.
+//! bcrypt: `$2a$`, `$2b$` and `$2y$`, alone, with Django's prefixes or with the prefix of `WordPress`.
 
-use aws_lc_rs::digest;
+use aws_lc_rs::{digest, hmac};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::{BAD_ENCODING, BAD_PARAMETERS, Problem, TOO_COSTLY};
@@ -11,9 +13,18 @@ const MAX_COST: u32 = 15;
 /// A bcrypt hash.
 pub(in super::super) struct Bcrypt {
     hash: String,
-    /// Django's newer form hashes the hexadecimal SHA-256 of the password, which is shorter than 72 bytes. The others
-    /// hash the first 72 bytes of the password (R6).
-    of_sha256: bool,
+    input: Input,
+}
+
+/// The text that bcrypt hashes. bcrypt ignores everything after its first 72 bytes (R6). A digest is shorter and
+/// contains no NUL byte.
+#[derive(Clone, Copy)]
+enum Input {
+    Password,
+    /// Django's newer form: the SHA-256 of the password, as hexadecimal digits.
+    Sha256,
+    /// `WordPress` since version 6.8: an HMAC-SHA-384 of the password with a fixed key, as base64.
+    Sha384,
 }
 
 impl Bcrypt {
@@ -28,7 +39,7 @@ impl Bcrypt {
             return Err(TOO_COSTLY);
         }
         text.parse::<bcrypt::HashParts>().map_err(|_| BAD_ENCODING)?;
-        Ok(Self { hash: text.to_owned(), of_sha256: false })
+        Ok(Self { hash: text.to_owned(), input: Input::Password })
     }
 
     /// Parses Django's `bcrypt$$2b$12$…`.
@@ -39,20 +50,33 @@ impl Bcrypt {
     /// Parses Django's `bcrypt_sha256$$2b$12$…`.
     pub(super) fn parse_django_sha256(text: &str) -> Result<Self, Problem> {
         let parsed = Self::parse(text.strip_prefix("bcrypt_sha256$").ok_or(BAD_ENCODING)?)?;
-        Ok(Self { of_sha256: true, ..parsed })
+        Ok(Self { input: Input::Sha256, ..parsed })
+    }
+
+    /// Parses `$wp$2y$10$…` of `WordPress`. PHP writes only the variant `2y`.
+    pub(super) fn parse_wordpress(text: &str) -> Result<Self, Problem> {
+        let hash = text.strip_prefix("$wp").filter(|hash| hash.starts_with("$2y$")).ok_or(BAD_ENCODING)?;
+        Ok(Self { input: Input::Sha384, ..Self::parse(hash)? })
     }
 
     pub(super) fn accepts(&self, password: &[u8]) -> bool {
-        self.of_sha256 || !password.contains(&0)
+        !matches!(self.input, Input::Password) || !password.contains(&0)
     }
 
     pub(super) fn matches(&self, password: &[u8]) -> bool {
-        if !self.of_sha256 {
-            return bcrypt::verify(password, &self.hash).unwrap_or(false);
-        }
-        let digest = digest::digest(&digest::SHA256, password);
-        let digits = digest.as_ref().iter().flat_map(|byte| [byte >> 4, byte & 15]);
-        let hex = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect::<String>();
-        bcrypt::verify(Zeroizing::new(hex).as_bytes(), &self.hash).unwrap_or(false)
+        let text = match self.input {
+            Input::Password => return bcrypt::verify(password, &self.hash).unwrap_or(false),
+            Input::Sha256 => hexadecimal(digest::digest(&digest::SHA256, password).as_ref()),
+            Input::Sha384 => {
+                let key = hmac::Key::new(hmac::HMAC_SHA384, b"wp-sha384");
+                STANDARD.encode(hmac::sign(&key, password))
+            }
+        };
+        bcrypt::verify(Zeroizing::new(text).as_bytes(), &self.hash).unwrap_or(false)
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }

@@ -47,6 +47,7 @@ impl Imported {
         let fields: Vec<_> = text.split('$').collect();
         match fields[..] {
             ["", "2a" | "2b" | "2y", ..] => Bcrypt::parse(text).map(Self::Bcrypt),
+            ["", "wp", ..] => Bcrypt::parse_wordpress(text).map(Self::Bcrypt),
             ["bcrypt", ..] => Bcrypt::parse_django(text).map(Self::Bcrypt),
             ["bcrypt_sha256", ..] => Bcrypt::parse_django_sha256(text).map(Self::Bcrypt),
             ["", "scrypt", params, salt, hash] => {

@@ -7,8 +7,12 @@ use super::{BAD_ENCODING, BAD_PARAMETERS, Problem, TOO_COSTLY};
 
 /// The highest accepted parameters (R12).
 const MAX_LOG_N: u8 = 17;
-const MAX_R: u32 = 8;
+const MAX_R: u32 = 16;
 const MAX_P: u32 = 10;
+
+/// The highest accepted product of N and r (R12). The memory and the time of a hash grow with this product. It is the
+/// product of the highest N and of r = 8, which most systems use.
+const MAX_N_TIMES_R: u64 = 1 << 20;
 
 /// The accepted lengths of a digest in a PHC string.
 const DIGEST_BYTES: std::ops::RangeInclusive<usize> = 32..=64;
@@ -54,8 +58,9 @@ impl Scrypt {
 /// Accepts parameters within the caps.
 pub(super) fn checked_params(log_n: u32, r: u32, p: u32, max_memory_kib: u32) -> Result<Params, Problem> {
     let log_n = u8::try_from(log_n).ok().filter(|&log_n| log_n <= MAX_LOG_N).ok_or(TOO_COSTLY)?;
+    let n_times_r = u64::from(r) << log_n;
     // scrypt uses 128 bytes times r times N (RFC 7914 §2).
-    if r > MAX_R || p > MAX_P || (u64::from(r) << log_n) / 8 > u64::from(max_memory_kib) {
+    if r > MAX_R || p > MAX_P || n_times_r > MAX_N_TIMES_R || n_times_r / 8 > u64::from(max_memory_kib) {
         return Err(TOO_COSTLY);
     }
     if log_n == 0 { Err(BAD_PARAMETERS) } else { Params::new(log_n, r, p).map_err(|_| BAD_PARAMETERS) }
