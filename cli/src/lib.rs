@@ -105,9 +105,10 @@ impl Context {
 pub async fn main() -> ExitCode {
     let Cli { command, target, output } = Cli::parse();
     let context = Context { target, output };
+    let stops_by_itself = matches!(command, Command::Users(users::Command::Import(_)) | Command::Doctor(_));
     let outcome = tokio::select! {
         outcome = run(command, &context) => outcome,
-        _ = tokio::signal::ctrl_c() => {
+        _ = tokio::signal::ctrl_c(), if !stops_by_itself => {
             anstream::eprintln!("Interrupted.");
             return INTERRUPTED.into();
         }

@@ -55,7 +55,7 @@ pub(super) async fn find(name: &str, profile: Option<&str>, region: Option<Strin
 }
 
 /// Reads credentials and region as the AWS CLI does.
-pub async fn load(profile: Option<&str>, region: Option<String>) -> Result<SdkConfig> {
+pub(super) async fn load(profile: Option<&str>, region: Option<String>) -> Result<SdkConfig> {
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .http_client(http_client())
         .timeout_config(timeouts())

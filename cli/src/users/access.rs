@@ -14,17 +14,17 @@ use crate::output::say;
 use crate::stack::budget;
 
 /// The examples of `--help`.
-pub const DISABLE_EXAMPLES: &str = "\
+pub(super) const DISABLE_EXAMPLES: &str = "\
 Examples:
   latchkey users disable kim";
 
 /// The examples of `--help`.
-pub const ENABLE_EXAMPLES: &str = "\
+pub(super) const ENABLE_EXAMPLES: &str = "\
 Examples:
   latchkey users enable kim";
 
 /// The examples of `--help`.
-pub const UNLOCK_EXAMPLES: &str = "\
+pub(super) const UNLOCK_EXAMPLES: &str = "\
 Examples:
   latchkey users unlock kim
 

@@ -15,7 +15,7 @@ use crate::profile::check;
 use crate::stack::budget;
 
 /// The examples of `--help`.
-pub const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   latchkey users add kim --email kim@example.com
   latchkey users add kim --email kim@example.com --name 'Kim Coding' --role admin

@@ -13,7 +13,7 @@ use crate::profile::check;
 use crate::stack::budget;
 
 /// The examples of `--help`.
-pub const SET_EXAMPLES: &str = "\
+pub(super) const SET_EXAMPLES: &str = "\
 Examples:
   latchkey users set kim --name 'Kim Coding' --location Seoul
   latchkey users set kim --email kim@example.org
@@ -22,7 +22,7 @@ Examples:
 A new e-mail address ends all sessions of the user.";
 
 /// The examples of `--help`.
-pub const RENAME_EXAMPLES: &str = "\
+pub(super) const RENAME_EXAMPLES: &str = "\
 Examples:
   latchkey users rename kim kimberly";
 

@@ -21,7 +21,7 @@ use crate::progress::{Progress, rate};
 use crate::stack::budget;
 
 /// The examples of `--help`.
-pub const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   latchkey users export users.jsonl
   latchkey users export - | gpg --encrypt --recipient ops > users.jsonl.gpg

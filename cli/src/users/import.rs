@@ -35,7 +35,7 @@ use crate::progress::{Progress, rate};
 use crate::stack::{Stack, budget};
 
 /// The examples of `--help`.
-pub const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   latchkey users import users.jsonl --dry-run
   latchkey users import users.jsonl

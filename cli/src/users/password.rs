@@ -18,7 +18,7 @@ use crate::output::say;
 use crate::stack::{Stack, budget};
 
 /// The examples of `--help`.
-pub const EXAMPLES: &str = "\
+pub(super) const EXAMPLES: &str = "\
 Examples:
   latchkey users set-password kim
   pass show kim | latchkey users set-password kim --password-stdin";
@@ -52,7 +52,7 @@ impl SetPassword {
 }
 
 /// How the stack accepts and hashes a new password: as `PUT /password` does.
-pub struct NewPassword {
+pub(super) struct NewPassword {
     policy: Policy,
     hasher: Hasher,
     service: String,
@@ -63,7 +63,7 @@ impl NewPassword {
     ///
     /// # Errors
     /// Fails if they cannot be read.
-    pub async fn settings(stack: &Stack) -> Result<Self> {
+    pub(super) async fn settings(stack: &Stack) -> Result<Self> {
         let env: Environment = stack.settings(&["login", "password"]).await?;
         let read = || {
             let (policy, hasher) = (Policy::from_env(&env)?, Hasher::from_env(&env)?);
@@ -76,7 +76,7 @@ impl NewPassword {
     ///
     /// # Errors
     /// Says what is wrong with the password.
-    pub fn read(&self, source: PasswordSource, profile: &Profile) -> Result<PasswordHash> {
+    pub(super) fn read(&self, source: PasswordSource, profile: &Profile) -> Result<PasswordHash> {
         let password = source.read()?;
         let password = Password::new(password.expose_secret())?;
         let words = PersonalWords {

@@ -15,7 +15,7 @@ use crate::output::{Printer, printable, say};
 use crate::stack::budget;
 
 /// The examples of `--help`.
-pub const DELETE_EXAMPLES: &str = "\
+pub(super) const DELETE_EXAMPLES: &str = "\
 Examples:
   latchkey users delete kim
   latchkey users delete kim --yes
@@ -24,7 +24,7 @@ The records of sessions stay until their time to live is over, with address and
 browser. `users erase` deletes them at once.";
 
 /// The examples of `--help`.
-pub const ERASE_EXAMPLES: &str = "\
+pub(super) const ERASE_EXAMPLES: &str = "\
 Examples:
   latchkey users erase kim
   latchkey users erase kim --yes --output json > erased-kim.json
@@ -55,30 +55,16 @@ pub struct Erase {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Erased<'a> {
-    erased_at: String,
+    at: String,
     id: &'a str,
     user_id: &'a str,
     email: &'a str,
-    profile: bool,
-    password: bool,
-    login_name: bool,
-    e_mail_address: bool,
+    erased: &'static [&'static str],
     session_records: usize,
     attempt_counters: usize,
 }
 
-const ERASED: &[&str] = &[
-    "erasedAt",
-    "id",
-    "userId",
-    "email",
-    "profile",
-    "password",
-    "loginName",
-    "eMailAddress",
-    "sessionRecords",
-    "attemptCounters",
-];
+const COLUMNS: &[&str] = &["at", "id", "userId", "email", "erased", "sessionRecords", "attemptCounters"];
 
 impl Delete {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
@@ -120,18 +106,15 @@ impl Erase {
         let session_records = sessions.erase(&profile.id, &budget()).await?;
         let attempt_counters = attempts.erase(&profile.user_id, &budget()).await?;
         let erased = Erased {
-            erased_at: Timestamp::now().rfc3339(),
+            at: Timestamp::now().rfc3339(),
             id: profile.id.as_str(),
             user_id: &profile.user_id,
             email: &profile.email,
-            profile: true,
-            password: record.credentials.password_hash.is_some(),
-            login_name: true,
-            e_mail_address: true,
+            erased: &["profile", "password", "login-name", "e-mail-address", "sessions", "attempt-counters"],
             session_records,
             attempt_counters,
         };
-        Printer::one(context.output, ERASED, &erased)
+        Printer::one(context.output, COLUMNS, &erased)
     }
 }
 

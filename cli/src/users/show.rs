@@ -15,14 +15,14 @@ use crate::output::{Format, Printer, printable, say};
 use crate::stack::budget;
 
 /// The examples of `--help`.
-pub const SHOW_EXAMPLES: &str = "\
+pub(super) const SHOW_EXAMPLES: &str = "\
 Examples:
   latchkey users show kim
   latchkey users show kim@example.com --output json
   latchkey users show id:7f3a";
 
 /// The examples of `--help`.
-pub const LIST_EXAMPLES: &str = "\
+pub(super) const LIST_EXAMPLES: &str = "\
 Examples:
   latchkey users list
   latchkey users list --search kim
@@ -34,7 +34,7 @@ The list is in no order. It reads the whole table, page after page.";
 /// The fields of a user.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct UserRow<'a> {
+pub(super) struct UserRow<'a> {
     id: &'a str,
     user_id: &'a str,
     email: &'a str,
@@ -80,7 +80,7 @@ const TABLE_COLUMNS: &[&str] = &["id", "userId", "email", "name", "roles", "disa
 impl<'a> UserRow<'a> {
     /// Returns the fields of a user.
     #[must_use]
-    pub fn of(user: &'a User) -> Self {
+    pub(super) fn of(user: &'a User) -> Self {
         let profile = &user.profile;
         Self {
             id: profile.id.as_str(),
@@ -100,7 +100,7 @@ impl<'a> UserRow<'a> {
     ///
     /// # Errors
     /// Fails if standard output is not writable.
-    pub fn print(&self, format: Format) -> Result<()> {
+    pub(super) fn print(&self, format: Format) -> Result<()> {
         Printer::one(format, if self.state.is_some() { SHOWN } else { COLUMNS }, self)
     }
 }

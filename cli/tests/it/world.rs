@@ -52,13 +52,16 @@ impl World {
     /// Starts the tables. The functions have these settings besides the defaults of tests.
     pub(crate) async fn with(changes: &[(&str, &str)]) -> Self {
         let tables = Tables::new().await;
-        let settings = tables.settings(changes);
-        let names = VARIABLES.iter().copied().chain(changes.iter().map(|(name, _)| *name));
-        let variables: BTreeMap<_, _> = names.filter_map(|name| Some((name.to_owned(), settings(name)?))).collect();
         let folder = checkout();
-        let functions = SocketAddr::from(([127, 0, 0, 1], 9));
-        let stack = RunningStack::new("https://localhost:4000".to_owned(), functions, variables);
-        let running = stack.save(folder.path(), 4000).unwrap();
+        let running = run(&tables, folder.path(), changes);
+        Self { tables, folder, _running: running }
+    }
+
+    /// Returns the same stack with another address of DynamoDB.
+    pub(crate) fn over(self, endpoint: &str) -> Self {
+        let Self { tables, folder, _running: running } = self;
+        drop(running);
+        let running = run(&tables, folder.path(), &[("AWS_ENDPOINT_URL_DYNAMODB", endpoint)]);
         Self { tables, folder, _running: running }
     }
 
@@ -112,6 +115,16 @@ impl World {
         keys.sort();
         keys
     }
+}
+
+/// Writes the file of a running stack.
+fn run(tables: &Tables, folder: &Path, changes: &[(&str, &str)]) -> Temporary {
+    let settings = tables.settings(changes);
+    let names = VARIABLES.iter().copied().chain(changes.iter().map(|(name, _)| *name));
+    let variables: BTreeMap<_, _> = names.filter_map(|name| Some((name.to_owned(), settings(name)?))).collect();
+    let functions = SocketAddr::from(([127, 0, 0, 1], 9));
+    let stack = RunningStack::new("https://localhost:4000".to_owned(), functions, variables);
+    stack.save(folder, 4000).unwrap()
 }
 
 /// Returns a folder that looks like a checkout.
