@@ -63,6 +63,17 @@ impl Printer {
         Ok(())
     }
 
+    /// Ends the output of a list. Tells a person that an empty list is not an error.
+    ///
+    /// # Errors
+    /// Fails if standard output is not writable.
+    pub fn finish_or_say(self, if_empty: &str) -> Result<()> {
+        if self.printed == 0 && self.format == Format::Table {
+            say(if_empty);
+        }
+        self.finish()
+    }
+
     /// Ends the output.
     ///
     /// # Errors
@@ -162,6 +173,12 @@ pub fn printable(text: &str) -> String {
         if is_hidden(character) { character.escape_unicode().to_string() } else { character.to_string() }
     };
     text.chars().map(escape).collect()
+}
+
+/// Returns a number with its noun: `1 user`, `2 users`.
+#[must_use]
+pub fn number_of(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Prints a sentence to standard error, where it does not disturb the output of a script.

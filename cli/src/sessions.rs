@@ -106,7 +106,7 @@ impl List {
         let active = stack.sessions()?.active(&user.profile.id, user.session_epoch, now, &budget()).await?;
         let mut printer = Printer::list(context.output, COLUMNS);
         printer.page(&active.iter().map(row).collect::<Vec<_>>())?;
-        printer.finish()
+        printer.finish_or_say(&format!("{} has no active session.", user.profile.user_id))
     }
 }
 

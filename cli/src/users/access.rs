@@ -10,7 +10,7 @@ use super::{UserArgument, find};
 use crate::Context;
 use crate::audit::{Audit, Change};
 use crate::failure::changed_meanwhile;
-use crate::output::say;
+use crate::output::{number_of, say};
 use crate::stack::budget;
 
 /// The examples of `--help`.
@@ -104,8 +104,8 @@ impl Unlock {
         let event = Change::of_user("account_unlocked", &user.profile.id).with("failures", failures);
         Audit::open(&stack, "users unlock").await?.record(&[event]).await?;
         attempts.unlock(&account, &budget()).await?;
-        let plural = if failures == 1 { "" } else { "s" };
-        say(&format!("{} is unlocked: {failures} wrong password{plural} forgotten.", user.profile.user_id));
+        let count = number_of(usize::try_from(failures)?, "wrong password");
+        say(&format!("{} is unlocked: {count} forgotten.", user.profile.user_id));
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::Context;
 use crate::audit::{Audit, Change};
 use crate::failure::Failure;
-use crate::output::{is_read_by_a_person, printable, say};
+use crate::output::{is_read_by_a_person, number_of, printable, say};
 use crate::progress::{Progress, rate};
 use crate::stack::budget;
 
@@ -94,11 +94,11 @@ impl Export {
         progress.finish();
         if broken > 0 {
             target.finish()?;
-            let text = format!("{exported} users were exported, {broken} cannot be read and are missing in the file.");
+            let text = format!("{} exported, {broken} missing: they cannot be read", number_of(exported, "user"));
             return Err(Failure::Incomplete(text).into());
         }
         target.finish()?;
-        say(&format!("{exported} users exported{}.", rate(exported, started.elapsed())));
+        say(&format!("{} exported{}.", number_of(exported, "user"), rate(exported, started.elapsed())));
         Ok(())
     }
 }

@@ -29,7 +29,7 @@ use crate::Context;
 use crate::audit::{Audit, Change};
 use crate::failure::{Failure, INTERRUPTED};
 use crate::import::{Entry, FirebaseHash, Format, Incoming, Reader, respell};
-use crate::output::{Printer, printable, say};
+use crate::output::{Printer, number_of, printable, say};
 use crate::profile::check;
 use crate::progress::{Progress, rate};
 use crate::stack::{Stack, budget};
@@ -144,11 +144,11 @@ impl Import {
             }
             let outcomes = importer.import(&batch, audit.as_ref()).await?;
             for (entry, outcome) in batch.iter().zip(&outcomes) {
-                if let Outcome::Refused(reason) = outcome {
+                if let Outcome::Refused(reason) = outcome
+                    && !self.dry_run
+                {
                     progress.say(&format!("{}:{}: {}", self.name(), entry.line, printable(reason)));
-                    if !self.dry_run {
-                        refused.write(&entry.raw)?;
-                    }
+                    refused.write(&entry.raw)?;
                 }
                 counts.add(outcome);
             }
@@ -186,11 +186,11 @@ impl Import {
         let Counts { added, without_password, present, refused: count } = counts;
         let took = rate(added + present + count, started.elapsed());
         let would = if self.dry_run { "would be " } else { "" };
-        say(&format!("{added} users {would}added, {present} were there already, {count} {would}refused{took}."));
+        let added_users = number_of(*added, "user");
+        say(&format!("{added_users} {would}added, {present} were there already, {count} {would}refused{took}."));
         if *without_password > 0 {
-            say(&format!(
-                "{without_password} of the added users have no password: they cannot sign in until one is set."
-            ));
+            let text = "cannot sign in until a password is set.";
+            say(&format!("{} without a password {text}", number_of(*without_password, "added user")));
         }
         if let Some(file) = refused {
             say(&format!("The refused lines are in {}. Correct them and import that file.", file.display()));
@@ -200,7 +200,7 @@ impl Import {
             std::process::exit(INTERRUPTED.into());
         }
         if *count > 0 {
-            return Err(Failure::Incomplete(format!("{count} users were refused.")).into());
+            return Err(Failure::Incomplete(format!("{} refused", number_of(*count, "user"))).into());
         }
         Ok(())
     }

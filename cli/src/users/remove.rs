@@ -11,7 +11,7 @@ use crate::Context;
 use crate::ask::Confirmation;
 use crate::audit::{Audit, Change};
 use crate::failure::changed_meanwhile;
-use crate::output::{Printer, printable, say};
+use crate::output::{Printer, number_of, printable, say};
 use crate::stack::budget;
 
 /// The examples of `--help`.
@@ -92,8 +92,9 @@ impl Erase {
         let attempts = stack.attempts().await?;
         let records = sessions.of_user(&profile.id, &budget()).await?.len();
         let question = format!(
-            "Erase {} and {records} session records from {}? This cannot be undone.",
+            "Erase {} and {} from {}? This cannot be undone.",
             described(user),
+            number_of(records, "session record"),
             stack.name
         );
         self.confirmation.ask(&question)?;

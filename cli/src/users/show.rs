@@ -11,7 +11,7 @@ use shared::store::{Account, Cursor, Page, Segment, Unreadable, User, Users};
 use super::{UserArgument, find};
 use crate::Context;
 use crate::failure::Failure;
-use crate::output::{Format, Printer, printable, say};
+use crate::output::{Format, Printer, number_of, printable, say};
 use crate::stack::budget;
 
 /// The examples of `--help`.
@@ -171,9 +171,9 @@ impl List {
                 break;
             }
         }
-        printer.finish()?;
+        printer.finish_or_say("There is no such user.")?;
         if unreadable > 0 {
-            return Err(Failure::Incomplete(format!("{unreadable} records cannot be read.")).into());
+            return Err(Failure::Incomplete(format!("{} cannot be read", number_of(unreadable, "record"))).into());
         }
         Ok(())
     }

@@ -89,7 +89,7 @@ async fn a_bad_line_is_reported_and_goes_to_a_file_that_can_be_corrected() {
     assert_eq!(mode & 0o777, 0o600);
     world.write("users.jsonl.refused", &refused.replace("KIM@", "mallory@"));
     let corrected = world.run(&["users", "import", "users.jsonl.refused", "--refused", "again"]);
-    assert!(corrected.stderr.contains("1 users added, 0 were there already, 6 refused."), "{corrected:#?}");
+    assert!(corrected.stderr.contains("1 user added, 0 were there already, 6 refused."), "{corrected:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,7 +244,7 @@ async fn an_export_is_complete_private_and_never_overwrites() {
 
     world.tables.delete("UsersTable", &json!({ "pk": { "S": "login#kim" } }));
     let broken = world.run(&["users", "export", "broken.jsonl"]);
-    assert_failed(&broken, 1, "1 users were exported, 1 cannot be read");
+    assert_failed(&broken, 1, "1 user exported, 1 missing: they cannot be read");
     assert!(broken.stderr.contains("its login record is missing"), "{broken:?}");
     assert_failed(
         &world.run(&["users", "export", "no/such/folder.jsonl"]),
@@ -347,7 +347,7 @@ async fn a_user_of_each_format_with_hashes_signs_in() {
             arguments.extend(["--firebase-hash", parameters.as_str()]);
         }
         let imported = world.run(&arguments);
-        assert!(imported.stderr.contains(" users added"), "{format}: {imported:#?}");
+        assert!(imported.stderr.contains(" added, "), "{format}: {imported:#?}");
         assert_eq!(login(&world, user, &format!("{password}x")).await, 401, "{format}");
         assert_eq!(login(&world, user, password).await, 302, "{format}");
         assert_eq!(show(&world, user)["password"], "argon2id", "{format}: the login replaces the hash");

@@ -346,10 +346,7 @@ async fn an_unreadable_record_is_reported_and_the_others_are_listed() {
     world.tables.put("UsersTable", &json!({ "pk": { "S": "user#broken" }, "v": { "N": "1" } }));
     let listed = world.run(&["users", "list", "-o", "jsonl"]);
     assert!(listed.code == 1 && listed.stdout.lines().count() == 1, "{listed:?}");
-    assert!(
-        listed.stderr.contains("user#broken: ") && listed.stderr.contains("1 records cannot be read."),
-        "{listed:?}"
-    );
+    assert!(listed.stderr.contains("user#broken: ") && listed.stderr.contains("1 record cannot be read"), "{listed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
