@@ -144,3 +144,53 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let errors = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     errors.into_iter().any(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns each command with its name and its short and long help.
+    fn helps(command: &mut clap::Command) -> Vec<(String, [String; 2], bool)> {
+        let texts = [command.render_help().to_string(), command.render_long_help().to_string()];
+        let mut all = vec![(command.get_name().to_owned(), texts, command.has_subcommands())];
+        all.extend(command.get_subcommands_mut().filter(|command| command.get_name() != "help").flat_map(helps));
+        all
+    }
+
+    fn all_helps() -> Vec<(String, [String; 2], bool)> {
+        let mut command = Cli::command();
+        command.build();
+        helps(&mut command)
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn each_help_has_examples_and_no_line_is_wider_than_80_columns() {
+        let helps = all_helps();
+        assert!(helps.len() > 25, "{}", helps.len());
+        for (name, texts, is_group) in helps {
+            for text in texts {
+                assert!(is_group || text.contains("Examples:\n  latchkey "), "{name}: {text}");
+                let wide: Vec<_> = text.lines().filter(|line| line.chars().count() > 80).collect();
+                assert!(wide.is_empty(), "{name}: {wide:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_document_and_the_help_have_the_same_exit_codes() {
+        let document = include_str!("../../docs/operate.md");
+        let codes = |text: &str, before: &str| {
+            let lines =
+                text.lines().filter_map(|line| line.strip_prefix(before)?.split([' ', '|']).next()?.parse().ok());
+            lines.collect::<Vec<u8>>()
+        };
+        let in_help = codes(EXIT_CODES, "  ");
+        assert_eq!(in_help.len(), 9);
+        assert_eq!(codes(document, "| "), in_help);
+    }
+}
