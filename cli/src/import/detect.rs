@@ -55,7 +55,7 @@ pub(super) fn open(mut input: Input, from: Option<Format>) -> anyhow::Result<Ope
     }
     let mut source = Source::new(Box::new(Cursor::new(head)));
     source.peek()?;
-    let first = source.record()?.and_then(|record| table::fields(&record.bytes)).unwrap_or_default();
+    let first = source.record()?.and_then(|record| table::Splitter::new().fields(&record.bytes)).unwrap_or_default();
     let format = from.or_else(|| of_columns(&first)).with_context(not_recognised)?;
     let content = |input| csv(format, Source::new(input));
     Ok(Opened { format, content: content(whole)?, beginning: content(beginning)? })
@@ -80,7 +80,8 @@ fn csv(format: Format, mut source: Source) -> anyhow::Result<Content> {
     };
     source.peek()?;
     let record = source.record()?.context("The file is empty.")?;
-    let columns = table::fields(&record.bytes).context("The first line is not a header of CSV in UTF-8.")?;
+    let columns =
+        table::Splitter::new().fields(&record.bytes).context("The first line is not a header of CSV in UTF-8.")?;
     for (index, name) in columns.iter().enumerate() {
         if let Some(problem) = (format == Format::Csv).then(|| own::problem(name)).flatten() {
             bail!(problem);

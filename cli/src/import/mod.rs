@@ -160,7 +160,7 @@ impl Reader {
             },
         };
         let Some(Piece { line, bytes, end }) = piece else { return Ok(None) };
-        let parsed = match (end, &self.rows) {
+        let parsed = match (end, &mut self.rows) {
             (End::TooLong, _) => Err("The entry is longer than 1 MiB.".into()),
             (End::Truncated, _) => Err("A quotation mark is not closed. The rest of the file is not read.".into()),
             (End::Complete, Rows::Csv(table)) if self.format == Format::Auth0 => {

@@ -540,6 +540,11 @@ fn a_bad_record_of_a_table_is_refused_and_reading_goes_on() {
         "userId,email,bio\nkim,kim@example.com\nkim,kim@example.com,,more\n,k@example.com,\npark,park@example.com,\n";
     let fields = "The line has 2";
     assert_eq!(outline(table), pairs([(2, fields), (3, "The line has 4"), (4, "The entry has no"), (5, "park")]));
+    let long = format!(
+        "userId,email,bio\nold,mac@example.com,a\rb\nkim,kim@example.com,{}\npark,p@example.com,\n",
+        "b".repeat(100_000)
+    );
+    assert_eq!(outline(&long), pairs([(2, "The line is not"), (3, "kim"), (4, "park")]));
     let invalid = b"userId,email\n\xff,a@example.com\npark,park@example.com\n";
     let found: Vec<_> = open_bytes(invalid, None).unwrap().collect();
     assert_eq!(found[0].user.as_ref().unwrap_err(), "The line is not UTF-8 text.");
@@ -562,6 +567,7 @@ fn the_raw_entries_can_be_imported_again() {
     }
 }
 
+/// R97.
 #[test]
 fn no_hash_is_printed() {
     let entry = entries(block("Auth0", "json", 0)).pop().unwrap();
