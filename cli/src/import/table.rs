@@ -32,7 +32,7 @@ impl Splitter {
 
 /// A table that is read record by record.
 pub(super) struct Table {
-    source: Source,
+    pub(super) source: Source,
     columns: Vec<String>,
     splitter: Splitter,
 }
