@@ -47,16 +47,16 @@ pub(super) fn open(mut input: Input, from: Option<Format>) -> anyhow::Result<Ope
     let whole: Input = Box::new(Cursor::new(head.clone()).chain(input));
     if is_json {
         let names = Names::of(&head);
-        let format = from.or_else(|| of_names(&names)).with_context(not_recognised)?;
+        let format = from.or_else(|| of_names(&names, &head)).with_context(not_recognised)?;
         ensure!(format != Format::Csv, "The file is JSON, and --from csv is for a table.");
         let layout = names.layout(&head)?;
         let content = |input| Content::Json { source: Source::new(input), layout };
         return Ok(Opened { format, content: content(whole), beginning: content(beginning) });
     }
-    let mut source = Source::new(Box::new(Cursor::new(head)));
+    let mut source = Source::new(Box::new(Cursor::new(head.clone())));
     source.peek()?;
-    let first = source.record()?.and_then(|record| table::fields(&record.bytes)).unwrap_or_default();
-    let format = from.or_else(|| of_columns(&first)).with_context(not_recognised)?;
+    let first = source.record()?.and_then(|record| table::Splitter::new().fields(&record.bytes)).unwrap_or_default();
+    let format = from.or_else(|| of_columns(&first, &head)).with_context(not_recognised)?;
     let content = |input| csv(format, Source::new(input));
     Ok(Opened { format, content: content(whole)?, beginning: content(beginning)? })
 }
@@ -80,7 +80,8 @@ fn csv(format: Format, mut source: Source) -> anyhow::Result<Content> {
     };
     source.peek()?;
     let record = source.record()?.context("The file is empty.")?;
-    let columns = table::fields(&record.bytes).context("The first line is not a header of CSV in UTF-8.")?;
+    let columns =
+        table::Splitter::new().fields(&record.bytes).context("The first line is not a header of CSV in UTF-8.")?;
     for (index, name) in columns.iter().enumerate() {
         if let Some(problem) = (format == Format::Csv).then(|| own::problem(name)).flatten() {
             bail!(problem);
@@ -93,7 +94,7 @@ fn csv(format: Format, mut source: Source) -> anyhow::Result<Content> {
     Ok(Content::Csv { source, columns, header: Some(String::from_utf8_lossy(&record.bytes).into_owned()) })
 }
 
-fn of_columns(columns: &[String]) -> Option<Format> {
+fn of_columns(columns: &[String], head: &[u8]) -> Option<Format> {
     let has = |name: &str| columns.iter().any(|column| column == name);
     let is_flag = |at: usize| columns.get(at).is_some_and(|field| field == "true" || field == "false");
     if has("encrypted_password") || has("raw_user_meta_data") {
@@ -104,7 +105,7 @@ fn of_columns(columns: &[String]) -> Option<Format> {
         Some(Format::Cognito)
     } else if has("userId") {
         Some(Format::Csv)
-    } else if has("user_id") {
+    } else if has("user_id") && has_auth0_id(head) {
         Some(Format::Auth0)
     } else if columns.len() >= firebase::COLUMN_COUNT && is_flag(2) {
         Some(Format::Firebase)
@@ -113,13 +114,13 @@ fn of_columns(columns: &[String]) -> Option<Format> {
     }
 }
 
-fn of_names(names: &Names) -> Option<Format> {
+fn of_names(names: &Names, head: &[u8]) -> Option<Format> {
     let has = |name: &str| names.has(name);
     if has("model") && has("fields") {
         Some(Format::Django)
     } else if has("localId") {
         Some(Format::Firebase)
-    } else if has("_id") || has("user_id") {
+    } else if (has("_id") && has("tenant")) || (has("user_id") && (has("identities") || has_auth0_id(head))) {
         Some(Format::Auth0)
     } else if has("encrypted_password") || has("raw_user_meta_data") || (has("user_metadata") && has("aud")) {
         Some(Format::Supabase)
@@ -127,13 +128,19 @@ fn of_names(names: &Names) -> Option<Format> {
         Some(Format::Wordpress)
     } else if has("UserStatus") || (has("Username") && has("Attributes")) {
         Some(Format::Cognito)
-    } else if has("realm") || (has("username") && (has("enabled") || has("credentials"))) {
+    } else if has("realm") || (has("username") && (has("credentials") || has("realmRoles"))) {
         Some(Format::Keycloak)
     } else if has("userId") {
         Some(Format::Jsonl)
     } else {
         None
     }
+}
+
+/// Returns `true` if there is an id of Auth0, which names the provider of the user. Many systems have a field `user_id`.
+/// Taking one of them for Auth0 would lose its hashes.
+fn has_auth0_id(head: &[u8]) -> bool {
+    [&b"auth0|"[..], b"google-oauth2|"].iter().any(|id| head.windows(id.len()).any(|bytes| bytes == *id))
 }
 
 /// The names in the first bytes of a JSON document.

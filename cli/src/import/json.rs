@@ -6,7 +6,7 @@ use super::source::{End, Piece, Source};
 
 /// A JSON document that is read element by element.
 pub(super) struct Document {
-    source: Source,
+    pub(super) source: Source,
     layout: Layout,
     position: Position,
 }

@@ -111,6 +111,15 @@ enum Rows {
     Csv(Table),
 }
 
+impl Rows {
+    fn line_number(&self) -> u64 {
+        match self {
+            Self::Json(document) => document.source.line_number(),
+            Self::Csv(table) => table.source.line_number(),
+        }
+    }
+}
+
 /// What an entry says.
 type Parsed = Result<Map<String, Value>, String>;
 
@@ -160,7 +169,7 @@ impl Reader {
             },
         };
         let Some(Piece { line, bytes, end }) = piece else { return Ok(None) };
-        let parsed = match (end, &self.rows) {
+        let parsed = match (end, &mut self.rows) {
             (End::TooLong, _) => Err("The entry is longer than 1 MiB.".into()),
             (End::Truncated, _) => Err("A quotation mark is not closed. The rest of the file is not read.".into()),
             (End::Complete, Rows::Csv(table)) if self.format == Format::Auth0 => {
@@ -202,7 +211,11 @@ impl Iterator for Reader {
                 Ok(None) => break,
                 Err(error) => {
                     self.is_finished = true;
-                    return Some(Entry { line: 0, raw: String::new(), user: Err(format!("Reading failed: {error}.")) });
+                    return Some(Entry {
+                        line: self.rows.line_number(),
+                        raw: String::new(),
+                        user: Err(format!("Reading failed: {error}.")),
+                    });
                 }
             };
             let user = match parsed.and_then(|entry| self.user(&entry)) {
@@ -233,14 +246,11 @@ fn on_one_line(mut json: Vec<u8>) -> Vec<u8> {
     json
 }
 
+/// Shows neither the hash nor personal data.
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Incoming")
             .field("id", &self.id)
-            .field("user_id", &self.user_id)
-            .field("email", &self.email)
-            .field("name", &self.name)
-            .field("roles", &self.roles)
             .field("disabled", &self.disabled)
             .field("has_password_hash", &self.password_hash.is_some())
             .finish_non_exhaustive()

@@ -94,7 +94,10 @@ impl Source {
     /// Returns the next byte that is not white space, without reading it. Returns `None` at the end of the file.
     pub(super) fn peek(&mut self) -> io::Result<Option<u8>> {
         loop {
-            let buffer = self.input.fill_buf()?;
+            let buffer = match self.input.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
             let white = buffer.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
             let next = buffer.get(white).copied();
             let is_end = buffer.is_empty();

@@ -1,33 +1,46 @@
 //! Reads CSV: a header with the names of the columns, and records.
 
-use std::io;
+use std::io::{self, Cursor};
 
 use serde_json::{Map, Value};
 
-use super::source::{End, MAX_ENTRY, Piece, Source};
+use super::source::{End, Piece, Source};
 
-/// Splits one record into its fields. Returns `None` unless the text is exactly one record of UTF-8 text.
-pub(super) fn fields(record: &[u8]) -> Option<Vec<String>> {
-    let mut reader = csv::ReaderBuilder::new();
-    let reader = reader.has_headers(false).flexible(true).buffer_capacity(record.len().clamp(64, MAX_ENTRY));
-    let mut records = reader.from_reader(record).into_records();
-    let fields = records.next()?.ok()?;
-    if records.next().is_some() {
-        return None;
+/// Splits records into their fields. One parser for all records, because a new one costs more than a record.
+pub(super) struct Splitter(csv::Reader<Cursor<Vec<u8>>>);
+
+impl Splitter {
+    pub(super) fn new() -> Self {
+        let mut builder = csv::ReaderBuilder::new();
+        Self(builder.has_headers(false).flexible(true).from_reader(Cursor::default()))
     }
-    Some(fields.iter().map(str::to_owned).collect())
+
+    /// Splits one record. Returns `None` unless the text is exactly one record of UTF-8 text.
+    pub(super) fn fields(&mut self, record: &[u8]) -> Option<Vec<String>> {
+        let text = [record, b"\n"].concat();
+        let end = self.0.position().byte() + text.len() as u64;
+        *self.0.get_mut() = Cursor::new(text);
+        let mut fields = csv::StringRecord::new();
+        if self.0.read_record(&mut fields).unwrap_or(false) && self.0.position().byte() == end {
+            return Some(fields.iter().map(str::to_owned).collect());
+        }
+        // The parser still holds a part of the text, or takes it for the end of a file.
+        *self = Self::new();
+        None
+    }
 }
 
 /// A table that is read record by record.
 pub(super) struct Table {
-    source: Source,
+    pub(super) source: Source,
     columns: Vec<String>,
+    splitter: Splitter,
 }
 
 impl Table {
     /// Takes a source after its header.
     pub(super) fn new(source: Source, columns: Vec<String>) -> Self {
-        Self { source, columns }
+        Self { source, columns, splitter: Splitter::new() }
     }
 
     /// Returns the next record, or `None` at the end of the table. Blank lines are no records.
@@ -45,11 +58,11 @@ impl Table {
     ///
     /// # Errors
     /// Says what is wrong with the record.
-    pub(super) fn object(&self, record: &[u8]) -> Result<Map<String, Value>, String> {
+    pub(super) fn object(&mut self, record: &[u8]) -> Result<Map<String, Value>, String> {
         if std::str::from_utf8(record).is_err() {
             return Err("The line is not UTF-8 text.".into());
         }
-        let fields = fields(record).ok_or("The line is not one record of CSV.")?;
+        let fields = self.splitter.fields(record).ok_or("The line is not one record of CSV.")?;
         let (has, wants) = (fields.len(), self.columns.len());
         // Firebase writes a comma after the last field.
         let has_more = fields.get(wants..).is_some_and(|more| more.iter().any(|field| !field.is_empty()));
