@@ -1,10 +1,8 @@
 //! `latchkey users disable`, `enable` and `unlock`, and `latchkey unblock`.
 
-use std::net::IpAddr;
-
 use anyhow::Result;
 use clap::Args;
-use shared::store::Account;
+use shared::store::{Account, CounterKey};
 
 use super::{UserArgument, find};
 use crate::Context;
@@ -34,7 +32,8 @@ Known devices have counters of their own, which stay.";
 pub const UNBLOCK_EXAMPLES: &str = "\
 Examples:
   latchkey unblock 203.0.113.7
-  latchkey unblock 2001:db8:1:2::7    the whole network 2001:db8:1:2::/64";
+  latchkey unblock 2001:db8:1:2::7    the whole network 2001:db8:1:2::/64
+  latchkey unblock 'device#mDmKm1Bz6dGk_7oy3vJRdA#7'    a key from an event";
 
 /// Disables a user.
 #[derive(Debug, Args)]
@@ -60,8 +59,9 @@ pub struct Unlock {
 /// Deletes the counter of a source address.
 #[derive(Debug, Args)]
 pub struct Unblock {
-    /// The IPv4 or IPv6 address. IPv6 addresses of one /64 network have one counter.
-    address: IpAddr,
+    /// The IPv4 or IPv6 address, or the counter key of an event. IPv6 addresses of one /64 network have one counter.
+    #[arg(value_name = "ADDRESS")]
+    counter: String,
 }
 
 impl Disable {
@@ -116,15 +116,14 @@ impl Unblock {
     /// # Errors
     /// The failure of the command.
     pub async fn run(self, context: &Context) -> Result<()> {
+        let key = CounterKey::parse(&self.counter)?;
         let stack = context.stack().await?;
         let attempts = stack.attempts().await?;
-        Audit::open(&stack, "unblock")
-            .await?
-            .record(&[Change::new("source_unblocked").with("source", self.address)])
-            .await?;
-        let was_there = attempts.unblock(&self.address.to_string(), &budget()).await?;
+        let event = Change::new("source_unblocked").with("counter", &self.counter);
+        Audit::open(&stack, "unblock").await?.record(&[event]).await?;
+        let was_there = attempts.unblock(&key, &budget()).await?;
         let text = if was_there { "can try passwords again" } else { "was not blocked: it has no counter" };
-        say(&format!("{} {text}.", self.address));
+        say(&format!("{} {text}.", self.counter));
         Ok(())
     }
 }

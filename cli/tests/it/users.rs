@@ -336,7 +336,14 @@ async fn an_unblocked_source_has_no_counter() {
     assert_eq!(sources(), 0);
     let again = world.run(&["unblock", "203.0.113.7"]).stderr;
     assert_eq!(again, "203.0.113.7 was not blocked: it has no counter.\n");
-    assert_eq!(world.run(&["unblock", "kim"]).code, 2);
+    assert_failed(&world.run(&["unblock", "kim"]), 5, "neither an address");
+    assert_failed(&world.run(&["unblock", "other#key"]), 5, "neither an address");
+    let keys = world.tables.items("AttemptsTable");
+    assert_eq!(keys.len(), 2);
+    for key in keys.iter().map(|counter| counter["counter_key"]["S"].as_str().unwrap()) {
+        assert_eq!(world.run(&["unblock", key]).stderr, format!("{key} can try passwords again.\n"));
+    }
+    assert!(world.tables.items("AttemptsTable").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -115,6 +115,26 @@ pub struct Reservation {
     pub is_disabled: bool,
 }
 
+/// The key of a counter.
+#[derive(Clone, Debug)]
+pub struct CounterKey(String);
+
+impl CounterKey {
+    /// Takes the address of a source, or the `counter_key` of an event.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] if the text is neither.
+    pub fn parse(text: &str) -> Result<Self> {
+        let key = match text.split_once('#') {
+            Some(("account" | "change" | "device" | "source", _)) => Some(text.to_owned()),
+            Some(_) => None,
+            None => source_key(text),
+        };
+        let problem = "This is neither an address, such as 203.0.113.7, nor the counter key of an event.";
+        key.map(Self).ok_or_else(|| Error::InvalidRequest(problem.into()))
+    }
+}
+
 /// The attempts table.
 pub struct Attempts {
     client: Client,
@@ -268,14 +288,12 @@ impl Attempts {
         Ok(found.len())
     }
 
-    /// Deletes the counter of a source address. Returns `false` if there was none.
+    /// Deletes a counter. Returns `false` if there was none.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] if the text is not an address; [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn unblock(&self, source_ip: &str, budget: &Budget) -> Result<bool> {
-        let problem = "A source is an IPv4 or IPv6 address, such as 203.0.113.7.";
-        let key = source_key(source_ip).ok_or_else(|| Error::InvalidRequest(problem.into()))?;
-        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(item_key(&key)));
+    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
+    pub async fn unblock(&self, counter: &CounterKey, budget: &Budget) -> Result<bool> {
+        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(item_key(&counter.0)));
         Ok(send(delete.return_values(ReturnValue::AllOld).send(), budget).await?.attributes.is_some())
     }
 
