@@ -125,7 +125,7 @@ const RIGHTS: &[(&str, &[Rights])] = &[
         ],
     ),
     ("sessions end-all", &[FIND, AUDIT, UPDATE]),
-    ("unblock", &[FIND, AUDIT, SETTINGS, &[(Attempts, &["dynamodb:DeleteItem"])]]),
+    ("unblock", &[FIND, AUDIT, SETTINGS, &[(Attempts, &["dynamodb:DeleteItem", "dynamodb:Scan"])]]),
     ("stats", &[FIND, &[(Users, &["dynamodb:Scan"]), (Sessions, &["dynamodb:Scan"])]]),
     (
         "audit",

@@ -346,6 +346,32 @@ async fn an_unblocked_source_has_no_counter() {
     assert!(world.tables.items("AttemptsTable").is_empty());
 }
 
+/// R24.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_sources_says_which_one_is_blocked() {
+    let world = World::new().await;
+    let env = world.environment();
+    let attempts = Attempts::from_env(store::connect(&env).unwrap(), &env).unwrap();
+    let budget = shared::budget::Budget::lasting(std::time::Duration::from_mins(1));
+    for (source_ip, failures) in [("203.0.113.7", 100), ("2001:db8:1:2::7", 2)] {
+        for number in 0..failures {
+            let name = format!("user{number}");
+            let attempt =
+                Attempt { account: &Account::named(&name), channel: Channel::Public, source_ip: Some(source_ip) };
+            let admission = attempts.admit(attempt, Timestamp::now(), &budget).await.unwrap();
+            attempts.reserve(admission, Timestamp::now(), &budget).await.unwrap();
+        }
+    }
+    let listed: Value = serde_json::from_str(&world.run(&["unblock", "--list", "-o", "json"]).stdout).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
+    assert_eq!((&listed[0]["source"], &listed[1]["source"]), (&json!("203.0.113.7"), &json!("2001:db8:1:2::/64")));
+    assert_eq!((&listed[0]["wrongPasswords"], &listed[1]["wrongPasswords"]), (&json!(100), &json!(2)));
+    assert!((1..=36).contains(&listed[0]["blockedForSeconds"].as_u64().unwrap()), "{listed}");
+    assert_eq!(listed[1]["blockedForSeconds"], 0);
+    assert_eq!(world.run(&["unblock", "203.0.113.7"]).code, 0);
+    assert!(!world.run(&["unblock", "--list"]).stdout.contains("203.0.113.7"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unreadable_record_is_reported_and_the_others_are_listed() {
     let world = World::new().await;

@@ -115,6 +115,17 @@ pub struct Reservation {
     pub is_disabled: bool,
 }
 
+/// The wrong passwords of one source address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceState {
+    /// The IPv4 address, or the /64 network of IPv6 addresses.
+    pub source: String,
+    /// How many wrong passwords count at this moment.
+    pub failures: u32,
+    /// How long the source must wait before the next attempt, if it is blocked.
+    pub wait: Option<Duration>,
+}
+
 /// The key of a counter.
 #[derive(Clone, Debug)]
 pub struct CounterKey(String);
@@ -286,6 +297,40 @@ impl Attempts {
             send(delete.send(), budget).await?;
         }
         Ok(found.len())
+    }
+
+    /// Returns the source addresses with wrong passwords that still count. Reads the whole table.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
+    pub async fn sources(&self, now: Timestamp, budget: &Budget) -> Result<Vec<SourceState>> {
+        let Some(bucket) = self.bucket else { return Ok(Vec::new()) };
+        let (mut sources, mut start) = (Vec::new(), None);
+        loop {
+            let scan = self
+                .client
+                .scan()
+                .table_name(&self.table)
+                .filter_expression("begins_with(counter_key, :source)")
+                .expression_attribute_values(":source", text("source#"))
+                .set_exclusive_start_key(start);
+            let page = send(scan.send(), budget).await?;
+            for item in page.items.unwrap_or_default() {
+                let key = item.get("counter_key").and_then(|key| key.as_s().ok()).cloned().unwrap_or_default();
+                let Ok(level) = from_item(item, "attempts") else { continue };
+                let failures = bucket.attempts(level, now);
+                if failures > 0 {
+                    let source = key.trim_start_matches("source#").to_owned();
+                    sources.push(SourceState { source, failures, wait: bucket.admit(Some(level), now).err() });
+                }
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                break;
+            }
+        }
+        sources.sort_by(|one, other| (other.failures, &one.source).cmp(&(one.failures, &other.source)));
+        Ok(sources)
     }
 
     /// Deletes a counter. Returns `false` if there was none.

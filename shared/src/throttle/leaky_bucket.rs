@@ -28,15 +28,26 @@ impl LeakyBucket {
     /// The units that one attempt adds to [`BucketLevel::level`]. A bucket of `hourly` attempts then leaks exactly
     /// `hourly` units a second, so that the level is always a whole number.
     pub const ATTEMPT: u32 = 3600;
+
+    /// Returns how many attempts are in the bucket at `now`, rounded up.
+    #[must_use]
+    pub fn attempts(&self, count: BucketLevel, now: Timestamp) -> u32 {
+        self.left(count, now).div_ceil(Self::ATTEMPT)
+    }
+
+    /// Returns the level at `now`, after what has leaked out.
+    fn left(&self, BucketLevel { level, at }: BucketLevel, now: Timestamp) -> u32 {
+        let leaked = now.since(at).as_secs().saturating_mul(self.hourly.into());
+        level.saturating_sub(u32::try_from(leaked).unwrap_or(u32::MAX))
+    }
 }
 
 impl Limit for LeakyBucket {
     type Count = BucketLevel;
 
     fn admit(&self, count: Option<BucketLevel>, now: Timestamp) -> Result<BucketLevel, Duration> {
-        let BucketLevel { level, at } = count.unwrap_or(BucketLevel { level: 0, at: now });
-        let leaked = now.since(at).as_secs().saturating_mul(self.hourly.into());
-        let level = level.saturating_sub(u32::try_from(leaked).unwrap_or(u32::MAX));
+        let count = count.unwrap_or(BucketLevel { level: 0, at: now });
+        let (level, at) = (self.left(count, now), count.at);
         let capacity = u64::from(self.hourly) * u64::from(Self::ATTEMPT);
         let excess = (u64::from(level) + u64::from(Self::ATTEMPT)).saturating_sub(capacity);
         if excess > 0 {
