@@ -336,23 +336,76 @@ async fn login(world: &World, name: &str, password: &str) -> u16 {
 /// R3, R13.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_of_each_format_with_hashes_signs_in() {
-    for (format, user, password) in FORMATS {
+    for (format, file, password) in formats() {
         let world = World::new().await;
-        let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/import");
-        let file = fs::read_dir(samples).unwrap().map(|entry| entry.unwrap().path());
-        let file = file.into_iter().find(|path| path.file_stem().is_some_and(|stem| stem == *format)).unwrap();
-        let mut arguments = vec!["users", "import", file.to_str().unwrap(), "--refused", "refused"];
-        let parameters = format!("{samples}/firebase-hash.txt");
-        if *format == "firebase" {
-            arguments.extend(["--firebase-hash", parameters.as_str()]);
+        world.write("users", &file);
+        world.write("firebase-hash", FIREBASE);
+        let mut arguments = vec!["users", "import", "users"];
+        if format == "firebase" {
+            arguments.extend(["--firebase-hash", "firebase-hash"]);
         }
         let imported = world.run(&arguments);
-        assert!(imported.stderr.contains(" added, "), "{format}: {imported:#?}");
-        assert_eq!(login(&world, user, &format!("{password}x")).await, 401, "{format}");
-        assert_eq!(login(&world, user, password).await, 302, "{format}");
-        assert_eq!(show(&world, user)["password"], "argon2id", "{format}: the login replaces the hash");
+        assert_eq!(imported.stderr, "1 user added, 0 were there already, 0 refused.\n", "{format}");
+        let user = show(&world, "email:kim@example.com")["userId"].as_str().unwrap().to_owned();
+        assert_eq!(login(&world, &user, &format!("{password}x")).await, 401, "{format}");
+        assert_eq!(login(&world, &user, password).await, 302, "{format}");
+        assert_eq!(show(&world, &user)["password"], "argon2id", "{format}: the login replaces the hash");
     }
 }
 
-/// The files in `tests/import` with hashes: format, a user of the file, and the password.
-const FORMATS: &[(&str, &str, &str)] = &[];
+/// The hash parameters of a Firebase project, from the README of firebase/scrypt.
+const FIREBASE: &str = "hash_config { algorithm: SCRYPT, base64_signer_key: jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pV\
+                        MXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA==, base64_salt_separator: Bw==, rounds: 8, \
+                        mem_cost: 14, }";
+
+/// Returns a file of each format that has hashes, and the password of its user.
+fn formats() -> Vec<(&'static str, String, &'static str)> {
+    // The password is `password`, from the tests of `WordPress`.
+    let wordpress = "$wp$2y$10$GQYXq4qn7wqKa0LD3m.YHeDRd2MVhP0es9vSTzLLQQaegbslAvZ5K";
+    // The password is `user1password`, from the README of firebase/scrypt.
+    let firebase = "lSrfV15cpx95/sZS2W9c9Kp6i/LVgQNDNC/qzrCnh1SAyZvqmZqAjTdn3aoItz+VHjoZilo78198JAdRuid5lQ==";
+    // The password is `secret`. Keycloak 26 stored it.
+    let keycloak = json!({
+        "type": "password",
+        "secretData": json!({
+            "value": "xKjWvB9+0sSP6wTqI1JoEI7w+iA0x9VDhPgmrOHRG80=", "salt": "LRScGShC7shkdoU5B1UgUQ==",
+            "additionalParameters": {},
+        }).to_string(),
+        "credentialData": json!({
+            "hashIterations": 5, "algorithm": "argon2",
+            "additionalParameters": {
+                "hashLength": ["32"], "memory": ["7168"], "type": ["id"], "version": ["1.3"], "parallelism": ["1"],
+            },
+        }).to_string(),
+    });
+    let email = "kim@example.com";
+    let user = json!({ "username": "kim", "email": email, "enabled": true, "credentials": [keycloak] });
+    let django =
+        json!({ "username": "kim", "email": email, "password": format!("bcrypt${BCRYPT}"), "is_active": true });
+    vec![
+        ("jsonl", json!({ "userId": "kim", "email": email, "passwordHash": BCRYPT }).to_string(), "1234"),
+        ("csv", format!("userId,email,passwordHash\nkim,{email},{BCRYPT}\n"), "1234"),
+        (
+            "auth0",
+            json!({ "_id": { "$oid": "60425dc43519d90068f82973" }, "email": email, "passwordHash": BCRYPT,
+            "tenant": "acme", "connection": "acme-db" })
+            .to_string(),
+            "1234",
+        ),
+        (
+            "firebase",
+            json!({ "users": [{ "localId": "kim1", "email": email, "passwordHash": firebase,
+            "salt": "42xEC+ixf3L2lw==" }] })
+            .to_string(),
+            "user1password",
+        ),
+        ("supabase", format!("id,email,encrypted_password,raw_user_meta_data\n7,{email},{BCRYPT},{{}}\n"), "1234"),
+        ("keycloak", json!({ "realm": "acme", "users": [user] }).to_string(), "secret"),
+        ("django", json!([{ "model": "auth.user", "pk": 1, "fields": django }]).to_string(), "1234"),
+        (
+            "wordpress",
+            format!("ID,user_login,user_pass,user_email,display_name,roles\n1,kim,{wordpress},{email},Kim,editor\n"),
+            "password",
+        ),
+    ]
+}
