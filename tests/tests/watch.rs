@@ -47,6 +47,43 @@ async fn guesses_are_slowed_down_and_the_owner_can_sign_in() {
     assert!(cargo_dev(&["token"], &stack.url).await.contains("access_jwt: "), "the developer can sign in");
 }
 
+/// Runs the transcript of the README in a shell. Random ids and the version of curl differ in each run.
+#[tokio::test]
+async fn the_session_of_an_operator_in_the_readme_is_that_of_a_run() {
+    let (_process, stack) = local_stack::start(Options::default()).await;
+    let (_, port) = stack.url.rsplit_once(':').unwrap();
+    let readme = read("README.md");
+    let transcript = readme.split("```console\n").find(|block| block.contains("users add lee")).unwrap();
+    let transcript = transcript.split("```").next().unwrap();
+    let mut shown = String::new();
+    let mut script = "latchkey() { cargo latchkey \"$@\"; }\n".to_owned();
+    for line in transcript.lines() {
+        match line.strip_prefix("$ ").or_else(|| line.strip_prefix("> ")) {
+            Some(command) => script += &format!("{command}\n"),
+            None => shown += &format!("{line}\n"),
+        }
+    }
+    let export = root().join("target/tmp/users.jsonl");
+    fs::remove_file(&export).ok();
+    let script = script
+        .replace("--local", &format!("--local={port}"))
+        .replace("https://localhost:4000", &stack.url)
+        .replace("users.jsonl", export.to_str().unwrap());
+    let output = Command::new("bash").args(["-c", &format!("{{ {script} }} 2>&1")]).current_dir(root()).output();
+    let output = String::from_utf8(output.await.unwrap().stdout).unwrap();
+    assert_eq!(without_random_parts(&output), without_random_parts(&shown));
+    assert_eq!(fs::read_to_string(export).unwrap().lines().count(), 3);
+}
+
+/// Replaces an id of 22 characters, and the version of curl.
+fn without_random_parts(text: &str) -> String {
+    let line = |line: &str| match line.split_once("  ") {
+        Some(("id", _)) => "id ID".to_owned(),
+        _ => line.split("curl/").next().unwrap_or_default().to_owned(),
+    };
+    text.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// The events with cookies are those of a user who is signed in.
 #[tokio::test]
 async fn each_event_with_cookies_succeeds_with_the_tokens_of_a_new_login() {
