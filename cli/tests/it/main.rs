@@ -3,6 +3,7 @@
 
 mod documents;
 mod import;
+mod manual;
 mod stacks;
 mod users;
 mod world;
