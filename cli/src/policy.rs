@@ -77,7 +77,7 @@ const RIGHTS: &[(&str, &[Rights])] = &[
     ("users list", &[FIND, &[(Users, &["dynamodb:BatchGetItem", "dynamodb:Scan"])]]),
     ("users set", &[FIND, AUDIT, CHANGE]),
     ("users rename", &[FIND, AUDIT, CHANGE]),
-    ("users set-password", &[FIND, AUDIT, SETTINGS, UPDATE]),
+    ("users set-password", &[FIND, AUDIT, SETTINGS, UPDATE, &[(Attempts, &["dynamodb:DeleteItem"])]]),
     ("users disable", &[FIND, AUDIT, UPDATE]),
     ("users enable", &[FIND, AUDIT, UPDATE]),
     (
@@ -103,7 +103,10 @@ const RIGHTS: &[(&str, &[Rights])] = &[
             ],
         ],
     ),
-    ("users import", &[FIND, AUDIT, SETTINGS, &[(Users, &["dynamodb:GetItem", "dynamodb:PutItem"])]]),
+    (
+        "users import",
+        &[FIND, AUDIT, SETTINGS, &[(Users, &["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem"])]],
+    ),
     ("users export", &[FIND, AUDIT, &[(Users, &["dynamodb:BatchGetItem", "dynamodb:Scan"])]]),
     (
         "sessions list",

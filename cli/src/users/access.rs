@@ -87,6 +87,10 @@ impl Disable {
         let stack = context.stack().await?;
         let users = stack.users()?;
         let user = find(&users, &self.user).await?.user;
+        if user.disabled {
+            say(&format!("{} is disabled already.", user.profile.user_id));
+            return Ok(());
+        }
         let event = Change::of_user("user_disabled", &user.profile.id);
         Audit::open(&stack, "users disable").await?.record(&[event]).await?;
         if !users.disable(&user.profile.id, &budget()).await? {
@@ -102,6 +106,10 @@ impl Enable {
         let stack = context.stack().await?;
         let users = stack.users()?;
         let user = find(&users, &self.user).await?.user;
+        if !user.disabled {
+            say(&format!("{} is enabled already.", user.profile.user_id));
+            return Ok(());
+        }
         let event = Change::of_user("user_enabled", &user.profile.id);
         Audit::open(&stack, "users enable").await?.record(&[event]).await?;
         if !users.enable(&user.profile.id, &budget()).await? {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use shared::error::Error;
 use shared::id::UserId;
 use shared::store::{LoginName, User, UserRecord, Users};
 
@@ -32,8 +33,12 @@ pub async fn find(users: &Users, argument: &UserArgument) -> Result<UserRecord> 
     if let Some(Ok(name)) = name.map(LoginName::parse) {
         found.extend(users.find_by_login_name(&name, &budget()).await?.map(|record| record.user));
     }
-    if let Some(email) = email.filter(|email| email.contains('@')) {
-        found.extend(users.find_by_email(email, &budget()).await.ok().flatten());
+    if let Some(email) = email {
+        match users.find_by_email(email, &budget()).await {
+            Ok(user) => found.extend(user),
+            Err(Error::InvalidRequest(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     if let Some(Ok(id)) = id.map(UserId::parse) {
         found.extend(users.find(&id, &budget()).await?);

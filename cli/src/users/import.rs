@@ -4,7 +4,7 @@
 //! The same file can be imported again: users that are there already stay as they are. So an interrupted import is
 //! continued by the same command.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -247,45 +247,40 @@ impl Importer {
 
     /// Imports a batch, and returns the outcome of each entry. Without an audit log, only says what would happen.
     async fn import(&self, batch: &[Entry], audit: Option<&Audit>) -> Result<Vec<Outcome>> {
-        let checked: Vec<_> = batch.iter().map(|entry| self.check(entry)).collect();
-        if let Some(audit) = audit {
-            let added = checked.iter().filter_map(|checked| checked.as_ref().ok());
-            let changes: Vec<_> =
-                added.map(|checked| Change::of_user("user_imported", &checked.user.profile.id)).collect();
-            if !changes.is_empty() {
-                audit.record(&changes).await?;
+        let mut outcomes: Vec<Option<Outcome>> = vec![None; batch.len()];
+        let mut checked = Vec::new();
+        for ((position, entry), outcome) in batch.iter().enumerate().zip(&mut outcomes) {
+            match self.check(entry) {
+                Ok(entry) => checked.push((position, entry)),
+                Err(reason) => *outcome = Some(Outcome::Refused(reason)),
             }
         }
-        // Two entries with one name are written one after the other, so that the first one wins.
-        let mut seen = HashSet::new();
-        let (mut first, mut later) = (Vec::new(), Vec::new());
-        let mut outcomes = HashMap::new();
-        for (position, checked) in checked.into_iter().enumerate() {
-            match checked {
-                Err(reason) => drop(outcomes.insert(position, Outcome::Refused(reason))),
-                Ok(checked) => {
-                    let profile = &checked.user.profile;
-                    let keys = [profile.id.to_string(), profile.user_id.to_lowercase(), profile.email.to_lowercase()];
-                    let is_new =
-                        keys.into_iter().zip(["id", "name", "address"]).filter(|key| !seen.insert(key.clone())).count()
-                            == 0;
-                    if is_new { first.push((position, checked)) } else { later.push((position, checked)) }
-                }
-            }
+        // Users who are there cost a read and no write, and no audit event.
+        let mut ids: Vec<_> = checked.iter().map(|(_, entry)| entry.user.profile.id.clone()).collect();
+        ids.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+        ids.dedup();
+        let there = self.users.find_all(&ids, &budget()).await?;
+        checked.retain(|(position, entry)| {
+            let there = there.get(&entry.user.profile.id);
+            outcomes[*position] = there.map(|there| already_there(&entry.user, there));
+            there.is_none()
+        });
+        if let Some(audit) = audit.filter(|_| !checked.is_empty()) {
+            let change = |(_, entry): &(usize, Checked)| Change::of_user("user_imported", &entry.user.profile.id);
+            audit.record(&checked.iter().map(change).collect::<Vec<_>>()).await?;
         }
+        let (first, later) = without_repeated_names(checked);
         let is_dry = audit.is_none();
         for (entries, writers) in [(first, WRITERS), (later, 1)] {
-            let add = |(position, checked)| async move {
-                Ok::<_, anyhow::Error>((position, self.add(checked, is_dry).await?))
-            };
+            let add =
+                |(position, entry)| async move { Ok::<_, anyhow::Error>((position, self.add(entry, is_dry).await?)) };
             let mut added = stream::iter(entries.into_iter().map(add)).buffer_unordered(writers);
             while let Some(outcome) = added.next().await {
                 let (position, outcome) = outcome?;
-                outcomes.insert(position, outcome);
+                outcomes[position] = Some(outcome);
             }
         }
-        let outcome = |position| outcomes.remove(&position).context("an entry has no outcome");
-        (0..batch.len()).map(outcome).collect()
+        outcomes.into_iter().collect::<Option<_>>().context("an entry has no outcome")
     }
 
     /// Checks everything that needs no table. The error says why the entry is refused.
@@ -338,14 +333,7 @@ impl Importer {
         let Some(what) = taken else { return Ok(Outcome::Added { without_password }) };
         if what == "id" {
             let there = self.users.find(&user.profile.id, &budget()).await?;
-            let same = |one: &str, other: &str| one.to_lowercase() == other.to_lowercase();
-            let is_same = there.is_some_and(|there| {
-                same(&there.profile.user_id, &user.profile.user_id) || same(&there.profile.email, &user.profile.email)
-            });
-            if is_same {
-                return Ok(Outcome::Present);
-            }
-            return Ok(Outcome::Refused(format!("another user has the id {}", user.profile.id)));
+            return Ok(there.map_or_else(|| refused_id(&user), |there| already_there(&user, &there)));
         }
         let value = if what == "login name" { &user.profile.user_id } else { &user.profile.email };
         Ok(Outcome::Refused(format!("another user has the {what} {value}")))
@@ -378,6 +366,30 @@ impl Importer {
         }
         Ok(self.users.find_by_email(email, &budget()).await?.map(|_| "e-mail address"))
     }
+}
+
+/// Returns the outcome for a user whose id is there. It is the same user if the login name or the address is the same.
+fn already_there(user: &User, there: &User) -> Outcome {
+    let same = |one: &str, other: &str| one.to_lowercase() == other.to_lowercase();
+    let is_same =
+        same(&there.profile.user_id, &user.profile.user_id) || same(&there.profile.email, &user.profile.email);
+    if is_same { Outcome::Present } else { refused_id(user) }
+}
+
+fn refused_id(user: &User) -> Outcome {
+    Outcome::Refused(format!("another user has the id {}", user.profile.id))
+}
+
+/// Splits a batch: in the second part, each entry has an id, a name or an address of an earlier entry. They are written
+/// one after the other, so that the first one wins.
+fn without_repeated_names(entries: Vec<(usize, Checked)>) -> (Vec<(usize, Checked)>, Vec<(usize, Checked)>) {
+    let mut seen = HashSet::new();
+    entries.into_iter().partition(|(_, entry)| {
+        let profile = &entry.user.profile;
+        let keys = [profile.id.to_string(), profile.user_id.to_lowercase(), profile.email.to_lowercase()];
+        let keys = keys.into_iter().zip(["id", "name", "address"]);
+        keys.fold(true, |is_new, key| seen.insert(key) && is_new)
+    })
 }
 
 /// Opens the input, with the progress of reading it.

@@ -7,7 +7,7 @@ use shared::config::Environment;
 use shared::error::Error;
 use shared::password::policy::{PersonalWords, Policy};
 use shared::password::{Hasher, Password, PasswordHash};
-use shared::store::Profile;
+use shared::store::{Account, Profile};
 
 use super::{UserArgument, find};
 use crate::Context;
@@ -47,7 +47,10 @@ impl SetPassword {
             return Err(changed_meanwhile().into());
         }
         say(&format!("{} has a new password. All sessions have ended.", profile.user_id));
-        Ok(())
+        // The failures were at the old password.
+        let account = Account::named(&profile.user_id);
+        let unlocked = stack.attempts().await?.unlock(&account, &budget()).await;
+        unlocked.context("the password is set, but the counters of wrong passwords could not be deleted")
     }
 }
 

@@ -100,12 +100,14 @@ impl Erase {
         self.confirmation.ask(&question)?;
         let event = Change::of_user("user_erased", &profile.id);
         Audit::open(&stack, "users erase").await?.record(&[event]).await?;
-        // The user first: until then, a login could open another session.
+        // The sessions first, so that an interrupted command can be repeated. Then the user, and then the sessions that
+        // a login may have opened in between.
+        let attempt_counters = attempts.erase(&profile.user_id, &budget()).await?;
+        let mut session_records = sessions.erase(&profile.id, &budget()).await?;
         if !users.delete(user, &budget()).await? {
             return Err(changed_meanwhile().into());
         }
-        let session_records = sessions.erase(&profile.id, &budget()).await?;
-        let attempt_counters = attempts.erase(&profile.user_id, &budget()).await?;
+        session_records += sessions.erase(&profile.id, &budget()).await?;
         let erased = Erased {
             at: Timestamp::now().rfc3339(),
             id: profile.id.as_str(),

@@ -46,6 +46,8 @@ async fn importing_the_same_file_again_changes_nothing() {
     let before = world.tables.items("UsersTable");
     let again = world.run(&["users", "import", "users.jsonl"]);
     assert_eq!((again.code, again.stderr.as_str()), (0, "0 users added, 3 were there already, 0 refused.\n"));
+    let imported = world.events().into_iter().filter(|event| event["event"] == "user_imported");
+    assert_eq!(imported.count(), 3, "an event for each user who was added");
     assert_eq!(world.tables.items("UsersTable"), before);
 }
 

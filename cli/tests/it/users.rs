@@ -322,6 +322,28 @@ async fn count_failures(world: &World, name: &str, failures: u64) -> u32 {
     attempts.failures(&account, &budget).await.unwrap().unwrap().failures
 }
 
+/// R20.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_unlocks_the_account() {
+    let world = World::new().await;
+    add(&world, "kim", &[]);
+    count_failures(&world, "kim", 100).await;
+    assert_eq!(show(&world, "kim")["wrongPasswords"], 100);
+    let set = world.run_with(&["users", "set-password", "kim", "--password-stdin"], "another long password");
+    assert_eq!((set.code, show(&world, "kim")["wrongPasswords"].clone()), (0, json!(0)), "{set:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disabling_or_enabling_twice_changes_nothing() {
+    let world = World::new().await;
+    add(&world, "kim", &[]);
+    assert_eq!(world.run(&["users", "enable", "kim"]).stderr, "kim is enabled already.\n");
+    assert_eq!(world.run(&["users", "disable", "kim"]).code, 0);
+    let before = world.tables.items("UsersTable");
+    assert_eq!(world.run(&["users", "disable", "kim"]).stderr, "kim is disabled already.\n");
+    assert_eq!(world.tables.items("UsersTable"), before);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unblocked_source_has_no_counter() {
     let world = World::new().await;

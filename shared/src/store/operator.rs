@@ -107,6 +107,20 @@ impl Users {
         Ok(credentials.filter(|found| found.id == user.profile.id))
     }
 
+    /// Returns the users with these ids. A user who does not exist or cannot be read is missing in the result.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Unexpected`].
+    pub async fn find_all(&self, ids: &[UserId], budget: &Budget) -> Result<HashMap<UserId, User>> {
+        let mut found = HashMap::new();
+        for ids in ids.chunks(MAX_KEYS) {
+            let items = self.items(ids.iter().map(user_key), budget).await?;
+            let users = items.into_iter().filter_map(|item| read_any_user(item).ok());
+            found.extend(users.map(|user| (user.profile.id.clone(), user)));
+        }
+        Ok(found)
+    }
+
     /// Returns the credentials of many users. A user without readable credentials is missing in the result.
     ///
     /// # Errors
