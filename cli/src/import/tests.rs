@@ -18,7 +18,8 @@ fn open(text: &str) -> anyhow::Result<Reader> {
 }
 
 fn open_bytes(bytes: &[u8], from: Option<Format>) -> anyhow::Result<Reader> {
-    Reader::open(Box::new(Cursor::new(bytes.to_vec())), from, None)
+    // A file comes in small pieces.
+    Reader::open(Box::new(BufReader::with_capacity(4096, Cursor::new(bytes.to_vec()))), from, None)
 }
 
 fn error(text: &str) -> String {
