@@ -181,6 +181,8 @@ fn unknown_names_and_plain_passwords_of_our_own_formats_are_errors() {
     assert!(error("userId,email,role\n").starts_with("The name `role` is unknown."));
     assert_eq!(error("userId,email,email\n"), "Column 3 of the header has a name that another has.");
     assert_eq!(error("userId,name\n"), "The header has no column `email`.");
+    let without_header = open_bytes(b"hunter42,kim,kim@example.com\n", Some(Format::Csv)).err().unwrap().to_string();
+    assert_eq!(without_header, "The first line is not a header. It must have the columns `userId` and `email`.");
     assert!(refused(&line(",\"name\":\"a\",\"name\":\"b\"")).contains("twice"));
 }
 
@@ -448,7 +450,7 @@ fn a_named_format_is_not_guessed() {
     );
     assert_eq!(open_bytes(b"a,b\n", Some(Format::Django)).err().unwrap().to_string(), "The file is not JSON.");
     assert_eq!(
-        open_bytes(b"a,b\n", Some(Format::Supabase)).err().unwrap().to_string(),
+        open_bytes(b"email,b\n", Some(Format::Supabase)).err().unwrap().to_string(),
         "The header has no column `id`."
     );
 }
