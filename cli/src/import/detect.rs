@@ -82,6 +82,9 @@ fn csv(format: Format, mut source: Source) -> anyhow::Result<Content> {
     let record = source.record()?.context("The file is empty.")?;
     let columns =
         table::Splitter::new().fields(&record.bytes).context("The first line is not a header of CSV in UTF-8.")?;
+    // The first line may be a user, even one with a password. It is not quoted then.
+    let is_header = columns.iter().any(|column| required.contains(&column.as_str()));
+    ensure!(is_header, "The first line is not a header. It must have the columns `{}`.", required.join("` and `"));
     for (index, name) in columns.iter().enumerate() {
         if let Some(problem) = (format == Format::Csv).then(|| own::problem(name)).flatten() {
             bail!(problem);

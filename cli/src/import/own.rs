@@ -18,7 +18,7 @@ pub(super) fn problem(name: &str) -> Option<String> {
     if name.eq_ignore_ascii_case("password") {
         return Some(PLAIN_PASSWORDS.into());
     }
-    // A name may be anything, even a password in a file that is not a table of users.
+    // Only a name that looks like one is quoted.
     let name = if name.len() <= 40 && name.chars().all(|letter| letter.is_alphanumeric() || "_- ".contains(letter)) {
         format!("The name `{name}` is unknown.")
     } else {
@@ -27,7 +27,7 @@ pub(super) fn problem(name: &str) -> Option<String> {
     Some(format!("{name} The names are {}.", NAMES.join(", ")))
 }
 
-/// A file with passwords in plain text is a leak that waits for its day, and hashing the passwords here would take hours.
+/// Why plain passwords are refused.
 pub(super) const PLAIN_PASSWORDS: &str = "Plain passwords are not imported: a file of plain passwords is a risk for every \
     account in it. Import the hashes as `passwordHash`, or leave the password out and set a new one.";
 

@@ -18,7 +18,8 @@ fn open(text: &str) -> anyhow::Result<Reader> {
 }
 
 fn open_bytes(bytes: &[u8], from: Option<Format>) -> anyhow::Result<Reader> {
-    Reader::open(Box::new(Cursor::new(bytes.to_vec())), from, None)
+    // A file comes in small pieces.
+    Reader::open(Box::new(BufReader::with_capacity(4096, Cursor::new(bytes.to_vec()))), from, None)
 }
 
 fn error(text: &str) -> String {
@@ -180,6 +181,8 @@ fn unknown_names_and_plain_passwords_of_our_own_formats_are_errors() {
     assert!(error("userId,email,role\n").starts_with("The name `role` is unknown."));
     assert_eq!(error("userId,email,email\n"), "Column 3 of the header has a name that another has.");
     assert_eq!(error("userId,name\n"), "The header has no column `email`.");
+    let without_header = open_bytes(b"hunter42,kim,kim@example.com\n", Some(Format::Csv)).err().unwrap().to_string();
+    assert_eq!(without_header, "The first line is not a header. It must have the columns `userId` and `email`.");
     assert!(refused(&line(",\"name\":\"a\",\"name\":\"b\"")).contains("twice"));
 }
 
@@ -239,7 +242,10 @@ fn firebase_hashes_need_the_parameters_of_the_project() {
     let late = entries(&format!("{many}{hash}{hash}{many}"));
     assert_eq!(late.len(), 2001, "reading ends with one entry that says why");
     assert_eq!(late.last().unwrap().user.as_ref().unwrap_err(), &message);
-    assert_eq!(users(block("Firebase", "csv", 0)).len(), 1, "no hash, no parameters");
+    let without_hash = block("Firebase", "csv", 0);
+    assert!(!user(without_hash).disabled, "no hash, no parameters");
+    let enabled = without_hash.strip_suffix("false,,").unwrap();
+    assert!(user(&format!("{enabled}true,,")).disabled);
 }
 
 #[tokio::test]
@@ -315,6 +321,9 @@ fn banned_deleted_and_anonymous_users_of_supabase_are_disabled_or_refused() {
         (kim.name.as_str(), kim.disabled, park.name.as_str(), park.disabled),
         ("Kim Coding", false, "Park Hacker", true)
     );
+    let nulls = "id,email,encrypted_password,banned_until,deleted_at\n1,a@example.com,null,NULL,null\n";
+    let nulls = user(nulls);
+    assert!(nulls.password_hash.is_none() && !nulls.disabled);
     let api = "{\"users\":[{\"id\":\"1\",\"aud\":\"authenticated\",\"email\":\"a@example.com\",\"app_metadata\":{},\
         \"user_metadata\":{\"name\":\"Ann\"}}],\"aud\":\"authenticated\"}";
     assert_eq!(user(api).name, "Ann");
@@ -328,7 +337,7 @@ fn keycloak_users_lose_the_roles_of_everyone_and_keep_their_own() {
         format!("{{\"realm\":\"r\",\"users\":[{{\"username\":\"a\",\"email\":\"a@example.com\"{more}}}]}}")
     };
     assert_eq!(user(&entry("")).password_hash, None);
-    assert!(user(&entry(",\"enabled\":false")).disabled);
+    assert!(user(&entry(",\"enabled\":false")).disabled && !user(&entry("")).disabled);
     assert_eq!(user(&entry(",\"credentials\":[{\"type\":\"otp\",\"secretData\":\"{}\"}]")).password_hash, None);
     let plain = refused(&entry(",\"credentials\":[{\"type\":\"password\",\"value\":\"alice\"}]"));
     assert!(plain.starts_with("Plain passwords are not imported") && !plain.contains("alice"));
@@ -365,6 +374,7 @@ fn django_users_are_read_and_other_models_are_skipped() {
     assert!(users(&lines) == [kim, social, gone], "JSONL");
     let own = "{\"model\":\"accounts.customuser\",\"pk\":\"0b2a\",\"fields\":{\"email\":\"a@example.com\",\"is_superuser\":true}}";
     let own = user(own);
+    assert!(!own.disabled);
     assert_eq!(
         (own.user_id.as_str(), own.id.as_deref(), own.roles),
         ("a@example.com", Some("0b2a"), vec!["superuser".to_owned()])
@@ -440,7 +450,7 @@ fn a_named_format_is_not_guessed() {
     );
     assert_eq!(open_bytes(b"a,b\n", Some(Format::Django)).err().unwrap().to_string(), "The file is not JSON.");
     assert_eq!(
-        open_bytes(b"a,b\n", Some(Format::Supabase)).err().unwrap().to_string(),
+        open_bytes(b"email,b\n", Some(Format::Supabase)).err().unwrap().to_string(),
         "The header has no column `id`."
     );
 }
@@ -455,6 +465,7 @@ fn every_layout_of_json_has_the_lines_of_its_entries() {
     assert_eq!(outline(&format!("\u{feff}{KIM}\r\n{PARK}")), expected, "a byte order mark, CRLF, no last line end");
     assert_eq!(outline(&format!("[{KIM},\n{PARK}]")), expected);
     assert_eq!(outline(&format!("{{\"users\":[{KIM},\n{PARK}],\"next\":{{\"users\":[1]}}}}")), expected);
+    assert_eq!(outline(&format!("{{\"users\":[{KIM},\n{PARK}],\"Users\":[7]}}")), expected);
     assert_eq!(outline(&format!("{{\"a\":[\"]\",{{\"Users\":[]}}],\"Users\":[{KIM},\n{PARK}]}}\n")), expected);
     assert_eq!(outline(&format!("\n\n{KIM}\n\n \t\n{PARK}\n\n")), pairs([(3, "kim"), (6, "park")]));
     let pretty =
@@ -530,6 +541,8 @@ fn an_entry_over_1_mib_is_refused_and_reading_goes_on() {
         pairs([(2, "kim"), (3, "The entry is longer"), (3 + 1 + MAX_ENTRY as u64 / 2, "park")])
     );
     assert!(entries(&table)[1].raw.is_empty());
+    let much_longer = bio(MAX_ENTRY + 100_000);
+    assert!(entries(&format!("{KIM}\n{much_longer}\n{PARK}\n"))[1].raw.is_empty());
 }
 
 #[test]
@@ -568,6 +581,7 @@ fn the_raw_entries_can_be_imported_again() {
             let reader = read(sample.to_owned());
             let header = reader.header().map(|header| format!("{header}\n")).unwrap_or_default();
             let first: Vec<_> = reader.collect();
+            assert!(language == "csv" || first.iter().all(|entry| !entry.raw.contains('\n')), "{heading}");
             let again = header + &first.iter().map(|entry| format!("{}\n", entry.raw)).collect::<Vec<_>>().concat();
             let again: Vec<_> = read(again).map(|entry| entry.user).collect();
             assert!(again == first.into_iter().map(|entry| entry.user).collect::<Vec<_>>(), "{heading} {language}");
@@ -700,6 +714,7 @@ fn text_that_is_no_known_spelling_is_unchanged() {
         "pbkdf2:sha256$salt$00",
         "sha256$salt$00",
         "5f4dcc3b5aa765d61d8327deb882cf99",
+        "00:05040ba5f2fe335dba87e8a4e39ea128b03c31d3037524a911ae8760e257f0e0d8e27c2712c20e2f1dc3ce832dc84f7eb74b4e9866df1c87e502f7b56d577239",
         "00:00",
         "a:b",
         "7b36dfd8a8d9c18c592d5d81871fa90d:0504",
