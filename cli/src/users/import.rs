@@ -28,7 +28,7 @@ use super::refused::Refused;
 use crate::Context;
 use crate::audit::{Audit, Change};
 use crate::failure::{Failure, INTERRUPTED};
-use crate::import::{Entry, FirebaseHash, Format, Incoming, Reader, respell};
+use crate::import::{Entry, FirebaseHash, Format, Incoming, Reader};
 use crate::output::{Printer, number_of, printable, say};
 use crate::profile::check;
 use crate::progress::{Progress, rate};
@@ -120,6 +120,10 @@ impl Import {
         let (input, progress) = open(&self.file)?;
         let reader =
             Reader::open(input, self.from, firebase).with_context(|| format!("{} cannot be imported", self.name()))?;
+        if self.firebase_hash.is_some() && reader.format() != Format::Firebase {
+            let text = format!("--firebase-hash is for Firebase, but {} is of another format.", self.name());
+            return Err(Failure::Invalid(text).into());
+        }
         let stack = context.stack().await?;
         let importer = Importer::new(&stack, reader.format()).await?;
         let audit = if self.dry_run { None } else { Some(Audit::open(&stack, "users import").await?) };
@@ -286,7 +290,7 @@ impl Importer {
     /// Checks everything that needs no table. The error says why the entry is refused.
     fn check(&self, entry: &Entry) -> Result<Checked, String> {
         let incoming = entry.user.as_ref().map_err(Clone::clone)?;
-        let hash = incoming.password_hash.as_deref().map(|hash| self.hasher.import(&respell(hash)));
+        let hash = incoming.password_hash.as_deref().map(|hash| self.hasher.import(hash));
         let hash = hash.transpose().map_err(|error| error.to_string())?;
         let profile = self.profile(incoming).map_err(|error| error.to_string())?;
         check(&profile).map_err(|failure| failure.to_string())?;

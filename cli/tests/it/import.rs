@@ -228,6 +228,9 @@ async fn a_full_disk_or_a_missing_file_is_a_clear_error() {
     let full = world.run(&["users", "import", "users.jsonl", "--refused", "/dev/full"]);
     assert_failed(&full, 1, "cannot write the refused lines to /dev/full: No space left on device");
     assert_failed(&world.run(&["users", "import", "none.jsonl"]), 1, "cannot open none.jsonl: No such file");
+    world.write("hash.txt", FIREBASE);
+    let other = world.run(&["users", "import", "users.jsonl", "--firebase-hash", "hash.txt"]);
+    assert_failed(&other, 5, "--firebase-hash is for Firebase");
     world.write("unknown.txt", "what is this?\n");
     assert_failed(&world.run(&["users", "import", "unknown.txt"]), 1, "--from");
 }
