@@ -31,12 +31,12 @@ impl LeakyBucket {
 
     /// Returns how many attempts are in the bucket at `now`, rounded up.
     #[must_use]
-    pub fn attempts(&self, count: BucketLevel, now: Timestamp) -> u32 {
+    pub fn attempts(self, count: BucketLevel, now: Timestamp) -> u32 {
         self.left(count, now).div_ceil(Self::ATTEMPT)
     }
 
     /// Returns the level at `now`, after what has leaked out.
-    fn left(&self, BucketLevel { level, at }: BucketLevel, now: Timestamp) -> u32 {
+    fn left(self, BucketLevel { level, at }: BucketLevel, now: Timestamp) -> u32 {
         let leaked = now.since(at).as_secs().saturating_mul(self.hourly.into());
         level.saturating_sub(u32::try_from(leaked).unwrap_or(u32::MAX))
     }
