@@ -65,6 +65,9 @@ enum Command {
     /// Let a source address try passwords again that was blocked after too many wrong ones.
     #[command(after_help = users::UNBLOCK_EXAMPLES)]
     Unblock(users::Unblock),
+    /// List the source addresses from which wrong passwords came.
+    #[command(after_help = users::BLOCKED_EXAMPLES)]
+    Blocked(users::Blocked),
     /// Read the events of the functions and of the operators.
     #[command(after_help = audit::follow::EXAMPLES)]
     Audit(audit::follow::Follow),
@@ -131,6 +134,7 @@ async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Users(command) => command.run(context).await,
         Command::Sessions(command) => command.run(context).await,
         Command::Unblock(unblock) => unblock.run(context).await,
+        Command::Blocked(blocked) => blocked.run(context).await,
         Command::Audit(follow) => follow.run(context).await,
         Command::Stats(stats) => stats.run(context).await,
         Command::Doctor(doctor) => doctor.run(context).await,

@@ -128,7 +128,8 @@ const RIGHTS: &[(&str, &[Rights])] = &[
         ],
     ),
     ("sessions end-all", &[FIND, AUDIT, UPDATE]),
-    ("unblock", &[FIND, AUDIT, SETTINGS, &[(Attempts, &["dynamodb:DeleteItem", "dynamodb:Scan"])]]),
+    ("unblock", &[FIND, AUDIT, &[(Attempts, &["dynamodb:DeleteItem"])]]),
+    ("blocked", &[FIND, SETTINGS, &[(Attempts, &["dynamodb:Scan"])]]),
     ("stats", &[FIND, &[(Users, &["dynamodb:Scan"]), (Sessions, &["dynamodb:Scan"])]]),
     (
         "audit",

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::Client;
 use clap::Args;
 use shared::budget::Budget;
 use shared::config::Environment;
-use shared::store::{Attempts, Sessions, Users};
+use shared::store::{Attempts, Counters, Sessions, Users};
 
 use crate::failure::Failure;
 
@@ -127,6 +127,14 @@ impl Stack {
     /// Fails if the settings cannot be read.
     pub async fn attempts(&self) -> Result<Attempts> {
         Ok(Attempts::from_env(self.client(), &self.settings(&["login"]).await?)?)
+    }
+
+    /// Returns the counters of the attempts table. Needs no setting of a function.
+    ///
+    /// # Errors
+    /// Fails if the stack has none.
+    pub fn counters(&self) -> Result<Counters> {
+        Ok(Counters::from_env(self.client(), &environment(self.tables.clone()))?)
     }
 
     /// Returns the name of a table: `USERS_TABLE`, `SESSIONS_TABLE` or `ATTEMPTS_TABLE`.

@@ -4,13 +4,13 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use shared::clock::Timestamp;
-use shared::store::{Account, Attempts, CounterKey};
+use shared::store::{Account, CounterKey};
 
 use super::{UserArgument, find};
 use crate::Context;
 use crate::audit::{Audit, Change};
 use crate::failure::changed_meanwhile;
-use crate::output::{Format, Printer, number_of, say};
+use crate::output::{Printer, number_of, say};
 use crate::stack::budget;
 
 /// The examples of `--help`.
@@ -33,10 +33,15 @@ Known devices have counters of their own, which stay.";
 /// The examples of `--help`.
 pub const UNBLOCK_EXAMPLES: &str = "\
 Examples:
-  latchkey unblock --list
   latchkey unblock 203.0.113.7
   latchkey unblock 2001:db8:1:2::7    the whole network 2001:db8:1:2::/64
   latchkey unblock 'device#mDmKm1Bz6dGk_7oy3vJRdA#7'    a key from an event";
+
+/// The examples of `--help`.
+pub const BLOCKED_EXAMPLES: &str = "\
+Examples:
+  latchkey blocked
+  latchkey blocked --output json | jq '.[0].source'";
 
 /// Disables a user.
 #[derive(Debug, Args)]
@@ -61,15 +66,15 @@ pub struct Unlock {
 
 /// Deletes the counter of a source address.
 #[derive(Debug, Args)]
-#[command(arg_required_else_help = true)]
 pub struct Unblock {
     /// The IPv4 or IPv6 address, or the counter key of an event. IPv6 addresses of one /64 network have one counter.
     #[arg(value_name = "ADDRESS")]
-    counter: Option<String>,
-    /// List the addresses from which wrong passwords came, and change nothing.
-    #[arg(long, conflicts_with = "counter")]
-    list: bool,
+    counter: String,
 }
+
+/// Lists addresses with wrong passwords.
+#[derive(Debug, Args)]
+pub struct Blocked {}
 
 /// An address with wrong passwords.
 #[derive(Serialize)]
@@ -142,27 +147,32 @@ impl Unblock {
     /// # Errors
     /// The failure of the command.
     pub async fn run(self, context: &Context) -> Result<()> {
-        let key = self.counter.as_deref().map(CounterKey::parse).transpose()?;
+        let Self { counter } = self;
+        let key = CounterKey::parse(&counter)?;
         let stack = context.stack().await?;
-        let attempts = stack.attempts().await?;
-        let (Some(counter), Some(key)) = (self.counter, key) else { return list(&attempts, context.output).await };
         let event = Change::new("source_unblocked").with("counter", &counter);
         Audit::open(&stack, "unblock").await?.record(&[event]).await?;
-        let was_there = attempts.unblock(&key, &budget()).await?;
+        let was_there = stack.counters()?.delete(&key, &budget()).await?;
         let text = if was_there { "can try passwords again" } else { "was not blocked: it has no counter" };
         say(&format!("{counter} {text}."));
         Ok(())
     }
 }
 
-/// Lists the addresses with wrong passwords, the worst one first.
-async fn list(attempts: &Attempts, format: Format) -> Result<()> {
-    let rows = attempts.sources(Timestamp::now(), &budget()).await?.into_iter().map(|state| SourceRow {
-        source: state.source,
-        wrong_passwords: state.failures,
-        blocked_for_seconds: state.wait.map_or(0, |wait| wait.as_secs()),
-    });
-    let mut printer = Printer::list(format, SOURCES);
-    printer.page(&rows.collect::<Vec<_>>())?;
-    printer.finish_or_say("No address has wrong passwords that still count.")
+impl Blocked {
+    /// Prints the addresses, the one with the most wrong passwords first.
+    ///
+    /// # Errors
+    /// The failure of the command.
+    pub async fn run(self, context: &Context) -> Result<()> {
+        let attempts = context.stack().await?.attempts().await?;
+        let rows = attempts.sources(Timestamp::now(), &budget()).await?.into_iter().map(|state| SourceRow {
+            source: state.source,
+            wrong_passwords: state.failures,
+            blocked_for_seconds: state.wait.map_or(0, |wait| wait.as_secs()),
+        });
+        let mut printer = Printer::list(context.output, SOURCES);
+        printer.page(&rows.collect::<Vec<_>>())?;
+        printer.finish_or_say("No address has wrong passwords that still count.")
+    }
 }

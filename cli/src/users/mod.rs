@@ -16,7 +16,7 @@ mod refused;
 mod remove;
 mod show;
 
-pub use access::{UNBLOCK_EXAMPLES, Unblock};
+pub use access::{BLOCKED_EXAMPLES, Blocked, UNBLOCK_EXAMPLES, Unblock};
 pub use find::{UserArgument, find};
 
 /// The commands.

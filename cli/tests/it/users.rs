@@ -384,14 +384,14 @@ async fn the_list_of_sources_says_which_one_is_blocked() {
             attempts.reserve(admission, Timestamp::now(), &budget).await.unwrap();
         }
     }
-    let listed: Value = serde_json::from_str(&world.run(&["unblock", "--list", "-o", "json"]).stdout).unwrap();
+    let listed: Value = serde_json::from_str(&world.run(&["blocked", "-o", "json"]).stdout).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 2, "{listed}");
     assert_eq!((&listed[0]["source"], &listed[1]["source"]), (&json!("203.0.113.7"), &json!("2001:db8:1:2::/64")));
     assert_eq!((&listed[0]["wrongPasswords"], &listed[1]["wrongPasswords"]), (&json!(100), &json!(2)));
     assert!((1..=36).contains(&listed[0]["blockedForSeconds"].as_u64().unwrap()), "{listed}");
     assert_eq!(listed[1]["blockedForSeconds"], 0);
     assert_eq!(world.run(&["unblock", "203.0.113.7"]).code, 0);
-    assert!(!world.run(&["unblock", "--list"]).stdout.contains("203.0.113.7"));
+    assert!(!world.run(&["blocked"]).stdout.contains("203.0.113.7"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -146,6 +146,32 @@ impl CounterKey {
     }
 }
 
+/// The attempts table without the key that hides the login names. It deletes counters by their keys.
+#[derive(Clone, Debug)]
+pub struct Counters {
+    client: Client,
+    table: String,
+}
+
+impl Counters {
+    /// Reads `ATTEMPTS_TABLE`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if it is not set.
+    pub fn from_env(client: Client, env: &Environment) -> Result<Self> {
+        Ok(Self { client, table: env.table("ATTEMPTS_TABLE")? })
+    }
+
+    /// Deletes a counter. Returns `false` if there was none.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
+    pub async fn delete(&self, counter: &CounterKey, budget: &Budget) -> Result<bool> {
+        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(item_key(&counter.0)));
+        Ok(send(delete.return_values(ReturnValue::AllOld).send(), budget).await?.attributes.is_some())
+    }
+}
+
 /// The attempts table.
 pub struct Attempts {
     client: Client,
@@ -331,15 +357,6 @@ impl Attempts {
         }
         sources.sort_by(|one, other| (other.failures, &one.source).cmp(&(one.failures, &other.source)));
         Ok(sources)
-    }
-
-    /// Deletes a counter. Returns `false` if there was none.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn unblock(&self, counter: &CounterKey, budget: &Budget) -> Result<bool> {
-        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(item_key(&counter.0)));
-        Ok(send(delete.return_values(ReturnValue::AllOld).send(), budget).await?.attributes.is_some())
     }
 
     /// Writes one more attempt, if the attributes of the record are still those that were read. If they were changed in

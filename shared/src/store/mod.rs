@@ -15,7 +15,7 @@ mod sessions;
 mod users;
 
 pub use accounts::{Accounts, PasswordChange};
-pub use attempts::{Admission, Attempt, Attempts, Channel, CounterKey, Reservation, SourceState};
+pub use attempts::{Admission, Attempt, Attempts, Channel, CounterKey, Counters, Reservation, SourceState};
 pub use client::{Client, connect};
 pub use operator::{Cursor, Page, Segment, Unreadable, UserRecord};
 pub use sessions::{Ended, RenewalWrite, Sessions};
