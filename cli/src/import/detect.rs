@@ -140,7 +140,8 @@ fn of_names(names: &Names, head: &[u8]) -> Option<Format> {
     }
 }
 
-/// Returns `true` if there is an id of Auth0, which names the provider of the user. Many systems have a field `user_id`.
+/// Returns `true` if there is an id of Auth0, which names the provider of the user. Many systems have a field
+/// `user_id`.
 /// Taking one of them for Auth0 would lose its hashes.
 fn has_auth0_id(head: &[u8]) -> bool {
     [&b"auth0|"[..], b"google-oauth2|"].iter().any(|id| head.windows(id.len()).any(|bytes| bytes == *id))

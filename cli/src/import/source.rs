@@ -1,6 +1,7 @@
 //! Cuts a file into lines, CSV records and JSON elements, without keeping more than one of them in memory.
 //!
-//! Owns the positions, the limit of an entry, and the rules where an entry ends. It does not look at what an entry says.
+//! Owns the positions, the limit of an entry, and the rules where an entry ends. It does not look at what an entry
+//! says.
 
 use std::io::{self, BufRead};
 
