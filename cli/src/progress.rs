@@ -1,9 +1,9 @@
 //! The progress of long work, on a terminal only.
 
-use std::fmt::Write as _;
+use std::fmt::Write;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// A progress bar. It is hidden if standard error is not a terminal.
 #[derive(Clone, Debug)]
@@ -17,10 +17,16 @@ impl Progress {
     #[must_use]
     pub fn spinner(what: &'static str) -> Self {
         let bar = ProgressBar::new_spinner();
-        bar.set_style(style("{spinner} {human_pos} {msg}, {per_sec}, {elapsed}"));
+        bar.set_style(style("{spinner} {human_pos} {msg}, {rate}, {elapsed}"));
         bar.set_message(what);
         bar.enable_steady_tick(Duration::from_millis(200));
         Self { bar, counts_bytes: false }
+    }
+
+    /// Shows nothing, because the output itself goes to the terminal.
+    #[must_use]
+    pub fn hidden() -> Self {
+        Self { bar: ProgressBar::hidden(), counts_bytes: false }
     }
 
     /// Shows how much of a file was read, and the time left.
@@ -59,7 +65,10 @@ impl Progress {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("rate", |state: &ProgressState, text: &mut dyn Write| {
+        write!(text, "{:.0}/s", state.per_sec()).ok();
+    })
 }
 
 /// Returns how long some work took, as ` in 12 s (1,000 users/s)`. Empty for work of less than a second.

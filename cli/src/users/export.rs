@@ -64,13 +64,14 @@ impl Export {
         let stack = context.stack().await?;
         let users = stack.users()?;
         let mut target = Destination::open(&self.file, self.force)?;
-        if target.is_stdout() && is_read_by_a_person() {
-            say("Warning: the terminal will show the password hashes of all users.");
+        let is_shown = target.is_stdout() && is_read_by_a_person();
+        if is_shown {
+            say("Warning: the terminal shows the password hashes of all users.");
         }
         Audit::open(&stack, "users export").await?.record(&[Change::new("users_exported")]).await?;
 
         let started = Instant::now();
-        let progress = Progress::spinner("users exported");
+        let progress = if is_shown { Progress::hidden() } else { Progress::spinner("users exported") };
         let (sender, mut receiver) = mpsc::channel(2 * usize::try_from(SEGMENTS)?);
         let workers: Vec<_> = (0..SEGMENTS)
             .map(|number| tokio::spawn(read(users.clone(), Segment { number, of: SEGMENTS }, sender.clone())))

@@ -138,9 +138,9 @@ impl Import {
             let was_interrupted = tokio::select! {
                 biased;
                 _ = &mut interrupted => true,
-                _ = entries.recv_many(&mut batch, BATCH) => false,
+                () = fill(&mut batch, &mut entries) => false,
             };
-            if batch.is_empty() {
+            if was_interrupted || batch.is_empty() {
                 progress.finish();
                 refused.finish()?;
                 printer.map_or(Ok(()), Printer::finish)?;
@@ -410,6 +410,11 @@ fn open(path: &Path) -> Result<(Box<dyn BufRead + Send>, Progress)> {
 fn firebase_hash(path: &Path) -> Result<FirebaseHash> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     FirebaseHash::parse(&text).with_context(|| format!("{} has no hash parameters of Firebase", path.display()))
+}
+
+/// Takes entries until there are [`BATCH`] of them, or no more.
+async fn fill(batch: &mut Vec<Entry>, entries: &mut mpsc::Receiver<Entry>) {
+    while batch.len() < BATCH && entries.recv_many(batch, BATCH - batch.len()).await > 0 {}
 }
 
 /// Reads the entries in a thread. The channel is short, so that a large file does not fill the memory.
