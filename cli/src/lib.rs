@@ -6,6 +6,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use anstyle::AnsiColor;
 use anyhow::Result;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
@@ -119,11 +120,11 @@ pub async fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => {
-            anstream::eprintln!("error: the reader of the output ended before the output did");
+            say_error("the reader of the output ended before the output did");
             ExitCode::FAILURE
         }
         Err(error) => {
-            anstream::eprintln!("error: {}", explain(&error));
+            say_error(&explain(&error));
             exit_code(&error)
         }
     }
@@ -142,6 +143,12 @@ async fn run(command: Command, context: &Context) -> Result<()> {
         Command::Completions(completions) => completions.run(&mut Cli::command()),
         Command::Man(man) => man.run(Cli::command()),
     }
+}
+
+/// Prints an error, in red on a terminal.
+fn say_error(text: &str) {
+    let red = AnsiColor::Red.on_default().bold();
+    anstream::eprintln!("{red}error:{red:#} {text}");
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
