@@ -7,15 +7,7 @@ use anyhow::{Context as _, Result};
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use shared::auth::{Access, Authenticator};
 use shared::config::Environment;
-use shared::http::AllowedOrigins;
-use shared::password::policy::Policy;
-use shared::session::renewal::Rules;
-use shared::session::{Lifetimes, sessions_per_user};
-use shared::throttle::Devices;
-use shared::token::{Cookies, Signer, Verifier};
-use shared::{store, telemetry};
 
 use crate::env_file::{self, Variable};
 use crate::template::Template;
@@ -123,25 +115,7 @@ impl Settings {
     /// # Errors
     /// Names the first variable that is missing or invalid.
     pub fn check(&self) -> Result<()> {
-        let env = self.environment();
-        let check = || -> shared::error::Result<()> {
-            Signer::from_env(&env)?;
-            Verifier::for_access_tokens(&env)?;
-            Verifier::for_refresh_tokens(&env)?;
-            Cookies::from_env(&env)?;
-            Lifetimes::from_env(&env)?;
-            Rules::from_env(&env)?;
-            sessions_per_user(&env)?;
-            let client = store::connect(&env)?;
-            Access::from_env(client.clone(), &env)?;
-            Authenticator::from_env(client, &env)?;
-            Devices::from_env(&env)?;
-            Policy::from_env(&env)?;
-            AllowedOrigins::from_env(&env)?;
-            telemetry::metrics_namespace(&env)?;
-            Ok(())
-        };
-        check().context("the functions would not start")
+        shared::settings::check(&self.environment()).context("the functions would not start")
     }
 }
 

@@ -16,6 +16,7 @@
 //! | [`auth`] | authentication: by a token, or by a login name and a password |
 //! | [`store`] | DynamoDB: the client, users, sessions, attempt counters, and writes that span tables |
 //! | [`http`] | requests, responses, the origin check, the guard in front of a handler, the authorizer |
+//! | [`settings`] | all settings of the functions in one check, for the tools |
 //! | [`telemetry`] | log lines, metrics, and every event as one documented function |
 //! | [`budget`], [`clock`], [`id`], [`error`], [`json`] | time budgets, timestamps, identifiers, errors, strict JSON |
 //!
@@ -24,7 +25,7 @@
 //! A module imports only modules of the layers below it:
 //!
 //! ```text
-//! 1  functions
+//! 1  functions, settings
 //! 2  auth, http
 //! 3  store
 //! 4  session
@@ -61,6 +62,7 @@ pub mod id;
 pub mod json;
 pub mod password;
 pub mod session;
+pub mod settings;
 pub mod store;
 pub mod telemetry;
 pub mod throttle;

@@ -12,6 +12,7 @@ use sessions::OwnSessions;
 use shared::config::Environment;
 use shared::error::Result;
 use shared::http::AllowedOrigins;
+use shared::settings;
 use shared::store::{self, Client};
 use shared::telemetry;
 use testbed::workspace::{read, template};
@@ -31,15 +32,22 @@ const FUNCTIONS: [(&str, Start); 6] = [
 
 /// Starts a function, and returns the names of the variables that it reads. Leaves out the variables of AWS.
 fn variables_read_by(start: Start) -> BTreeSet<String> {
+    variables_read_in(|env| {
+        telemetry::metrics_namespace(env)?;
+        AllowedOrigins::from_env(env)?;
+        start(store::connect(env)?, env)
+    })
+}
+
+/// Returns the names of the variables that `read` reads from valid settings. Leaves out the variables of AWS.
+fn variables_read_in(read: impl FnOnce(&Environment) -> Result<()>) -> BTreeSet<String> {
     let names = Arc::new(Mutex::new(BTreeSet::new()));
     let (recorded, settings) = (Arc::clone(&names), testbed::settings(&[]));
     let env = Environment::new(move |name| {
         recorded.lock().unwrap().insert(name.to_owned());
         settings(name)
     });
-    telemetry::metrics_namespace(&env).unwrap();
-    AllowedOrigins::from_env(&env).unwrap();
-    start(store::connect(&env).unwrap(), &env).unwrap();
+    read(&env).unwrap();
     names.lock().unwrap().iter().filter(|name| !name.starts_with("AWS_")).cloned().collect()
 }
 
@@ -55,6 +63,13 @@ fn variables_in_template() -> BTreeMap<String, BTreeMap<String, String>> {
         variables.retain(|name, _| !name.starts_with("AWS_"));
     }
     functions
+}
+
+/// The tools report an invalid setting before a function fails to start.
+#[test]
+fn the_check_of_all_settings_reads_each_variable_of_each_function() {
+    let all = variables_in_code().into_values().flatten().collect::<BTreeSet<_>>();
+    assert_eq!(variables_read_in(settings::check), all);
 }
 
 /// R96: only the functions that check a password have its pepper and the secret of the attempts table.

@@ -4,12 +4,9 @@ use shared::auth::Access;
 use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::Error;
-use shared::http::authorizer::{Caller, Decision};
+use shared::http::authorizer::{Caller, Decision, required_role};
 use shared::http::{self, Request};
 use shared::store::Client;
-
-/// The longest `REQUIRED_ROLE` in bytes.
-const MAX_ROLE: usize = 255;
 
 /// Everything that the authorizer can touch.
 pub struct Authorizer {
@@ -25,7 +22,7 @@ impl Authorizer {
     /// # Errors
     /// [`Error::Setting`] for a missing or unsafe value.
     pub fn from_env(client: Client, env: &Environment) -> shared::error::Result<Self> {
-        Ok(Self { access: Access::from_env(client, env)?, required_role: env.text("REQUIRED_ROLE", MAX_ROLE)? })
+        Ok(Self { access: Access::from_env(client, env)?, required_role: required_role(env)? })
     }
 
     /// Allows a request with a valid access token of a user who has the required role. Checks the token as `userinfo`

@@ -19,7 +19,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{AllowedOrigins, Error, Request, Result, is_readable, log};
+use crate::config::Environment;
 use crate::error::Error as ServiceError;
+
+/// The longest `REQUIRED_ROLE` in bytes.
+const MAX_ROLE: usize = 255;
+
+/// Reads `REQUIRED_ROLE`: the role that a user must have. `None` means that every signed-in user is allowed.
+///
+/// # Errors
+/// [`Error::Setting`](ServiceError::Setting) if it is blank or longer than 255 bytes.
+pub fn required_role(env: &Environment) -> crate::error::Result<Option<String>> {
+    env.text("REQUIRED_ROLE", MAX_ROLE)
+}
 
 /// The fields of the event that the authorizer needs.
 #[derive(Deserialize)]
