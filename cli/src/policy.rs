@@ -169,10 +169,8 @@ const RIGHTS: &[(&str, &[Rights])] = &[
                         "dynamodb:Query",
                     ],
                 ),
-                (
-                    Attempts,
-                    &["dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive", "dynamodb:Scan"],
-                ),
+                (Attempts, &["dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:DescribeTimeToLive"]),
+                (Stack, &["cloudformation:ListStackResources"]),
                 (Any, &["logs:DescribeLogGroups"]),
             ],
         ],

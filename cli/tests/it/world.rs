@@ -51,9 +51,13 @@ impl World {
 
     /// Starts the tables. The functions have these settings besides the defaults of tests.
     pub(crate) async fn with(changes: &[(&str, &str)]) -> Self {
-        let tables = Tables::new().await;
+        Self::at("https://localhost:4000", Tables::new().await, changes)
+    }
+
+    /// Returns a stack at this address over these tables.
+    pub(crate) fn at(url: &str, tables: Tables, changes: &[(&str, &str)]) -> Self {
         let folder = checkout();
-        let running = run(&tables, folder.path(), changes);
+        let running = run(&tables, folder.path(), url, changes);
         Self { tables, folder, _running: running }
     }
 
@@ -61,7 +65,8 @@ impl World {
     pub(crate) fn over(self, endpoint: &str) -> Self {
         let Self { tables, folder, _running: running } = self;
         drop(running);
-        let running = run(&tables, folder.path(), &[("AWS_ENDPOINT_URL_DYNAMODB", endpoint)]);
+        let changes = [("AWS_ENDPOINT_URL_DYNAMODB", endpoint)];
+        let running = run(&tables, folder.path(), "https://localhost:4000", &changes);
         Self { tables, folder, _running: running }
     }
 
@@ -118,12 +123,12 @@ impl World {
 }
 
 /// Writes the file of a running stack.
-fn run(tables: &Tables, folder: &Path, changes: &[(&str, &str)]) -> Temporary {
+fn run(tables: &Tables, folder: &Path, url: &str, changes: &[(&str, &str)]) -> Temporary {
     let settings = tables.settings(changes);
     let names = VARIABLES.iter().copied().chain(changes.iter().map(|(name, _)| *name));
     let variables: BTreeMap<_, _> = names.filter_map(|name| Some((name.to_owned(), settings(name)?))).collect();
     let functions = SocketAddr::from(([127, 0, 0, 1], 9));
-    let stack = RunningStack::new("https://localhost:4000".to_owned(), functions, variables);
+    let stack = RunningStack::new(url.to_owned(), functions, variables);
     stack.save(folder, 4000).unwrap()
 }
 
