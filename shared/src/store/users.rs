@@ -493,7 +493,7 @@ mod tests {
             " \u{feff}\t",
         ] {
             for typed in [format!("{blank}Admin"), format!("Admin{blank}"), format!("{blank}Admin{blank}{blank}")] {
-                assert_eq!(LoginName::parse(&typed).unwrap().expose(), "admin", "{typed:?}");
+                assert_eq!(LoginName::parse(&typed).unwrap().as_str(), "admin", "{typed:?}");
                 assert_eq!(Account::named(&typed).as_str(), "admin", "{typed:?}");
             }
             assert_eq!(Account::named(&format!("{blank}two words{blank}")).as_str(), "two words", "{blank:?}");
@@ -501,7 +501,7 @@ mod tests {
         }
         // These letters may end a name (RFC 5892, appendix A.1), so that they are part of it.
         for name in ["\u{915}\u{94d}\u{200d}", "\u{915}\u{94d}\u{200c}"] {
-            assert_eq!(LoginName::parse(name).unwrap().expose(), name);
+            assert_eq!(LoginName::parse(name).unwrap().as_str(), name);
         }
     }
 
