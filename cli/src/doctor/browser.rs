@@ -62,7 +62,10 @@ fn obstacle(url: &Url, origin: &str, is_local: bool) -> Option<(Outcome, String)
     }
     let is_same_site = host == service || !is_gateway(&service) && site_of(&host) == site_of(&service);
     (!is_same_site).then(|| {
-        (Outcome::Warning, format!("{host} and {service} seem to be different sites, so that browsers send no cookies"))
+        (
+            Outcome::Warning,
+            format!("{origin} and {service} seem to be different sites, so that browsers send no cookies"),
+        )
     })
 }
 

@@ -17,6 +17,6 @@ mod users;
 pub use accounts::{Accounts, PasswordChange};
 pub use attempts::{Admission, Attempt, Attempts, Channel, CounterKey, Counters, Reservation, SourceState};
 pub use client::{Client, connect};
-pub use operator::{Cursor, Page, Segment, Unreadable, UserRecord};
+pub use operator::{Cursor, Owners, Page, Segment, Unreadable, UserRecord};
 pub use sessions::{Ended, RenewalWrite, Sessions};
 pub use users::{Account, Credentials, LoginName, Profile, User, Users};

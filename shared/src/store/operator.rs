@@ -10,12 +10,13 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::builders::DeleteBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, DeleteRequest, TransactWriteItem, WriteRequest};
 
-use super::accounts::{new_password, raise_epoch, update, user_item_key, with_epochs, write};
+use super::accounts::{raise_epoch, update, user_item_key, with_epochs, write};
 use super::client::{batch_get, send, transact};
-use super::records::{Item, from_item, text, to_item};
+use super::records::{Item, from_item, number, text, to_item};
 use super::sessions::{Sessions, readable_session};
 use super::users::{
-    AddressOwner, Credentials, LoginName, User, Users, canonical_address, email_key, login_key, read_user, user_key,
+    AddressOwner, Credentials, LoginName, Profile, User, Users, canonical_address, email_key, login_key, read_user, user_key,
+    without_blank_ends,
 };
 use crate::budget::Budget;
 use crate::error::{Error, Result};
@@ -65,6 +66,30 @@ pub struct Unreadable {
     pub error: Error,
 }
 
+/// Who has an id, a login name and an e-mail address.
+#[derive(Debug, Default)]
+pub struct Owners {
+    /// The profile under the id. The inner `None` is one that cannot be read.
+    pub id: Option<Option<Profile>>,
+    /// The user with the login name.
+    pub login_name: Option<UserId>,
+    /// The user with the address.
+    pub email: Option<UserId>,
+}
+
+impl Owners {
+    /// Returns what another user has: `id`, `login name` or `e-mail address`.
+    #[must_use]
+    pub const fn taken(&self) -> Option<&'static str> {
+        match self {
+            Self { id: Some(_), .. } => Some("id"),
+            Self { login_name: Some(_), .. } => Some("login name"),
+            Self { email: Some(_), .. } => Some("e-mail address"),
+            _ => None,
+        }
+    }
+}
+
 /// A user with the credentials.
 #[derive(Debug)]
 pub struct UserRecord {
@@ -107,18 +132,38 @@ impl Users {
         Ok(credentials.filter(|found| found.id == user.profile.id))
     }
 
-    /// Returns the users with these ids. A user who does not exist or cannot be read is missing in the result.
+    /// Returns who has the id, the login name and the e-mail address of each profile.
     ///
     /// # Errors
-    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Unexpected`].
-    pub async fn find_all(&self, ids: &[UserId], budget: &Budget) -> Result<HashMap<UserId, User>> {
+    /// [`Error::InvalidRequest`] for an invalid name or address; [`Error::Unavailable`], [`Error::Misconfigured`] or
+    /// [`Error::Unexpected`].
+    pub async fn owners(&self, profiles: &[&Profile], budget: &Budget) -> Result<Vec<Owners>> {
+        let keys_of = |profile: &&Profile| {
+            let name = LoginName::parse(&profile.user_id)?;
+            let address = canonical_address(&profile.email)?;
+            Ok([user_key(&profile.id), login_key(name.as_str()), email_key(&address)])
+        };
+        let keys = profiles.iter().map(keys_of).collect::<Result<Vec<_>>>()?;
+        let mut distinct: Vec<_> = keys.iter().flatten().cloned().collect();
+        distinct.sort();
+        distinct.dedup();
         let mut found = HashMap::new();
-        for ids in ids.chunks(MAX_KEYS) {
-            let items = self.items(ids.iter().map(user_key), budget).await?;
-            let users = items.into_iter().filter_map(|item| read_any_user(item).ok());
-            found.extend(users.map(|user| (user.profile.id.clone(), user)));
+        for keys in distinct.chunks(MAX_KEYS) {
+            for item in self.items(keys.iter().cloned(), budget).await? {
+                let key = item.get("pk").and_then(|key| key.as_s().ok()).cloned().unwrap_or_default();
+                found.insert(key, item);
+            }
         }
-        Ok(found)
+        let owner = |key: &String| {
+            let id = found.get(key)?.get("id")?.as_s().ok()?;
+            UserId::parse(id.clone()).ok()
+        };
+        let owners = |[user, login, email]: &[String; 3]| Owners {
+            id: found.get(user).map(|item| read_any_user(item.clone()).ok().map(|user| user.profile)),
+            login_name: owner(login),
+            email: owner(email),
+        };
+        Ok(keys.iter().map(owners).collect())
     }
 
     /// Returns the credentials of many users. A user without readable credentials is missing in the result.
@@ -150,6 +195,7 @@ impl Users {
             .client
             .scan()
             .table_name(&self.table)
+            .consistent_read(true)
             .filter_expression("begins_with(pk, :user)")
             .expression_attribute_values(":user", text("user#"))
             .segment(segment.number)
@@ -195,8 +241,9 @@ impl Users {
         Ok(Page { records, next: page.last_evaluated_key.map(Cursor) })
     }
 
-    /// Replaces the password and ends all sessions. Returns `false` if the user or the password was changed since it
-    /// was read.
+    /// Replaces the password and ends all sessions. Returns `false` if the user, the login name or the password was
+    /// changed since it was read. Afterwards, both records have the same version of the password, also if they did not
+    /// before.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Misconfigured`], [`Error::Corrupt`] or [`Error::Unexpected`].
@@ -207,8 +254,52 @@ impl Users {
         new: &PasswordHash,
         budget: &Budget,
     ) -> Result<bool> {
-        let [raise, replace] = new_password(&self.table, user, old, new)?;
-        Ok(transact(&self.client, &[write(raise)?, write(replace)?], budget).await?.is_empty())
+        let next = number(user.password_version.max(old.password_version).saturating_add(1));
+        let raise = update(&self.table, user_item_key(&user.profile.id))
+            .update_expression("SET session_epoch = :next, password_version = :next_version")
+            .condition_expression("session_epoch = :epoch AND password_version = :version AND userId = :name")
+            .expression_attribute_values(":version", number(user.password_version))
+            .expression_attribute_values(":next_version", next.clone())
+            .expression_attribute_values(":name", text(&user.profile.user_id));
+        // The login name may belong to another user by now.
+        let replace = update(&self.table, Item::from([("pk".into(), text(login_key(user.login_name()?.as_str())))]))
+            .update_expression("SET password_hash = :new, password_version = :next_version")
+            .condition_expression(format!("id = :id AND password_version = :version AND {}", same_hash(old)))
+            .expression_attribute_values(":id", text(user.profile.id.as_str()))
+            .expression_attribute_values(":version", number(old.password_version))
+            .expression_attribute_values(":next_version", next)
+            .expression_attribute_values(":new", text(new.expose()));
+        let replace = match &old.password_hash {
+            Some(hash) => replace.expression_attribute_values(":old", text(hash.expose())),
+            None => replace,
+        };
+        let writes = [write(with_epochs(raise, user))?, write(replace)?];
+        Ok(transact(&self.client, &writes, budget).await?.is_empty())
+    }
+
+    /// Disables or enables a user. Disabling ends all sessions for good (R76). Returns `false` if the user was changed
+    /// since it was read.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Unexpected`].
+    pub async fn set_disabled(&self, user: &User, disabled: bool, budget: &Budget) -> Result<bool> {
+        let expression = if disabled {
+            "SET disabled = :disabled, session_epoch = :next"
+        } else {
+            "SET disabled = :disabled"
+        };
+        let change = update(&self.table, user_item_key(&user.profile.id))
+            .update_expression(expression)
+            .condition_expression("disabled = :before AND session_epoch = :epoch")
+            .expression_attribute_values(":disabled", AttributeValue::Bool(disabled))
+            .expression_attribute_values(":before", AttributeValue::Bool(user.disabled))
+            .expression_attribute_values(":epoch", number(user.session_epoch));
+        let change = if disabled {
+            change.expression_attribute_values(":next", number(user.session_epoch.saturating_add(1)))
+        } else {
+            change
+        };
+        Ok(transact(&self.client, &[write(change)?], budget).await?.is_empty())
     }
 
     /// Ends all sessions of a user for good. Returns `false` if the user was changed since it was read.
@@ -228,6 +319,9 @@ impl Users {
     /// invalid name or address; [`Error::Unavailable`], [`Error::Misconfigured`], [`Error::Corrupt`] or
     /// [`Error::Unexpected`].
     pub async fn change(&self, old: &UserRecord, new: &User, budget: &Budget) -> Result<bool> {
+        let mut new = new.clone();
+        new.profile.user_id = without_blank_ends(&new.profile.user_id).to_owned();
+        let new = &new;
         let [from, to] = [old.user.login_name()?, LoginName::parse(&new.profile.user_id)?];
         let [from_address, to_address] =
             [canonical_address(&old.user.profile.email)?, canonical_address(&new.profile.email)?];
@@ -239,8 +333,15 @@ impl Users {
             let version = old.credentials.password_version.to_string();
             let delete = self
                 .delete_of(login_key(from.as_str()), &old.user.profile.id)
-                .condition_expression("id = :id AND password_version = :version")
+                .condition_expression(format!(
+                    "id = :id AND password_version = :version AND {}",
+                    same_hash(&old.credentials)
+                ))
                 .expression_attribute_values(":version", AttributeValue::N(version));
+            let delete = match &old.credentials.password_hash {
+                Some(hash) => delete.expression_attribute_values(":old", text(hash.expose())),
+                None => delete,
+            };
             writes.push(deletion(delete)?);
         }
         if from_address != to_address {
@@ -411,6 +512,11 @@ impl Sessions {
     }
 }
 
+/// Returns the condition that the stored hash is still the one that was read: `:old`, or none.
+fn same_hash(read: &Credentials) -> &'static str {
+    if read.password_hash.is_some() { "password_hash = :old" } else { "attribute_not_exists(password_hash)" }
+}
+
 fn deletion(delete: DeleteBuilder) -> Result<TransactWriteItem> {
     let delete = delete.build().map_err(Error::unexpected)?;
     Ok(TransactWriteItem::builder().delete(delete).build())
@@ -433,7 +539,7 @@ mod tests {
     use crate::config::Environment;
     use crate::password::{Hasher, Password};
     use crate::session::{Lifetimes, NewSession, Source};
-    use crate::store::{Profile, connect};
+    use crate::store::connect;
 
     fn env(tables: &Tables) -> Environment {
         Environment::new(tables.settings(&[]))
@@ -591,6 +697,51 @@ mod tests {
         assert!(with.credentials.password_hash.is_some());
         assert_eq!((with.user.session_epoch, with.user.password_version, with.credentials.password_version), (2, 2, 2));
         assert!(set(&with).await);
+    }
+
+    /// R76.
+    #[tokio::test]
+    async fn a_user_who_is_disabled_and_enabled_again_is_in_another_epoch() {
+        let tables = Tables::new().await;
+        let users = users(&tables);
+        let kim = add(&users, "7", "kim", "kim@example.com").await.user;
+        assert!(users.set_disabled(&kim, true, &budget()).await.unwrap());
+        assert!(!users.set_disabled(&kim, true, &budget()).await.unwrap(), "changed since it was read");
+        let disabled = read(&users, "kim").await.unwrap().user;
+        assert_eq!((disabled.disabled, disabled.session_epoch), (true, 2));
+        assert!(users.set_disabled(&disabled, false, &budget()).await.unwrap());
+        assert!(!users.set_disabled(&kim, true, &budget()).await.unwrap(), "a stale read undoes nothing");
+        let enabled = read(&users, "kim").await.unwrap().user;
+        assert_eq!((enabled.disabled, enabled.session_epoch), (false, 2));
+        let unknown = user("9", "nobody", "nobody@example.com");
+        assert!(!users.set_disabled(&unknown, true, &budget()).await.unwrap());
+        assert_eq!(keys(&tables).len(), 3, "no user is created");
+    }
+
+    /// The login name belongs to another user since the first one was read.
+    #[tokio::test]
+    async fn a_password_is_never_set_for_another_user_and_mismatched_versions_are_mended() {
+        let tables = Tables::new().await;
+        let users = users(&tables);
+        users.create(&user("7", "kim", "kim@example.com"), None, &budget()).await.unwrap();
+        let stale = read(&users, "kim").await.unwrap();
+        let mut renamed = stale.user.clone();
+        renamed.profile.user_id = "kim2".to_owned();
+        assert!(users.change(&stale, &renamed, &budget()).await.unwrap());
+        users.create(&user("8", "kim", "other@example.com"), None, &budget()).await.unwrap();
+        let before = tables.items("UsersTable");
+        assert!(!users.set_password(&stale.user, &stale.credentials, &hash(), &budget()).await.unwrap());
+        assert_eq!(tables.items("UsersTable"), before);
+
+        let mut record = read(&users, "kim2").await.unwrap();
+        let login = before.iter().find(|item| item["pk"]["S"] == "login#kim2").unwrap();
+        let mut login = login.clone();
+        login["password_version"] = json!({ "N": "5" });
+        tables.put("UsersTable", &login);
+        record.credentials.password_version = 5;
+        assert!(users.set_password(&record.user, &record.credentials, &hash(), &budget()).await.unwrap());
+        let mended = read(&users, "kim2").await.unwrap();
+        assert_eq!((mended.user.password_version, mended.credentials.password_version), (6, 6));
     }
 
     #[tokio::test]

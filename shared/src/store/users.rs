@@ -6,8 +6,7 @@
 
 use std::fmt;
 
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use precis_profiles::UsernameCaseMapped;
 use precis_profiles::precis_core::profile::Profile as _;
 use serde::{Deserialize, Serialize};
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::client::{Client, condition_held, send, transact};
 use super::records::{Item, from_item, number, text, to_item};
 use crate::budget::Budget;
+use crate::clock::Timestamp;
 use crate::config::Environment;
 use crate::error::{Error, Result};
 use crate::id::UserId;
@@ -75,6 +75,14 @@ impl User {
     #[must_use]
     pub fn new(profile: Profile) -> Self {
         Self { profile, disabled: false, session_epoch: 1, password_version: 1 }
+    }
+
+    /// Returns a new user whose epoch and password version start at this time. An earlier user may have had the id or
+    /// the login name. With the time, no session and no device cookie of that user becomes valid again.
+    #[must_use]
+    pub fn new_at(profile: Profile, now: Timestamp) -> Self {
+        let era = now.as_secs();
+        Self { session_epoch: era, password_version: era, ..Self::new(profile) }
     }
 
     /// Returns the canonical login name.
@@ -227,37 +235,6 @@ impl Users {
         taken.first().map_or(Ok(()), |&position| Err(Error::Taken(["id", "login name", "e-mail address"][position])))
     }
 
-    /// Disables a user and ends all sessions of the user for good: they stay ended if the user is enabled again (R76).
-    /// Returns `false` if there is no such user.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn disable(&self, id: &UserId, budget: &Budget) -> Result<bool> {
-        let call = self
-            .set_disabled(id, true)
-            .update_expression("SET disabled = :disabled, session_epoch = session_epoch + :one")
-            .expression_attribute_values(":one", number(1_u64));
-        condition_held(send(call.send(), budget).await)
-    }
-
-    /// Enables a user. Returns `false` if there is no such user.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn enable(&self, id: &UserId, budget: &Budget) -> Result<bool> {
-        let call = self.set_disabled(id, false).update_expression("SET disabled = :disabled");
-        condition_held(send(call.send(), budget).await)
-    }
-
-    fn set_disabled(&self, id: &UserId, disabled: bool) -> UpdateItemFluentBuilder {
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", text(user_key(id)))
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_values(":disabled", AttributeValue::Bool(disabled))
-    }
-
     pub(super) async fn item(&self, key: String, budget: &Budget) -> Result<Option<Item>> {
         let call = self.client.get_item().table_name(&self.table).key("pk", text(key)).consistent_read(true);
         Ok(send(call.send(), budget).await?.item)
@@ -312,7 +289,7 @@ pub(super) fn email_key(canonical: &str) -> String {
 
 /// Returns a text without white space, zero-width spaces and marks of the writing direction at its ends. No valid name
 /// begins or ends with one of them, so that two valid names stay different.
-fn without_blank_ends(typed: &str) -> &str {
+pub(super) fn without_blank_ends(typed: &str) -> &str {
     typed.trim_matches(|letter: char| {
         letter.is_whitespace()
             || matches!(letter, '\u{200b}' | '\u{2060}' | '\u{feff}' | '\u{ad}')
@@ -651,32 +628,6 @@ mod tests {
             let refused = users(&tables).create(&user("0", "kimcoding", email), hash(), &budget()).await;
             assert!(matches!(refused, Err(Error::InvalidRequest(_))), "{email}: {refused:?}");
         }
-        assert!(tables.items("UsersTable").is_empty());
-    }
-
-    /// R76.
-    #[tokio::test]
-    async fn a_user_who_is_disabled_and_enabled_again_is_in_another_epoch() {
-        let tables = Tables::new().await;
-        let users = users(&tables);
-        let kim = user("0", "kimcoding", "kim@example.com");
-        users.create(&kim, hash(), &budget()).await.unwrap();
-        let state = async || {
-            let user = users.find(&kim.profile.id, &budget()).await.unwrap().unwrap();
-            (user.disabled, user.session_epoch)
-        };
-        assert!(users.disable(&kim.profile.id, &budget()).await.unwrap());
-        assert_eq!(state().await, (true, 2));
-        assert!(users.enable(&kim.profile.id, &budget()).await.unwrap());
-        assert_eq!(state().await, (false, 2));
-    }
-
-    #[tokio::test]
-    async fn disabling_or_enabling_an_unknown_user_creates_no_user() {
-        let tables = Tables::new().await;
-        let unknown = UserId::parse("9").unwrap();
-        assert!(!users(&tables).disable(&unknown, &budget()).await.unwrap());
-        assert!(!users(&tables).enable(&unknown, &budget()).await.unwrap());
         assert!(tables.items("UsersTable").is_empty());
     }
 
