@@ -65,7 +65,7 @@ impl Confirmation {
     /// # Errors
     /// [`Failure::Declined`] for any other answer than `y` or `yes`. [`Failure::Invalid`] without a terminal and
     /// without `--yes`.
-    pub fn ask(self, question: &str) -> Result<()> {
+    pub async fn ask(self, question: &str) -> Result<()> {
         if self.yes {
             return Ok(());
         }
@@ -75,8 +75,12 @@ impl Confirmation {
         }
         let mut stderr = io::stderr();
         write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush())?;
-        let mut answer = String::new();
-        io::stdin().lock().read_line(&mut answer)?;
+        // In a thread, so that Ctrl-C ends the command at once.
+        let answer = tokio::task::spawn_blocking(|| {
+            let mut answer = String::new();
+            io::stdin().lock().read_line(&mut answer).map(|_| answer)
+        });
+        let answer = answer.await??;
         if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
             Ok(())
         } else {

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use shared::error::Error;
 
+use crate::output::shown;
+
 /// A failure with an exit code of its own. The text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -82,9 +84,12 @@ fn code_of_store(error: &Error) -> u8 {
 /// Returns the text of an error for an operator: what failed, the reason, and what to do.
 #[must_use]
 pub fn explain(error: &anyhow::Error) -> String {
-    let Some(store) = error.chain().find_map(|cause| cause.downcast_ref::<Error>()) else {
-        return format!("{error:#}");
+    let Some((place, store)) =
+        error.chain().enumerate().find_map(|(place, cause)| Some((place, cause.downcast_ref::<Error>()?)))
+    else {
+        return shown(&format!("{error:#}"));
     };
+    let context: String = error.chain().take(place).map(|context| format!("{context}: ")).collect();
     let causes = store.causes();
     let text = match store {
         Error::Misconfigured(_) if causes.contains("AccessDenied") => {
@@ -97,7 +102,7 @@ pub fn explain(error: &anyhow::Error) -> String {
         Error::Unavailable(_) => "DynamoDB did not answer. Try again".to_owned(),
         other => other.to_string(),
     };
-    if causes.is_empty() { text } else { format!("{text}: {causes}") }
+    shown(&if causes.is_empty() { format!("{context}{text}") } else { format!("{context}{text}: {causes}") })
 }
 
 /// The failure for a record that was changed since it was read.

@@ -112,14 +112,12 @@ pub async fn main() -> ExitCode {
     let stops_by_itself = matches!(command, Command::Users(users::Command::Import(_)) | Command::Doctor(_));
     let outcome = tokio::select! {
         outcome = run(command, &context) => outcome,
-        _ = tokio::signal::ctrl_c(), if !stops_by_itself => {
-            anstream::eprintln!("Interrupted.");
-            return INTERRUPTED.into();
-        }
+        _ = tokio::signal::ctrl_c(), if !stops_by_itself => interrupted(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if is_closed_pipe(&error) => {
+        Err(error) if is_io(&error, io::ErrorKind::Interrupted) => interrupted(),
+        Err(error) if is_io(&error, io::ErrorKind::BrokenPipe) => {
             say_error("the reader of the output ended before the output did");
             ExitCode::FAILURE
         }
@@ -151,9 +149,14 @@ fn say_error(text: &str) {
     anstream::eprintln!("{red}error:{red:#} {text}");
 }
 
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let errors = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
-    errors.into_iter().any(|error| error.kind() == io::ErrorKind::BrokenPipe)
+/// Ends the process at once. A thread may still wait for an answer on the terminal.
+fn interrupted() -> ! {
+    anstream::eprintln!("\nInterrupted. If the change had begun, look whether it was made.");
+    std::process::exit(INTERRUPTED.into());
+}
+
+fn is_io(error: &anyhow::Error, kind: io::ErrorKind) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|error| error.kind() == kind)
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ impl Printer {
                     csv.write_record(self.columns)?;
                 }
                 for record in records {
-                    csv.write_record(self.columns.iter().map(|column| cell(&record[column])))?;
+                    csv.write_record(self.columns.iter().map(|column| csv_cell(cell(&record[column]))))?;
                 }
                 csv.flush()
             }
@@ -148,7 +148,7 @@ impl Printer {
 /// Returns the object with its fields in the order of the columns.
 fn ordered(record: &Value, columns: &[&str]) -> String {
     let fields = columns.iter().filter(|column| !record[**column].is_null());
-    let fields = fields.map(|column| format!("{}:{}", Value::from(*column), record[*column]));
+    let fields = fields.map(|column| escaped_json(&format!("{}:{}", Value::from(*column), record[*column])));
     format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
 }
 
@@ -162,18 +162,55 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// Escapes control characters. A name or a user agent comes from a stranger, and must not control the terminal.
+/// Escapes control characters and invisible ones. A name or a user agent comes from a stranger, and must control
+/// neither the terminal nor the direction of the text.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    let is_hidden = |character: char| {
-        character.is_control()
-            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     let escape = |character: char| {
         if is_hidden(character) { character.escape_unicode().to_string() } else { character.to_string() }
     };
     text.chars().map(escape).collect()
 }
+
+/// Escapes a text of several lines.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
+}
+
+fn is_hidden(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(character, '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Writes hidden characters of a JSON text as `\uXXXX`. They can only be in strings, so that the value is the same.
+fn escaped_json(json: &str) -> String {
+    let escape = |character: char| {
+        if !is_hidden(character) {
+            return character.to_string();
+        }
+        character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+    };
+    json.chars().map(escape).collect()
+}
+
+/// Returns a cell of CSV that no spreadsheet takes for a formula: OWASP, CSV Injection. An id may begin with `-`.
+#[must_use]
+pub fn csv_cell(value: String) -> String {
+    let is_id = value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let is_formula = value.starts_with(FORMULA) && !is_id;
+    if is_formula { format!("'{value}") } else { value }
+}
+
+/// Returns the value of a cell that [`csv_cell`] wrote.
+#[must_use]
+pub fn without_csv_mark(cell: &str) -> &str {
+    cell.strip_prefix('\'').filter(|value| value.starts_with(FORMULA)).unwrap_or(cell)
+}
+
+/// The beginnings of a formula.
+const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 /// Returns a number with its noun: `1 user`, `2 users`.
 #[must_use]
@@ -183,7 +220,7 @@ pub fn number_of(number: usize, noun: &str) -> String {
 
 /// Prints a sentence to standard error, where it does not disturb the output of a script.
 pub fn say(text: &str) {
-    anstream::eprintln!("{text}");
+    anstream::eprintln!("{}", shown(text));
 }
 
 /// Returns `true` if a person reads standard output.
@@ -252,10 +289,30 @@ mod tests {
         assert_eq!(printed, ["", "[]\n", "", "userId,name,roles\r\n"]);
     }
 
+    /// OWASP, CSV Injection.
+    #[test]
+    fn no_cell_of_csv_is_a_formula_and_an_id_stays() {
+        for formula in ["=HYPERLINK(\"http://evil.example\")", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1"] {
+            assert_eq!(csv_cell(formula.to_owned()), format!("'{formula}"));
+            assert_eq!(without_csv_mark(&csv_cell(formula.to_owned())), formula);
+        }
+        for harmless in ["-8sr5XpVfT8nDJZm1xMszw", "kim@example.com", "a=b", ""] {
+            assert_eq!(csv_cell(harmless.to_owned()), harmless);
+        }
+    }
+
     #[test]
     fn a_control_character_of_a_stranger_does_not_reach_the_terminal() {
         let hostile = json!({ "userId": "\u{1b}[31mred\n\u{202e}", "name": "", "roles": [] });
-        let table = printed(Format::Table, true, &[&[hostile]]);
+        let table = printed(Format::Table, true, &[std::slice::from_ref(&hostile)]);
         assert!(table.contains(r"\u{1b}[31mred\u{a}\u{202e}"), "{table}");
+        let json = printed(Format::Jsonl, true, &[std::slice::from_ref(&hostile)]);
+        assert!(json.contains(r"\u001b[31mred\n\u202e"), "{json}");
+        assert_eq!(serde_json::from_str::<Value>(&json).unwrap()["userId"], hostile["userId"]);
+        for hidden in ["\u{61c}", "\u{2028}", "\u{2064}", "\u{feff}", "\u{ad}", "\u{e0041}", "\u{9b}", "\u{202e}"] {
+            assert!(printable(hidden).is_ascii() && shown(hidden).is_ascii(), "{hidden:?}");
+            let json = escaped_json(&Value::from(hidden).to_string());
+            assert!(json.is_ascii() && serde_json::from_str::<String>(&json).unwrap() == hidden, "{json}");
+        }
     }
 }

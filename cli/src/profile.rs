@@ -1,7 +1,7 @@
 //! The limits of a profile, which the tables do not have.
 
 use anyhow::Result;
-use shared::store::Profile;
+use shared::store::{LoginName, Profile};
 use shared::token::roles_fit;
 
 use crate::failure::Failure;
@@ -9,11 +9,19 @@ use crate::failure::Failure;
 /// The most bytes of the free texts of a profile together. `/userinfo` returns all of them.
 const MAX_TEXTS: usize = 4096;
 
-/// Checks roles and texts before they are written.
+/// The prefixes of an argument that says what it is. A login name must not look like one of them.
+pub const PREFIXES: [&str; 3] = ["id:", "name:", "email:"];
+
+/// Checks names, roles and texts before they are written.
 ///
 /// # Errors
 /// [`Failure::Invalid`] says what is too large.
 pub fn check(profile: &Profile) -> Result<(), Failure> {
+    profile.check_names().map_err(|error| Failure::Invalid(error.to_string()))?;
+    let name = LoginName::parse(&profile.user_id).map_err(|error| Failure::Invalid(error.to_string()))?;
+    if PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix)) {
+        return Err(Failure::Invalid("A login name must not begin with id:, name: or email:.".into()));
+    }
     if !roles_fit(&profile.roles) {
         let text = "The roles need more than 1 KiB, so that no token could carry them. Use fewer or shorter roles.";
         return Err(Failure::Invalid(text.into()));

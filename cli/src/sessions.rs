@@ -58,6 +58,7 @@ pub struct List {
 #[derive(Debug, Args)]
 pub struct End {
     /// The id of the session, or its name in an event (the field `session`).
+    #[arg(allow_hyphen_values = true)]
     session: String,
     /// The user of the session.
     #[arg(long)]
@@ -101,7 +102,7 @@ impl Command {
 impl List {
     async fn run(self, context: &Context) -> Result<()> {
         let stack = context.stack().await?;
-        let user = find(&stack.users()?, &self.user).await?.user;
+        let user = find(&stack.users()?, &self.user).await?;
         let now = Timestamp::now();
         let active = stack.sessions()?.active(&user.profile.id, user.session_epoch, now, &budget()).await?;
         let mut printer = Printer::list(context.output, COLUMNS);
@@ -128,7 +129,7 @@ impl End {
         let sessions = stack.sessions()?;
         let session = match &self.user {
             Some(user) => {
-                let user = find(&stack.users()?, &UserArgument { user: user.clone() }).await?.user;
+                let user = find(&stack.users()?, &UserArgument { user: user.clone() }).await?;
                 let all = sessions.of_user(&user.profile.id, &budget()).await?;
                 all.into_iter().find(|session| self.names(&session.id))
             }
@@ -171,7 +172,7 @@ impl EndAll {
     async fn run(self, context: &Context) -> Result<()> {
         let stack = context.stack().await?;
         let users = stack.users()?;
-        let user = find(&users, &self.user).await?.user;
+        let user = find(&users, &self.user).await?;
         let event = Change::of_user("sessions_ended", &user.profile.id).with("reason", "operator");
         Audit::open(&stack, "sessions end-all").await?.record(&[event]).await?;
         if !users.end_all_sessions(&user, &budget()).await? {

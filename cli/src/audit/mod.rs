@@ -92,7 +92,8 @@ impl Audit {
                         error.as_service_error().is_some_and(CreateLogStreamError::is_resource_not_found_exception);
                     return Err(if is_missing { missing(&group) } else { refused("logs:CreateLogStream", &error) });
                 }
-                (Sink::Logs { client, group, stream }, identity.arn.unwrap_or_default())
+                let arn = identity.arn.context("AWS does not say who the operator is. Nothing was changed")?;
+                (Sink::Logs { client, group, stream }, arn)
             }
         };
         Ok(Self { sink, operator, command })

@@ -109,8 +109,17 @@ pub(super) async fn variables(sdk: &SdkConfig, stack: &str, function: &str) -> R
         .send()
         .await
         .map_err(|error| refused("lambda:GetFunctionConfiguration", &error))?;
-    let mut variables: Variables =
-        settings.environment.and_then(|found| found.variables).unwrap_or_default().into_iter().collect();
+    let environment = settings.environment.context("the function has no settings")?;
+    if let Some(error) = environment.error {
+        // For example, an operator who may not use the KMS key of the settings. Without them, a password would be
+        // stored without the pepper.
+        let text = error.message.or(error.error_code).unwrap_or_default();
+        return Err(Failure::Denied(format!("Lambda cannot show the settings of {function}: {text}")).into());
+    }
+    let mut variables: Variables = environment.variables.unwrap_or_default().into_iter().collect();
+    if !variables.contains_key("USERS_TABLE") {
+        return Err(Failure::Denied(format!("Lambda shows no settings of {function}.")).into());
+    }
     if let Some(memory) = settings.memory_size {
         variables.insert("AWS_LAMBDA_FUNCTION_MEMORY_SIZE".to_owned(), memory.to_string());
     }
@@ -134,7 +143,12 @@ where
     };
     let service =
         error.as_service_error().and_then(|service| Some(format!("{}: {}", service.code()?, service.message()?)));
+    let is_outage = error.raw_response().is_some_and(|response| response.status().is_server_error())
+        || error.as_service_error().and_then(ProvideErrorMetadata::code).is_some_and(is_throttling);
     match (error, service) {
+        (SdkError::ServiceError(_), Some(text)) if is_outage => {
+            Failure::Unavailable(format!("AWS did not answer {action}: {text}")).into()
+        }
         (SdkError::ServiceError(_), Some(text)) => Failure::Denied(format!(
             "AWS refused {action}. {text}\n`latchkey iam-policy` prints the policy that the commands need."
         ))
@@ -148,6 +162,10 @@ where
         .into(),
         _ => Failure::Denied(format!("AWS refused {action}: {causes}")).into(),
     }
+}
+
+fn is_throttling(code: &str) -> bool {
+    code.starts_with("Throttl") || matches!(code, "TooManyRequestsException" | "RequestLimitExceeded")
 }
 
 /// Returns a client that trusts the certificate authorities of this machine.

@@ -76,6 +76,10 @@ impl Target {
     pub async fn find(&self) -> Result<Stack> {
         match (&self.local, &self.stack) {
             (Some(port), _) => local_stack::find(port),
+            (None, Some(name)) if !is_stack_name(name) => {
+                let text = format!("{name} is not the name of a stack: letters, digits and hyphens.");
+                Err(Failure::Invalid(text).into())
+            }
             (None, Some(name)) => deployed::find(name, self.profile.as_deref(), self.region.clone()).await,
             (None, None) => {
                 let text = "Which stack? Name a deployed one with --stack NAME or LATCHKEY_STACK, or use --local for \
@@ -91,11 +95,19 @@ impl Target {
         self.region.as_deref()
     }
 
-    /// Returns the name of the stack, if it is a deployed one.
+    /// Returns the name of the stack, if it is a deployed one with a valid name.
     #[must_use]
     pub fn stack_name(&self) -> Option<&str> {
-        self.stack.as_deref().filter(|_| self.local.is_none())
+        self.stack.as_deref().filter(|name| self.local.is_none() && is_stack_name(name))
     }
+}
+
+/// Returns `true` for a name that `CloudFormation` accepts. An ARN or a pattern is none.
+fn is_stack_name(name: &str) -> bool {
+    let is_accepted = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=128).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_alphabetic())
+        && name.bytes().all(is_accepted)
 }
 
 impl Stack {

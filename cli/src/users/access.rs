@@ -6,7 +6,7 @@ use serde::Serialize;
 use shared::clock::Timestamp;
 use shared::store::{Account, CounterKey};
 
-use super::{UserArgument, find};
+use super::{UserArgument, described, find};
 use crate::Context;
 use crate::audit::{Audit, Change};
 use crate::failure::changed_meanwhile;
@@ -91,17 +91,17 @@ impl Disable {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let stack = context.stack().await?;
         let users = stack.users()?;
-        let user = find(&users, &self.user).await?.user;
+        let user = find(&users, &self.user).await?;
         if user.disabled {
             say(&format!("{} is disabled already.", user.profile.user_id));
             return Ok(());
         }
         let event = Change::of_user("user_disabled", &user.profile.id);
         Audit::open(&stack, "users disable").await?.record(&[event]).await?;
-        if !users.disable(&user.profile.id, &budget()).await? {
+        if !users.set_disabled(&user, true, &budget()).await? {
             return Err(changed_meanwhile().into());
         }
-        say(&format!("{} is disabled. All sessions have ended.", user.profile.user_id));
+        say(&format!("{} is disabled. All sessions have ended.", described(&user)));
         Ok(())
     }
 }
@@ -110,17 +110,17 @@ impl Enable {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let stack = context.stack().await?;
         let users = stack.users()?;
-        let user = find(&users, &self.user).await?.user;
+        let user = find(&users, &self.user).await?;
         if !user.disabled {
             say(&format!("{} is enabled already.", user.profile.user_id));
             return Ok(());
         }
         let event = Change::of_user("user_enabled", &user.profile.id);
         Audit::open(&stack, "users enable").await?.record(&[event]).await?;
-        if !users.enable(&user.profile.id, &budget()).await? {
+        if !users.set_disabled(&user, false, &budget()).await? {
             return Err(changed_meanwhile().into());
         }
-        say(&format!("{} is enabled.", user.profile.user_id));
+        say(&format!("{} is enabled.", described(&user)));
         Ok(())
     }
 }
@@ -128,10 +128,10 @@ impl Enable {
 impl Unlock {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let stack = context.stack().await?;
-        let user = find(&stack.users()?, &self.user).await?.user;
+        let user = find(&stack.users()?, &self.user).await?;
         let attempts = stack.attempts().await?;
         let account = Account::named(&user.profile.user_id);
-        let failures = attempts.failures(&account, &budget()).await.ok().flatten().map_or(0, |count| count.failures);
+        let failures = attempts.failures(&account, &budget()).await?.map_or(0, |count| count.failures);
         let event = Change::of_user("account_unlocked", &user.profile.id).with("failures", failures);
         Audit::open(&stack, "users unlock").await?.record(&[event]).await?;
         attempts.unlock(&account, &budget()).await?;
@@ -150,7 +150,11 @@ impl Unblock {
         let Self { counter } = self;
         let key = CounterKey::parse(&counter)?;
         let stack = context.stack().await?;
-        let event = Change::new("source_unblocked").with("counter", &counter);
+        let event = match key.kind() {
+            // An address is personal data.
+            "source" => Change::new("source_unblocked"),
+            _ => Change::new("source_unblocked").with("counter_key", &counter),
+        };
         Audit::open(&stack, "unblock").await?.record(&[event]).await?;
         let was_there = stack.counters()?.delete(&key, &budget()).await?;
         let text = if was_there { "can try passwords again" } else { "was not blocked: it has no counter" };

@@ -1,9 +1,11 @@
 //! `latchkey users add`.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
+use shared::clock::Timestamp;
+use shared::error::Error;
 use shared::id::UserId;
-use shared::store::{Profile, User};
+use shared::store::{Account, Profile, User, Users};
 
 use super::password::NewPassword;
 use super::show::UserRow;
@@ -26,6 +28,7 @@ Examples:
 #[derive(Debug, Args)]
 pub struct Add {
     /// The login name. Upper and lower case are the same name.
+    #[arg(allow_hyphen_values = true)]
     login: String,
     /// The e-mail address. No two users have the same one.
     #[arg(long)]
@@ -66,15 +69,24 @@ impl Add {
             roles: self.roles,
         };
         check(&profile)?;
-        let hash = if self.no_password {
-            None
-        } else {
-            Some(NewPassword::settings(&stack).await?.read(self.password, &profile)?)
-        };
-        let (users, user) = (stack.users()?, User::new(profile));
+        let users = stack.users()?;
+        refuse_taken(&users, &profile).await?;
+        let settings = NewPassword::settings(&stack).await?;
+        let hash = if self.no_password { None } else { Some(settings.read(self.password, &profile)?) };
+        let user = User::new_at(profile, Timestamp::now());
         Audit::open(&stack, "users add").await?.record(&[Change::of_user("user_added", &user.profile.id)]).await?;
         users.create(&user, hash, &budget()).await?;
         say(&format!("Added {}.", user.profile.user_id));
+        // Somebody may have guessed at this name before.
+        let unlocked = stack.attempts().await?.unlock(&Account::named(&user.profile.user_id), &budget()).await;
+        unlocked.context("the user is added, but older counters of wrong passwords could not be deleted")?;
         UserRow::of(&user).print(context.output)
     }
+}
+
+/// Refuses a name, an address or an id of another user before an audit event is written.
+pub(super) async fn refuse_taken(users: &Users, profile: &Profile) -> Result<()> {
+    let owners = users.owners(&[profile], &budget()).await?;
+    let taken = owners.first().and_then(|owners| owners.taken());
+    taken.map_or(Ok(()), |what| Err(Error::Taken(what).into()))
 }

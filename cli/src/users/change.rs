@@ -1,10 +1,12 @@
 //! `latchkey users set` and `latchkey users rename`.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
-use shared::store::{Profile, User, UserRecord};
+use shared::error::Error;
+use shared::id::UserId;
+use shared::store::{Account, Profile, User, UserRecord, Users};
 
-use super::{UserArgument, find};
+use super::{UserArgument, find_with_credentials};
 use crate::Context;
 use crate::audit::{Audit, Change};
 use crate::failure::changed_meanwhile;
@@ -61,7 +63,7 @@ pub struct Rename {
     #[command(flatten)]
     user: UserArgument,
     /// The new login name.
-    #[arg(value_name = "NEW_LOGIN")]
+    #[arg(value_name = "NEW_LOGIN", allow_hyphen_values = true)]
     login: String,
 }
 
@@ -108,7 +110,7 @@ async fn write(
 ) -> Result<()> {
     let stack = context.stack().await?;
     let users = stack.users()?;
-    let old: UserRecord = find(&users, argument).await?;
+    let old: UserRecord = find_with_credentials(&users, argument).await?;
     let mut new: User = old.user.clone();
     change(&mut new.profile);
     check(&new.profile)?;
@@ -117,6 +119,7 @@ async fn write(
         say(&format!("Nothing to change: {} is already like this.", old.user.profile.user_id));
         return Ok(());
     }
+    refuse_names_of_others(&users, &new).await?;
     let event = Change::of_user(event, &new.profile.id).with("attributes", &changed);
     Audit::open(&stack, command).await?.record(&[event]).await?;
     if !users.change(&old, &new, &budget()).await? {
@@ -124,6 +127,30 @@ async fn write(
     }
     let sessions = if changed.contains(&"email") { " All sessions have ended." } else { "" };
     say(&format!("Changed {} of {}.{sessions}", changed.join(", "), old.user.profile.user_id));
+    if changed.contains(&"userId") {
+        // The counters belong to names: those of the old name are of nobody, and the new name may have been guessed at.
+        let attempts = stack.attempts().await?;
+        let cleared = async {
+            attempts.erase(&old.user.profile.user_id, &budget()).await?;
+            attempts.unlock(&Account::named(&new.profile.user_id), &budget()).await
+        };
+        cleared.await.context("the user is renamed, but the counters of wrong passwords could not be deleted")?;
+    }
+    Ok(())
+}
+
+/// Refuses a name or an address of another user before an audit event is written.
+async fn refuse_names_of_others(users: &Users, new: &User) -> Result<()> {
+    let id = &new.profile.id;
+    let owners = users.owners(&[&new.profile], &budget()).await?;
+    let is_other = |owner: &Option<UserId>| owner.as_ref().is_some_and(|owner| owner != id);
+    for owners in owners {
+        for (owner, what) in [(owners.login_name, "login name"), (owners.email, "e-mail address")] {
+            if is_other(&owner) {
+                return Err(Error::Taken(what).into());
+            }
+        }
+    }
     Ok(())
 }
 

@@ -1,8 +1,6 @@
 //! `latchkey users export`: all users with their hashes, in the format that `import` reads.
 
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -10,9 +8,11 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde::Serialize;
 use shared::password::PasswordHash;
-use shared::store::{Profile, Segment, User, Users};
+use shared::store::{Credentials, Profile, Segment, User, Users};
+use tempfile::NamedTempFile;
 use tokio::sync::mpsc;
 
+use super::refused::folder_of;
 use crate::Context;
 use crate::audit::{Audit, Change};
 use crate::failure::Failure;
@@ -121,7 +121,13 @@ async fn read(users: Users, segment: Segment, sender: mpsc::Sender<Lines>) -> Re
         for user in &found {
             match credentials.get(&user.profile.id) {
                 Some(credentials) => lines.push(line(user, credentials.password_hash.as_ref())?),
-                None => broken.push(format!("user#{}: its login record is missing or cannot be read", user.profile.id)),
+                None => match current(&users, user).await? {
+                    Current::Found(user, credentials) => lines.push(line(&user, credentials.password_hash.as_ref())?),
+                    Current::Deleted => {}
+                    Current::Broken => {
+                        broken.push(format!("user#{}: its login record is missing or cannot be read", user.profile.id));
+                    }
+                },
             }
         }
         if sender.send((lines, broken)).await.is_err() {
@@ -134,16 +140,32 @@ async fn read(users: Users, segment: Segment, sender: mpsc::Sender<Lines>) -> Re
     }
 }
 
+/// A user as it is now.
+#[expect(clippy::large_enum_variant, reason = "one value for a user that changed during the export")]
+enum Current {
+    Found(User, Credentials),
+    Deleted,
+    Broken,
+}
+
+/// Reads a user again, who may have been renamed or deleted during the export.
+async fn current(users: &Users, user: &User) -> Result<Current> {
+    let Some(user) = users.find(&user.profile.id, &budget()).await? else { return Ok(Current::Deleted) };
+    let credentials = users.credentials_of(&user, &budget()).await.ok().flatten();
+    Ok(credentials.map_or(Current::Broken, |credentials| Current::Found(user, credentials)))
+}
+
 fn line(user: &User, hash: Option<&PasswordHash>) -> Result<String> {
     let exported =
         Exported { profile: &user.profile, disabled: user.disabled, password_hash: hash.map(PasswordHash::expose) };
     Ok(serde_json::to_string(&exported)?)
 }
 
-/// Where the lines go. A file gets its name only when it is complete.
+/// Where the lines go. A file gets its name only when it is complete. An unfinished one is removed, so that nobody takes
+/// it for a whole export.
 enum Destination {
     Stdout(BufWriter<io::Stdout>),
-    File { draft: PathBuf, path: PathBuf, writer: BufWriter<File>, is_complete: bool },
+    File { path: PathBuf, force: bool, writer: BufWriter<NamedTempFile> },
 }
 
 impl Destination {
@@ -152,16 +174,11 @@ impl Destination {
             return Ok(Self::Stdout(BufWriter::new(io::stdout())));
         }
         if path.exists() && !force {
-            let text = format!("{} exists. Choose another name, or add --force to replace it.", path.display());
-            return Err(Failure::Invalid(text).into());
+            return Err(exists(path).into());
         }
-        let mut draft = path.as_os_str().to_owned();
-        draft.push(".part");
-        let draft = PathBuf::from(draft);
-        fs::remove_file(&draft).ok();
-        let file = File::options().write(true).create_new(true).mode(0o600).open(&draft);
-        let file = file.with_context(|| format!("cannot write {}", draft.display()))?;
-        Ok(Self::File { draft, path: path.to_owned(), writer: BufWriter::new(file), is_complete: false })
+        let file = NamedTempFile::new_in(folder_of(path));
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self::File { path: path.to_owned(), force, writer: BufWriter::new(file) })
     }
 
     const fn is_stdout(&self) -> bool {
@@ -171,34 +188,32 @@ impl Destination {
     fn write_line(&mut self, line: &str) -> Result<()> {
         match self {
             Self::Stdout(stdout) => writeln!(stdout, "{line}").context("cannot write to standard output"),
-            Self::File { draft, writer, .. } => {
-                writeln!(writer, "{line}").with_context(|| format!("cannot write {}", draft.display()))
+            Self::File { path, writer, .. } => {
+                writeln!(writer, "{line}").with_context(|| format!("cannot write {}", path.display()))
             }
         }
     }
 
-    fn finish(mut self) -> Result<()> {
-        match &mut self {
-            Self::Stdout(stdout) => stdout.flush().context("cannot write to standard output"),
-            Self::File { draft, path, writer, is_complete } => {
-                let mut complete = || {
-                    writer.flush()?;
-                    writer.get_ref().sync_all()?;
-                    fs::rename(&*draft, &*path)
+    fn finish(self) -> Result<()> {
+        match self {
+            Self::Stdout(mut stdout) => stdout.flush().context("cannot write to standard output"),
+            Self::File { path, force, writer } => {
+                let complete = || {
+                    let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+                    file.as_file().sync_all()?;
+                    let named = if force { file.persist(&path) } else { file.persist_noclobber(&path) };
+                    named.map_err(|failed| failed.error)
                 };
-                complete().with_context(|| format!("cannot write {}", path.display()))?;
-                *is_complete = true;
-                Ok(())
+                match complete() {
+                    Ok(_) => Ok(()),
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists(&path).into()),
+                    Err(error) => Err(error).with_context(|| format!("cannot write {}", path.display())),
+                }
             }
         }
     }
 }
 
-impl Drop for Destination {
-    /// Removes an unfinished file: nobody should take it for a whole export.
-    fn drop(&mut self) {
-        if let Self::File { draft, is_complete: false, .. } = self {
-            fs::remove_file(draft).ok();
-        }
-    }
+fn exists(path: &Path) -> Failure {
+    Failure::Invalid(format!("{} exists. Choose another name, or add --force to replace it.", path.display()))
 }

@@ -13,7 +13,7 @@ use crate::stack::budget;
 #[derive(Clone, Debug, Args)]
 pub struct UserArgument {
     /// The login name, the e-mail address or the id of the user. `name:`, `email:` or `id:` before it says which.
-    #[arg(value_name = "USER")]
+    #[arg(value_name = "USER", allow_hyphen_values = true)]
     pub user: String,
 }
 
@@ -22,7 +22,7 @@ pub struct UserArgument {
 ///
 /// # Errors
 /// [`Failure::NotFound`] if there is no such user; [`Failure::Conflict`] if there are several.
-pub async fn find(users: &Users, argument: &UserArgument) -> Result<UserRecord> {
+pub async fn find(users: &Users, argument: &UserArgument) -> Result<User> {
     let text = argument.user.trim();
     let prefixed = |prefix: &str| text.strip_prefix(prefix);
     let (name, email, id) = match (prefixed("name:"), prefixed("email:"), prefixed("id:")) {
@@ -45,19 +45,29 @@ pub async fn find(users: &Users, argument: &UserArgument) -> Result<UserRecord> 
     }
     found.sort_by(|one, other| one.profile.id.as_str().cmp(other.profile.id.as_str()));
     found.dedup_by(|one, other| one.profile.id == other.profile.id);
-    let user = match (found.len(), found.pop()) {
-        (1, Some(user)) => user,
-        (_, None) => return Err(Failure::NotFound(format!("There is no user {text}.")).into()),
+    match (found.len(), found.pop()) {
+        (1, Some(user)) => Ok(user),
+        (_, None) => Err(Failure::NotFound(format!("There is no user {text}.")).into()),
         (_, Some(last)) => {
             let ids: Vec<_> = found.iter().chain([&last]).map(|user| format!("id:{}", user.profile.id)).collect();
-            return Err(Failure::Conflict(format!(
-                "{text} names several users: {}. Use one of these.",
-                ids.join(", ")
-            ))
-            .into());
+            let text = format!("{text} names several users: {}. Use one of these.", ids.join(", "));
+            Err(Failure::Conflict(text).into())
         }
-    };
+    }
+}
+
+/// Finds the user that an argument names, with the credentials.
+///
+/// # Errors
+/// The failures of [`find`]. Fails if the login record is missing.
+pub(super) async fn find_with_credentials(users: &Users, argument: &UserArgument) -> Result<UserRecord> {
+    let user = find(users, argument).await?;
     let credentials = users.credentials_of(&user, &budget()).await?;
     let credentials = credentials.with_context(|| format!("the user {} has no login record", user.profile.id))?;
     Ok(UserRecord { user, credentials })
+}
+
+/// Returns the login name and the id of a user, for a sentence.
+pub(super) fn described(user: &User) -> String {
+    format!("{} (id {})", user.profile.user_id, user.profile.id)
 }

@@ -4,7 +4,7 @@
 //! The same file can be imported again: users that are there already stay as they are. So an interrupted import is
 //! continued by the same command.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -15,13 +15,13 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
-use futures_util::stream::{self, StreamExt as _};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde::Serialize;
 use shared::clock::Timestamp;
 use shared::error::Error;
 use shared::id::UserId;
 use shared::password::{Hasher, PasswordHash};
-use shared::store::{LoginName, Profile, User, Users};
+use shared::store::{Account, Attempts, LoginName, Owners, Profile, User, Users};
 use tokio::sync::mpsc;
 
 use super::refused::Refused;
@@ -29,7 +29,7 @@ use crate::Context;
 use crate::audit::{Audit, Change};
 use crate::failure::{Failure, INTERRUPTED};
 use crate::import::{Entry, FirebaseHash, Format, Incoming, Reader};
-use crate::output::{Printer, number_of, printable, say};
+use crate::output::{Printer, number_of, printable, say, without_csv_mark};
 use crate::profile::check;
 use crate::progress::{Progress, rate};
 use crate::stack::{Stack, budget};
@@ -118,16 +118,17 @@ impl Import {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let firebase = self.firebase_hash.as_deref().map(firebase_hash).transpose()?;
         let (input, progress) = open(&self.file)?;
-        let reader =
-            Reader::open(input, self.from, firebase).with_context(|| format!("{} cannot be imported", self.name()))?;
+        let reader = Reader::open(input, self.from, firebase)
+            .map_err(|error| Failure::Invalid(format!("{} cannot be imported: {error:#}", self.name())))?;
         if self.firebase_hash.is_some() && reader.format() != Format::Firebase {
             let text = format!("--firebase-hash is for Firebase, but {} is of another format.", self.name());
             return Err(Failure::Invalid(text).into());
         }
         let stack = context.stack().await?;
-        let importer = Importer::new(&stack, reader.format()).await?;
+        let mut importer = Importer::new(&stack, reader.format()).await?;
         let audit = if self.dry_run { None } else { Some(Audit::open(&stack, "users import").await?) };
-        let mut refused = Refused::new(self.refused_path(), reader.format(), reader.header().map(str::to_owned));
+        let mut refused =
+            Refused::new(self.refused.clone(), &self.default_refused(), reader.header().map(str::to_owned))?;
         let mut printer = self.dry_run.then(|| Printer::list(context.output, PLANNED));
         let (started, mut counts) = (Instant::now(), Counts::default());
 
@@ -142,9 +143,9 @@ impl Import {
             };
             if was_interrupted || batch.is_empty() {
                 progress.finish();
-                refused.finish()?;
+                let file = refused.finish()?;
                 printer.map_or(Ok(()), Printer::finish)?;
-                return self.report(&counts, refused.path(), started, was_interrupted);
+                return self.report(&counts, file.as_deref(), started, was_interrupted);
             }
             let outcomes = importer.import(&batch, audit.as_ref()).await?;
             for (entry, outcome) in batch.iter().zip(&outcomes) {
@@ -152,7 +153,10 @@ impl Import {
                     && !self.dry_run
                 {
                     progress.say(&format!("{}:{}: {}", self.name(), entry.line, printable(reason)));
-                    refused.write(&entry.raw)?;
+                    // An entry that is too long is not kept.
+                    if !entry.raw.is_empty() {
+                        refused.write(&entry.raw)?;
+                    }
                 }
                 counts.add(outcome);
             }
@@ -175,14 +179,12 @@ impl Import {
         self.file == Path::new("-")
     }
 
-    fn refused_path(&self) -> PathBuf {
-        let default = || {
-            let name = self.file.file_name().filter(|_| !self.is_stdin());
-            let mut name = name.map_or_else(|| "users".into(), std::ffi::OsStr::to_owned);
-            name.push(".refused");
-            PathBuf::from(name)
-        };
-        self.refused.clone().unwrap_or_else(default)
+    /// Returns the name of the file of refused lines in the current folder.
+    fn default_refused(&self) -> PathBuf {
+        let name = self.file.file_name().filter(|_| !self.is_stdin());
+        let mut name = name.map_or_else(|| "users".into(), std::ffi::OsStr::to_owned);
+        name.push(".refused");
+        PathBuf::from(name)
     }
 
     /// Says what was done.
@@ -237,20 +239,31 @@ fn planned<'a>(entry: &'a Entry, outcome: &'a Outcome) -> Planned<'a> {
 /// Adds users to a stack.
 struct Importer {
     users: Users,
+    attempts: Attempts,
+    /// The counters of wrong passwords, also at names that do not exist yet.
+    counted: HashSet<String>,
     hasher: Hasher,
     format: Format,
     now: Timestamp,
+    /// The ids, names and addresses of the users that a dry run would add.
+    planned: HashMap<Key, UserId>,
 }
+
+/// An id, a login name or an address, in lower case.
+type Key = (&'static str, String);
 
 impl Importer {
     async fn new(stack: &Stack, format: Format) -> Result<Self> {
         let hasher = Hasher::from_env(&stack.settings(&["login"]).await?);
         let hasher = hasher.context("the settings of the stack are invalid")?;
-        Ok(Self { users: stack.users()?, hasher, format, now: Timestamp::now() })
+        let attempts = stack.attempts().await?;
+        let counted = attempts.counted(&budget()).await?;
+        let (users, now) = (stack.users()?, Timestamp::now());
+        Ok(Self { users, attempts, counted, hasher, format, now, planned: HashMap::new() })
     }
 
     /// Imports a batch, and returns the outcome of each entry. Without an audit log, only says what would happen.
-    async fn import(&self, batch: &[Entry], audit: Option<&Audit>) -> Result<Vec<Outcome>> {
+    async fn import(&mut self, batch: &[Entry], audit: Option<&Audit>) -> Result<Vec<Outcome>> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; batch.len()];
         let mut checked = Vec::new();
         for ((position, entry), outcome) in batch.iter().enumerate().zip(&mut outcomes) {
@@ -259,32 +272,72 @@ impl Importer {
                 Err(reason) => *outcome = Some(Outcome::Refused(reason)),
             }
         }
-        // Users who are there cost a read and no write, and no audit event.
-        let mut ids: Vec<_> = checked.iter().map(|(_, entry)| entry.user.profile.id.clone()).collect();
-        ids.sort_by(|one, other| one.as_str().cmp(other.as_str()));
-        ids.dedup();
-        let there = self.users.find_all(&ids, &budget()).await?;
-        checked.retain(|(position, entry)| {
-            let there = there.get(&entry.user.profile.id);
-            outcomes[*position] = there.map(|there| already_there(&entry.user, there));
-            there.is_none()
-        });
-        if let Some(audit) = audit.filter(|_| !checked.is_empty()) {
-            let change = |(_, entry): &(usize, Checked)| Change::of_user("user_imported", &entry.user.profile.id);
-            audit.record(&checked.iter().map(change).collect::<Vec<_>>()).await?;
-        }
+        // The first of two entries with one name wins, so the second one waits until the first one is written.
         let (first, later) = without_repeated_names(checked);
-        let is_dry = audit.is_none();
         for (entries, writers) in [(first, WRITERS), (later, 1)] {
-            let add =
-                |(position, entry)| async move { Ok::<_, anyhow::Error>((position, self.add(entry, is_dry).await?)) };
-            let mut added = stream::iter(entries.into_iter().map(add)).buffer_unordered(writers);
-            while let Some(outcome) = added.next().await {
-                let (position, outcome) = outcome?;
-                outcomes[position] = Some(outcome);
+            let profiles: Vec<_> = entries.iter().map(|(_, entry)| &entry.user.profile).collect();
+            let owners = self.users.owners(&profiles, &budget()).await?;
+            let mut new = Vec::new();
+            for ((position, entry), owners) in entries.into_iter().zip(owners) {
+                match self.conflict(&entry.user.profile, &owners) {
+                    Some(outcome) => outcomes[position] = Some(outcome),
+                    None => new.push((position, entry)),
+                }
+            }
+            match audit {
+                None => {
+                    for (position, entry) in new {
+                        outcomes[position] = Some(Outcome::Added { without_password: entry.hash.is_none() });
+                        self.plan(&entry.user.profile);
+                    }
+                }
+                Some(audit) => {
+                    for (position, outcome) in self.add_all(new, writers, audit).await? {
+                        outcomes[position] = Some(outcome);
+                    }
+                }
             }
         }
         outcomes.into_iter().collect::<Option<_>>().context("an entry has no outcome")
+    }
+
+    /// Records the events of new users, and adds the users.
+    async fn add_all(
+        &self,
+        new: Vec<(usize, Checked)>,
+        writers: usize,
+        audit: &Audit,
+    ) -> Result<Vec<(usize, Outcome)>> {
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
+        let change = |(_, entry): &(usize, Checked)| Change::of_user("user_imported", &entry.user.profile.id);
+        audit.record(&new.iter().map(change).collect::<Vec<_>>()).await?;
+        let add = |(position, entry)| async move { Ok((position, self.add(entry).await?)) };
+        stream::iter(new.into_iter().map(add)).buffer_unordered(writers).try_collect().await
+    }
+
+    /// Returns the outcome for a user whose id, name or address is taken, or `None` for a new user.
+    fn conflict(&self, profile: &Profile, owners: &Owners) -> Option<Outcome> {
+        let [_, name, address] = keys(profile);
+        match &owners.id {
+            Some(Some(there)) => return Some(already_there(profile, there)),
+            Some(None) => return Some(refused_id(profile)),
+            None if self.planned.get(&keys(profile)[0]).is_some_and(|id| *id == profile.id) => {
+                return Some(Outcome::Present);
+            }
+            None => {}
+        }
+        let is_taken = |owner: &Option<UserId>, key: &Key| owner.is_some() || self.planned.contains_key(key);
+        if is_taken(&owners.login_name, &name) {
+            return Some(refused("login name", &profile.user_id));
+        }
+        is_taken(&owners.email, &address).then(|| refused("e-mail address", &profile.email))
+    }
+
+    /// Remembers a user that a dry run would add.
+    fn plan(&mut self, profile: &Profile) {
+        self.planned.extend(keys(profile).map(|key| (key, profile.id.clone())));
     }
 
     /// Checks everything that needs no table. The error says why the entry is refused.
@@ -294,26 +347,24 @@ impl Importer {
         let hash = hash.transpose().map_err(|error| error.to_string())?;
         let profile = self.profile(incoming).map_err(|error| error.to_string())?;
         check(&profile).map_err(|failure| failure.to_string())?;
-        // A new epoch and a new password version, so that no token of an earlier user with this id becomes valid again.
-        let era = self.now.as_secs();
-        let user =
-            User { disabled: incoming.disabled, session_epoch: era, password_version: era, ..User::new(profile) };
+        let user = User { disabled: incoming.disabled, ..User::new_at(profile, self.now) };
         Ok(Checked { user, hash })
     }
 
     fn profile(&self, incoming: &Incoming) -> Result<Profile, Error> {
         let name = LoginName::parse(&incoming.user_id)?;
+        let is_csv = self.format == Format::Csv;
+        let text = |text: &String| if is_csv { without_csv_mark(text).to_owned() } else { text.clone() };
         let profile = Profile {
             id: self.id(incoming.id.as_deref(), &name)?,
             user_id: incoming.user_id.trim().to_owned(),
             email: incoming.email.trim().to_owned(),
-            name: incoming.name.clone(),
-            position: incoming.position.clone(),
-            location: incoming.location.clone(),
-            bio: incoming.bio.clone(),
+            name: text(&incoming.name),
+            position: text(&incoming.position),
+            location: text(&incoming.location),
+            bio: text(&incoming.bio),
             roles: incoming.roles.clone(),
         };
-        profile.check_names()?;
         Ok(profile)
     }
 
@@ -330,17 +381,23 @@ impl Importer {
         UserId::parse(URL_SAFE_NO_PAD.encode(digest.as_ref().get(..16).unwrap_or_default()))
     }
 
-    /// Adds a user, unless the user is there already.
-    async fn add(&self, Checked { user, hash }: Checked, is_dry: bool) -> Result<Outcome> {
+    /// Adds a user. Somebody else may have taken a name since it was read.
+    async fn add(&self, Checked { user, hash }: Checked) -> Result<Outcome> {
         let without_password = hash.is_none();
-        let taken = if is_dry { self.taken(&user).await? } else { self.create(&user, hash).await? };
-        let Some(what) = taken else { return Ok(Outcome::Added { without_password }) };
-        if what == "id" {
-            let there = self.users.find(&user.profile.id, &budget()).await?;
-            return Ok(there.map_or_else(|| refused_id(&user), |there| already_there(&user, &there)));
+        let profile = &user.profile;
+        match self.create(&user, hash).await? {
+            Some("id") => {
+                let there = self.users.find(&profile.id, &budget()).await?;
+                Ok(there.map_or_else(|| refused_id(profile), |there| already_there(profile, &there.profile)))
+            }
+            Some(what @ "login name") => Ok(refused(what, &profile.user_id)),
+            Some(what) => Ok(refused(what, &profile.email)),
+            None => {
+                let account = Account::named(&profile.user_id);
+                self.attempts.unlock_if_counted(&account, &self.counted, &budget()).await?;
+                Ok(Outcome::Added { without_password })
+            }
         }
-        let value = if what == "login name" { &user.profile.user_id } else { &user.profile.email };
-        Ok(Outcome::Refused(format!("another user has the {what} {value}")))
     }
 
     /// Creates a user. Returns what is taken, if something is. Waits while the table is throttled.
@@ -358,30 +415,27 @@ impl Importer {
             }
         }
     }
-
-    /// Returns what is taken, without a write.
-    async fn taken(&self, user: &User) -> Result<Option<&'static str>> {
-        let Profile { id, user_id, email, .. } = &user.profile;
-        if self.users.find(id, &budget()).await?.is_some() {
-            return Ok(Some("id"));
-        }
-        if self.users.find_by_login_name(&LoginName::parse(user_id)?, &budget()).await?.is_some() {
-            return Ok(Some("login name"));
-        }
-        Ok(self.users.find_by_email(email, &budget()).await?.map(|_| "e-mail address"))
-    }
 }
 
 /// Returns the outcome for a user whose id is there. It is the same user if the login name or the address is the same.
-fn already_there(user: &User, there: &User) -> Outcome {
-    let same = |one: &str, other: &str| one.to_lowercase() == other.to_lowercase();
-    let is_same =
-        same(&there.profile.user_id, &user.profile.user_id) || same(&there.profile.email, &user.profile.email);
-    if is_same { Outcome::Present } else { refused_id(user) }
+fn already_there(profile: &Profile, there: &Profile) -> Outcome {
+    let [[_, name, address], [_, name_there, address_there]] = [keys(profile), keys(there)];
+    if name == name_there || address == address_there { Outcome::Present } else { refused_id(profile) }
 }
 
-fn refused_id(user: &User) -> Outcome {
-    Outcome::Refused(format!("another user has the id {}", user.profile.id))
+fn refused_id(profile: &Profile) -> Outcome {
+    refused("id", profile.id.as_str())
+}
+
+fn refused(what: &str, value: &str) -> Outcome {
+    Outcome::Refused(format!("another user has the {what} {value}"))
+}
+
+/// Returns what no two users may have in common: the id, the login name and the address, in canonical forms.
+fn keys(profile: &Profile) -> [Key; 3] {
+    let canonical =
+        |text: &str| LoginName::parse(text).map_or_else(|_| text.to_lowercase(), |name| name.as_str().to_owned());
+    [("id", profile.id.to_string()), ("name", canonical(&profile.user_id)), ("address", canonical(&profile.email))]
 }
 
 /// Splits a batch: in the second part, each entry has an id, a name or an address of an earlier entry. They are written
@@ -389,10 +443,7 @@ fn refused_id(user: &User) -> Outcome {
 fn without_repeated_names(entries: Vec<(usize, Checked)>) -> (Vec<(usize, Checked)>, Vec<(usize, Checked)>) {
     let mut seen = HashSet::new();
     entries.into_iter().partition(|(_, entry)| {
-        let profile = &entry.user.profile;
-        let keys = [profile.id.to_string(), profile.user_id.to_lowercase(), profile.email.to_lowercase()];
-        let keys = keys.into_iter().zip(["id", "name", "address"]);
-        keys.fold(true, |is_new, key| seen.insert(key) && is_new)
+        keys(&entry.user.profile).into_iter().fold(true, |is_new, key| seen.insert(key) && is_new)
     })
 }
 
@@ -401,7 +452,8 @@ fn open(path: &Path) -> Result<(Box<dyn BufRead + Send>, Progress)> {
     if path == Path::new("-") {
         return Ok((Box::new(BufReader::new(io::stdin())), Progress::spinner("")));
     }
-    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    let file =
+        File::open(path).map_err(|error| Failure::Invalid(format!("cannot open {}: {error}", path.display())))?;
     let progress = Progress::of_file(file.metadata()?.len());
     let reader: Box<dyn Read + Send> = Box::new(progress.read(file));
     Ok((Box::new(BufReader::with_capacity(64 * 1024, reader)), progress))

@@ -18,6 +18,7 @@ mod show;
 
 pub use access::{BLOCKED_EXAMPLES, Blocked, UNBLOCK_EXAMPLES, Unblock};
 pub use find::{UserArgument, find};
+use find::{described, find_with_credentials};
 
 /// The commands.
 #[derive(Debug, Subcommand)]

@@ -9,7 +9,7 @@ use shared::password::policy::{PersonalWords, Policy};
 use shared::password::{Hasher, Password, PasswordHash};
 use shared::store::{Account, Profile};
 
-use super::{UserArgument, find};
+use super::{UserArgument, find, find_with_credentials};
 use crate::Context;
 use crate::ask::PasswordSource;
 use crate::audit::{Audit, Change};
@@ -36,9 +36,12 @@ impl SetPassword {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let stack = context.stack().await?;
         let users = stack.users()?;
-        let record = find(&users, &self.user).await?;
+        let user = find(&users, &self.user).await?;
+        let hash = NewPassword::settings(&stack).await?.read(self.password, &user.profile)?;
+        // The operator may have taken a while to type. The user of the first read is the one that is meant.
+        let id = UserArgument { user: format!("id:{}", user.profile.id) };
+        let record = find_with_credentials(&users, &id).await?;
         let profile = &record.user.profile;
-        let hash = NewPassword::settings(&stack).await?.read(self.password, profile)?;
         Audit::open(&stack, "users set-password")
             .await?
             .record(&[Change::of_user("password_set", &profile.id)])

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use shared::clock::Timestamp;
-use shared::store::{Account, Cursor, Page, Segment, Unreadable, User, Users};
+use shared::store::{Account, Credentials, Cursor, Page, Segment, Unreadable, User, Users};
 
 use super::{UserArgument, find};
 use crate::Context;
@@ -52,7 +52,7 @@ pub(super) struct UserRow<'a> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct State {
-    /// The algorithm of the stored hash.
+    /// The algorithm of the stored hash. `none` without a password, `missing` without a login record.
     password: String,
     active_sessions: usize,
     wrong_passwords: Option<u32>,
@@ -115,8 +115,9 @@ pub struct Show {
 impl Show {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let stack = context.stack().await?;
-        let record = find(&stack.users()?, &self.user).await?;
-        let user = &record.user;
+        let users = stack.users()?;
+        let user = &find(&users, &self.user).await?;
+        let credentials = users.credentials_of(user, &budget()).await?;
         let active =
             stack.sessions()?.active(&user.profile.id, user.session_epoch, Timestamp::now(), &budget()).await?;
         // Only `unlock` needs the settings of `login`. An operator without this right still sees the user.
@@ -128,7 +129,11 @@ impl Show {
             Err(_) => None,
         };
         let state = State {
-            password: record.credentials.password_hash.as_ref().map_or("none", |hash| hash.scheme()).to_owned(),
+            password: match credentials {
+                None => "missing".to_owned(),
+                Some(Credentials { password_hash: None, .. }) => "none".to_owned(),
+                Some(Credentials { password_hash: Some(hash), .. }) => hash.scheme().to_owned(),
+            },
             active_sessions: active.len(),
             wrong_passwords: failures,
         };

@@ -171,7 +171,8 @@ async fn a_new_address_a_new_password_and_disabling_end_all_sessions() {
         let changed = world.run_with(arguments, stdin);
         assert_eq!((changed.code, show(&world, "kim")["activeSessions"].clone()), (0, json!(0)), "{changed:?}");
     }
-    assert_eq!(world.run(&["users", "enable", "kim"]).stderr, "kim is enabled.\n");
+    let enabled = format!("kim (id {}) is enabled.\n", id.as_str().unwrap());
+    assert_eq!(world.run(&["users", "enable", "kim"]).stderr, enabled);
     let shown = show(&world, "kim");
     assert_eq!((&shown["disabled"], &shown["activeSessions"]), (&json!(false), &json!(0)));
 }
@@ -213,17 +214,15 @@ async fn a_deleted_user_leaves_only_session_records_and_an_erased_one_nothing() 
 async fn an_argument_that_names_two_users_is_refused() {
     let world = World::new().await;
     add(&world, "kim", &[]);
-    let id = show(&world, "kim")["id"].as_str().unwrap().to_lowercase();
+    let id = "7f3a";
     let other = json!({ "id": id, "userId": "victim", "email": "victim@example.com" });
     world.write("users.jsonl", &other.to_string());
     world.run(&["users", "import", "users.jsonl"]);
-    add(&world, &id, &[]);
-    let ambiguous = world.run(&["users", "disable", &id]);
+    add(&world, id, &[]);
+    let ambiguous = world.run(&["users", "disable", id]);
     assert_failed(&ambiguous, 4, "names several users: id:");
-    assert_eq!(
-        world.run(&["users", "disable", &format!("id:{id}")]).stderr,
-        "victim is disabled. All sessions have ended.\n"
-    );
+    let disabled = world.run(&["users", "disable", &format!("id:{id}")]);
+    assert_eq!(disabled.stderr, format!("victim (id {id}) is disabled. All sessions have ended.\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -308,9 +307,11 @@ async fn count_failures(world: &World, name: &str, failures: u64) -> u32 {
     let attempts = Attempts::from_env(store::connect(&env).unwrap(), &env).unwrap();
     let account = Account::named(name);
     let budget = shared::budget::Budget::new(None);
-    let start = Timestamp::now().as_secs() - 10_000;
+    // More failures than one source may have come from no known source.
+    let source_ip = (failures < 100).then_some("203.0.113.7");
+    let start = Timestamp::now().as_secs() - failures * 1000 - 1000;
     for failure in 0..failures {
-        let attempt = Attempt { account: &account, channel: Channel::Public, source_ip: Some("203.0.113.7") };
+        let attempt = Attempt { account: &account, channel: Channel::Public, source_ip };
         let now = Timestamp::from_secs(start + failure * 1000);
         let admission = attempts.admit(attempt, now, &budget).await.unwrap();
         attempts.reserve(admission, now, &budget).await.unwrap();
@@ -392,6 +393,105 @@ async fn the_list_of_sources_says_which_one_is_blocked() {
     assert_eq!(listed[1]["blockedForSeconds"], 0);
     assert_eq!(world.run(&["unblock", "203.0.113.7"]).code, 0);
     assert!(!world.run(&["blocked"]).stdout.contains("203.0.113.7"));
+}
+
+/// An argument such as `id:0` is an id, so that no login name may look like one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_name_does_not_look_like_an_id() {
+    let world = World::new().await;
+    for name in ["id:0", "NAME:kim", "email:kim", "ｉｄ:0"] {
+        let refused = world.run(&["users", "add", name, "--email", "kim@example.com", "--no-password"]);
+        assert_failed(&refused, 5, "must not begin with id:, name: or email:");
+    }
+    world.write("users.jsonl", &json!({ "userId": "id:0", "email": "kim@example.com" }).to_string());
+    assert!(world.run(&["users", "import", "users.jsonl"]).stderr.contains("must not begin with id:"));
+    assert!(world.keys().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_may_begin_with_a_hyphen() {
+    let world = World::new().await;
+    let user = json!({ "id": "-8sr5XpVfT8nDJZm1xMszw", "userId": "kim", "email": "kim@example.com" });
+    world.write("users.jsonl", &user.to_string());
+    world.run(&["users", "import", "users.jsonl"]);
+    assert_eq!(show(&world, "-8sr5XpVfT8nDJZm1xMszw")["userId"], "kim");
+    sign_in(&world, &json!("-8sr5XpVfT8nDJZm1xMszw")).await;
+    let mut session = world.tables.items("SessionsTable").remove(0);
+    session["session_id"] = json!({ "S": "-AAAAAAAAAAAAAAAAAAAAA" });
+    session["active_key"]["S"] = json!(session["active_key"]["S"].as_str().unwrap());
+    world.tables.put("SessionsTable", &session);
+    assert_eq!(world.run(&["sessions", "end", "-AAAAAAAAAAAAAAAAAAAAA"]).stderr, "The session has ended.\n");
+    assert_eq!(world.run(&["users", "delete", "-8sr5XpVfT8nDJZm1xMszw", "--yes"]).code, 0);
+}
+
+/// A refused change is no event.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_is_refused_writes_no_event() {
+    let world = World::new().await;
+    add(&world, "kim", &[]);
+    add(&world, "park", &[]);
+    let before = world.events().len();
+    for arguments in [
+        &["users", "add", "two words", "--email", "o@example.com", "--no-password"][..],
+        &["users", "add", "PARK", "--email", "o@example.com", "--no-password"],
+        &["users", "set", "kim", "--email", "nope"],
+        &["users", "set", "kim", "--email", "PARK@example.com"],
+        &["users", "rename", "kim", "park"],
+        &["unblock", "account#kim@example.com"],
+    ] {
+        assert!([4, 5].contains(&world.run(arguments).code), "{arguments:?}");
+    }
+    assert_eq!(world.events().len(), before);
+}
+
+/// R20: the counters belong to names. The next user with the name must not inherit them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_user_is_not_locked_by_older_failures_at_the_name() {
+    let world = World::new().await;
+    for name in ["ann", "anna", "ben"] {
+        count_failures(&world, name, 100).await;
+    }
+    add(&world, "ann", &[]);
+    assert_eq!(show(&world, "ann")["wrongPasswords"], 0);
+    world.write("users.jsonl", &json!({ "userId": "ben", "email": "ben@example.com" }).to_string());
+    assert_eq!(world.run(&["users", "import", "users.jsonl"]).code, 0);
+    assert_eq!(show(&world, "ben")["wrongPasswords"], 0);
+    count_failures(&world, "ann", 3).await;
+    assert_eq!(world.run(&["users", "rename", "ann", "anna"]).code, 0);
+    assert_eq!(show(&world, "anna")["wrongPasswords"], 0);
+    let of_ann = count_failures(&world, "ann", 1).await;
+    assert_eq!(of_ann, 1, "the counters of the old name are deleted");
+}
+
+/// A login can store a session after its user was deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_a_deleted_user_can_be_erased_by_id() {
+    let world = World::new().await;
+    add(&world, "kim", &[]);
+    let id = show(&world, "kim")["id"].clone();
+    sign_in(&world, &id).await;
+    assert_eq!(world.run(&["users", "delete", "kim", "--yes"]).code, 0);
+    let argument = format!("id:{}", id.as_str().unwrap());
+    let erased = world.run(&["users", "erase", &argument, "--yes", "-o", "json"]);
+    let erased: Value = serde_json::from_str(&erased.stdout).unwrap();
+    assert_eq!((&erased["sessionRecords"], &erased["erased"]), (&json!(1), &json!(["sessions"])));
+    assert!(world.tables.items("SessionsTable").is_empty());
+    assert_failed(&world.run(&["users", "erase", "kim", "--yes"]), 3, "There is no user kim.");
+}
+
+/// A user without a login record cannot sign in. An operator can still look at the user and delete it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_without_a_login_record_can_be_shown_disabled_and_deleted() {
+    let world = World::new().await;
+    add(&world, "kim", &[]);
+    let id = format!("id:{}", show(&world, "kim")["id"].as_str().unwrap());
+    world.tables.delete("UsersTable", &json!({ "pk": { "S": "login#kim" } }));
+    assert_eq!(show(&world, &id)["password"], "missing");
+    assert_eq!(world.run(&["users", "disable", &id]).code, 0);
+    let set = world.run_with(&["users", "set-password", &id, "--password-stdin"], PASSWORD);
+    assert_failed(&set, 1, "has no login record");
+    assert_eq!(world.run(&["users", "delete", &id, "--yes"]).code, 0);
+    assert!(world.keys().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

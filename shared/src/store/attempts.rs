@@ -4,6 +4,7 @@
 //! hashed (R21). The limits themselves are in `throttle`. The table holds no login names, and a name that does not
 //! exist is counted like any other (R17).
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use crate::budget::Budget;
 use crate::clock::Timestamp;
 use crate::config::Environment;
 use crate::error::{Error, Result};
+use crate::id::UserId;
 use crate::telemetry::events;
 use crate::throttle::{Backoff, Device, FailureCount, LeakyBucket, Limit};
 
@@ -131,18 +133,30 @@ pub struct SourceState {
 pub struct CounterKey(String);
 
 impl CounterKey {
-    /// Takes the address of a source, or the `counter_key` of an event.
+    /// Takes the address of a source, its IPv6 network as [`Attempts::sources`] returns it, or the `counter_key` of an
+    /// event.
     ///
     /// # Errors
-    /// [`Error::InvalidRequest`] if the text is neither.
+    /// [`Error::InvalidRequest`] if the text is none of them.
     pub fn parse(text: &str) -> Result<Self> {
+        let is_tag = |text: &str| URL_SAFE_NO_PAD.decode(text).is_ok_and(|tag| tag.len() == 16);
+        let is_device =
+            |text: &str| text.split_once('#').is_some_and(|(tag, id)| is_tag(tag) && UserId::parse(id).is_ok());
         let key = match text.split_once('#') {
-            Some(("account" | "change" | "device" | "source", _)) => Some(text.to_owned()),
+            Some(("account" | "change", tag)) if is_tag(tag) => Some(text.to_owned()),
+            Some(("device", rest)) if is_device(rest) => Some(text.to_owned()),
+            Some(("source", source)) => source_key(source),
             Some(_) => None,
             None => source_key(text),
         };
         let problem = "This is neither an address, such as 203.0.113.7, nor the counter key of an event.";
         key.map(Self).ok_or_else(|| Error::InvalidRequest(problem.into()))
+    }
+
+    /// Returns the kind of the counter: `account`, `device`, `change` or `source`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.0.split('#').next().unwrap_or_default()
     }
 }
 
@@ -289,6 +303,49 @@ impl Attempts {
         send(call.send(), budget).await?.item.map(|item| from_item(item, "attempts")).transpose()
     }
 
+    /// Returns the keys of the counters of all accounts. Reads the whole table.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
+    pub async fn counted(&self, budget: &Budget) -> Result<HashSet<String>> {
+        let (mut keys, mut start) = (HashSet::new(), None);
+        loop {
+            let scan = self
+                .client
+                .scan()
+                .table_name(&self.table)
+                .filter_expression("begins_with(counter_key, :account) OR begins_with(counter_key, :change)")
+                .projection_expression("counter_key")
+                .expression_attribute_values(":account", text("account#"))
+                .expression_attribute_values(":change", text("change#"))
+                .set_exclusive_start_key(start);
+            let page = send(scan.send(), budget).await?;
+            let items = page.items.unwrap_or_default().into_iter();
+            keys.extend(items.filter_map(|item| item.get("counter_key")?.as_s().ok().cloned()));
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(keys);
+            }
+        }
+    }
+
+    /// Unlocks an account that has one of these counters.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
+    pub async fn unlock_if_counted(
+        &self,
+        account: &Account<'_>,
+        counted: &HashSet<String>,
+        budget: &Budget,
+    ) -> Result<()> {
+        let key = |channel| self.account_key(Attempt { account, channel, source_ip: None });
+        if [Channel::Public, Channel::SignedIn].into_iter().any(|channel| counted.contains(&key(channel))) {
+            self.unlock(account, budget).await?;
+        }
+        Ok(())
+    }
+
     /// Deletes all counters of an account, also those of known devices, of which it reads the whole table. Returns how
     /// many there were.
     ///
@@ -307,6 +364,7 @@ impl Attempts {
                 .table_name(&self.table)
                 .filter_expression("counter_key IN (:account, :change) OR begins_with(counter_key, :devices)")
                 .projection_expression("counter_key")
+                .consistent_read(true)
                 .expression_attribute_values(":account", text(&account))
                 .expression_attribute_values(":change", text(&change))
                 .expression_attribute_values(":devices", text(&devices))
@@ -441,7 +499,8 @@ impl Attempts {
 /// Returns the key of a source's counter: the IPv4 address, or the /64 network of an IPv6 address, because one customer
 /// gets a whole /64 (R24). Returns `None` if the text is not an address.
 fn source_key(source_ip: &str) -> Option<String> {
-    let network = match source_ip.parse::<IpAddr>().ok()?.to_canonical() {
+    let address = source_ip.strip_suffix("/64").filter(|network| network.ends_with("::")).unwrap_or(source_ip);
+    let network = match address.parse::<IpAddr>().ok()?.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();

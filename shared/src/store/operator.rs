@@ -15,8 +15,8 @@ use super::client::{batch_get, send, transact};
 use super::records::{Item, from_item, number, text, to_item};
 use super::sessions::{Sessions, readable_session};
 use super::users::{
-    AddressOwner, Credentials, LoginName, Profile, User, Users, canonical_address, email_key, login_key, read_user, user_key,
-    without_blank_ends,
+    AddressOwner, Credentials, LoginName, Profile, User, Users, canonical_address, email_key, login_key, read_user,
+    user_key, without_blank_ends,
 };
 use crate::budget::Budget;
 use crate::error::{Error, Result};
@@ -283,11 +283,8 @@ impl Users {
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Unexpected`].
     pub async fn set_disabled(&self, user: &User, disabled: bool, budget: &Budget) -> Result<bool> {
-        let expression = if disabled {
-            "SET disabled = :disabled, session_epoch = :next"
-        } else {
-            "SET disabled = :disabled"
-        };
+        let expression =
+            if disabled { "SET disabled = :disabled, session_epoch = :next" } else { "SET disabled = :disabled" };
         let change = update(&self.table, user_item_key(&user.profile.id))
             .update_expression(expression)
             .condition_expression("disabled = :before AND session_epoch = :epoch")
