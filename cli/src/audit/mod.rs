@@ -22,7 +22,10 @@ use shared::id::UserId;
 use crate::failure::Failure;
 use crate::stack::{Place, Stack, refused};
 
+mod event;
+mod file;
 pub mod follow;
+mod logs;
 
 /// The audit log of a stack, for the changes of one command.
 pub struct Audit {
