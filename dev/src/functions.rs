@@ -174,8 +174,8 @@ pub fn say(topic: &str, text: &str) {
     anstream::println!("  {topic:<11}  {}", terminal::with_coloured_status(text));
 }
 
-/// Prints the log lines of the functions in a readable form, and appends those that are events to the file. Prints other
-/// lines unchanged, such as compiler errors.
+/// Prints the log lines of the functions in a readable form, and appends the events to the file. Prints other lines
+/// unchanged, such as compiler errors.
 async fn print_lines(output: impl AsyncRead + Unpin, events: EventsFile) {
     let mut lines = BufReader::new(output).lines();
     while let Ok(Some(line)) = lines.next_line().await {

@@ -46,7 +46,8 @@ pub struct Follow {
     #[arg(long = "event", value_name = "NAME", value_parser = event_name)]
     events: Vec<String>,
     /// Events of this user: the login name, the e-mail address or the id. A deleted user has only an id.
-    #[arg(long)]
+    // An id can begin with a hyphen.
+    #[arg(long, allow_hyphen_values = true)]
     user: Option<String>,
 }
 

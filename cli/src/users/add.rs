@@ -9,7 +9,7 @@ use super::password::NewPassword;
 use super::show::UserRow;
 use crate::Context;
 use crate::ask::PasswordSource;
-use crate::audit::{Audit, Change};
+use crate::audit::{Action, Audit, Change};
 use crate::output::say;
 use crate::profile::check;
 use crate::stack::budget;
@@ -72,7 +72,10 @@ impl Add {
             Some(NewPassword::settings(&stack).await?.read(self.password, &profile)?)
         };
         let (users, user) = (stack.users()?, User::new(profile));
-        Audit::open(&stack, "users add").await?.record(&[Change::of_user("user_added", &user.profile.id)]).await?;
+        Audit::open(&stack, "users add")
+            .await?
+            .record(&[Change::of_user(Action::USER_ADDED, &user.profile.id)])
+            .await?;
         users.create(&user, hash, &budget()).await?;
         say(&format!("Added {}.", user.profile.user_id));
         UserRow::of(&user).print(context.output)

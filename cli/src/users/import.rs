@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 
 use super::refused::Refused;
 use crate::Context;
-use crate::audit::{Audit, Change};
+use crate::audit::{Action, Audit, Change};
 use crate::failure::{Failure, INTERRUPTED};
 use crate::import::{Entry, FirebaseHash, Format, Incoming, Reader};
 use crate::output::{Printer, number_of, printable, say};
@@ -270,7 +270,7 @@ impl Importer {
             there.is_none()
         });
         if let Some(audit) = audit.filter(|_| !checked.is_empty()) {
-            let change = |(_, entry): &(usize, Checked)| Change::of_user("user_imported", &entry.user.profile.id);
+            let change = |(_, entry): &(usize, Checked)| Change::of_user(Action::USER_IMPORTED, &entry.user.profile.id);
             audit.record(&checked.iter().map(change).collect::<Vec<_>>()).await?;
         }
         let (first, later) = without_repeated_names(checked);

@@ -9,7 +9,7 @@ use shared::store::User;
 use super::{UserArgument, find};
 use crate::Context;
 use crate::ask::Confirmation;
-use crate::audit::{Audit, Change};
+use crate::audit::{Action, Audit, Change};
 use crate::failure::changed_meanwhile;
 use crate::output::{Printer, number_of, printable, say};
 use crate::stack::budget;
@@ -72,7 +72,7 @@ impl Delete {
         let users = stack.users()?;
         let user = find(&users, &self.user).await?.user;
         self.confirmation.ask(&format!("Delete {} from {}?", described(&user), stack.name))?;
-        let event = Change::of_user("user_deleted", &user.profile.id);
+        let event = Change::of_user(Action::USER_DELETED, &user.profile.id);
         Audit::open(&stack, "users delete").await?.record(&[event]).await?;
         if !users.delete(&user, &budget()).await? {
             return Err(changed_meanwhile().into());
@@ -98,7 +98,7 @@ impl Erase {
             stack.name
         );
         self.confirmation.ask(&question)?;
-        let event = Change::of_user("user_erased", &profile.id);
+        let event = Change::of_user(Action::USER_ERASED, &profile.id);
         Audit::open(&stack, "users erase").await?.record(&[event]).await?;
         // The sessions first, so that an interrupted command can be repeated. Then the user, and then the sessions that
         // a login may have opened in between.

@@ -1,5 +1,6 @@
 //! `latchkey audit`, on the events file of a local stack.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
@@ -9,18 +10,15 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use testbed::workspace::read;
 
+use crate::users::{add, show, sign_in};
 use crate::world::World;
-
-const PASSWORD: &str = "paper boats in the rain";
 
 /// Adds the user kim, and returns the id.
 fn add_kim(world: &World) -> String {
-    let added = world
-        .run_with(&["-o", "json", "users", "add", "kim", "--email", "kim@example.com", "--password-stdin"], PASSWORD);
-    assert_eq!(added.code, 0, "{added:?}");
-    let added: Value = serde_json::from_str(&added.stdout).unwrap();
-    added["id"].as_str().unwrap().to_owned()
+    add(world, "kim", &[]);
+    show(world, "kim")["id"].as_str().unwrap().to_owned()
 }
 
 fn events_file(world: &World) -> PathBuf {
@@ -138,6 +136,8 @@ async fn the_events_of_a_deleted_user_are_found_by_the_id() {
         let note = format!("There is no user {id}. The events are those of a user with this id.\n");
         assert_eq!(found.stderr, note);
     }
+    append(&world, &login_failed("-0"));
+    assert_eq!(names(&world.run(&["audit", "-o", "jsonl", "--user", "-0"]).stdout), ["login_failed"]);
     // These cannot be ids.
     for user in ["kim@example.com", "name:kim", "email:kim", "id:a b", ""] {
         let refused = world.run(&["audit", "--user", user]);
@@ -256,4 +256,63 @@ async fn an_invalid_option_is_refused_before_anything_is_read() {
         let refused = world.run(arguments);
         assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{arguments:?}: {refused:?}");
     }
+}
+
+/// Runs every command that changes something.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_command_writes_its_event_with_the_fields_of_the_events_page() {
+    let world = World::new().await;
+    let id = add_kim(&world);
+    sign_in(&world, &id.clone().into()).await;
+    let sessions = world.run(&["sessions", "list", "kim", "-o", "json"]).stdout;
+    let sessions: Value = serde_json::from_str(&sessions).unwrap();
+    let session = sessions[0]["id"].as_str().unwrap();
+    world.write("users.jsonl", r#"{"userId":"lee","email":"lee@example.com"}"#);
+    for (command, arguments) in [
+        ("sessions end", &["--user", "kim", "--", session][..]),
+        ("sessions end-all", &["kim"]),
+        ("users set", &["kim", "--email", "kim@example.org"]),
+        ("users rename", &["kim", "kimberly"]),
+        ("users set-password", &["kimberly", "--password-stdin"]),
+        ("users disable", &["kimberly"]),
+        ("users enable", &["kimberly"]),
+        ("users unlock", &["kimberly"]),
+        ("unblock", &["2001:db8::1"]),
+        ("users import", &["users.jsonl"]),
+        ("users export", &["-"]),
+        ("users delete", &["kimberly", "--yes"]),
+    ] {
+        let command: Vec<_> = command.split(' ').collect();
+        let answer = world.run_with(&[&command, arguments].concat(), "another paper boat in the rain");
+        assert_eq!(answer.code, 0, "{command:?}: {answer:?}");
+    }
+    add_kim(&world);
+    assert_eq!(world.run(&["users", "erase", "kim", "--yes"]).code, 0);
+
+    let common = ["timestamp", "level", "event", "operator", "command"].map(str::to_owned);
+    let mut written = BTreeMap::new();
+    for event in world.events() {
+        assert_eq!((&event["level"], &event["operator"]), (&"INFO".into(), &"local:ops".into()));
+        let fields = event.as_object().unwrap().keys().filter(|name| !common.contains(name) && *name != "user");
+        let text = |name: &str| event[name].as_str().unwrap().to_owned();
+        written.insert(text("event"), (text("command"), fields.cloned().collect::<BTreeSet<_>>()));
+        let is_about_a_user = !["source_unblocked", "users_exported"].contains(&text("event").as_str());
+        assert_eq!(event["user"].is_string(), is_about_a_user, "{event}");
+    }
+    assert_eq!(written, documented());
+}
+
+/// Returns the table of `docs/events.md`: the command and the other fields of each event.
+fn documented() -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let page = read("docs/events.md");
+    let (_, table) = page.split_once("| event | other fields | command |").unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with("| `"));
+    let spans = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<BTreeSet<_>>();
+    let mut events = BTreeMap::new();
+    for row in rows {
+        let cells: Vec<_> = row.split('|').map(spans).collect();
+        let only = |cell: &BTreeSet<String>| cell.first().unwrap().clone();
+        events.insert(only(&cells[1]), (only(&cells[3]), cells[2].clone()));
+    }
+    events
 }

@@ -8,3 +8,5 @@ mod import;
 mod manual;
 mod service;
 mod stacks;
+mod users;
+mod world;
