@@ -171,3 +171,17 @@ fn stream_name() -> Result<String> {
     let day = now.split('T').next().unwrap_or_default().replace('-', "/");
     Ok(format!("{day}/{}", UserId::random()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_owns_the_log_group_and_the_events_page_names_it() {
+        let read = |path: &str| std::fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let group = format!("LogGroupName: !Sub \"{}\"\n      RetentionInDays: 400\n", group_of("${AWS::StackName}"));
+        assert!(read("template.yaml").contains(&group), "{group}");
+        let sentence = format!("in the log group `{}`, for 400 days.", group_of("<stack>"));
+        assert!(read("docs/events.md").contains(&sentence), "{sentence}");
+    }
+}
