@@ -187,6 +187,11 @@ const CHANGE: Rights =
 /// Deletes a user that was read before.
 const DELETE: Rights = &[(Users, &["dynamodb:DeleteItem", "dynamodb:GetItem"])];
 
+/// Returns the commands that have a policy.
+pub fn commands() -> impl Iterator<Item = &'static str> {
+    RIGHTS.iter().map(|(name, _)| *name)
+}
+
 impl IamPolicy {
     /// Prints the policy.
     ///
@@ -202,7 +207,7 @@ impl IamPolicy {
         let rights: Vec<_> =
             RIGHTS.iter().filter(|(name, _)| is_wanted(name)).flat_map(|(_, rights)| *rights).collect();
         if rights.is_empty() {
-            let names: Vec<_> = RIGHTS.iter().map(|(name, _)| *name).collect();
+            let names: Vec<_> = commands().collect();
             return Err(
                 Failure::Invalid(format!("There is no command {command}. There are: {}.", names.join(", "))).into()
             );
@@ -247,7 +252,52 @@ fn arn(resource: Resource, stack: &str, region: &str) -> String {
         ActiveSessions => of("dynamodb", &format!("table/{stack}-SessionsTable-*/index/ActiveSessions")),
         Attempts => of("dynamodb", &format!("table/{stack}-AttemptsTable-*")),
         AuditLog => of("logs", &format!("log-group:{}:*", group_of(stack))),
-        FunctionLogs => of("logs", &format!("log-group:/aws/lambda/{stack}-*Function-*")),
+        FunctionLogs => of("logs", &format!("log-group:/aws/lambda/{stack}-*")),
         Any => "*".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::Cli;
+
+    /// Commands that call nothing.
+    const WITHOUT_RIGHTS: [&str; 3] = ["completions", "iam-policy", "man"];
+
+    #[test]
+    fn each_command_has_its_rights() {
+        let cli = Cli::command();
+        let mut expected = BTreeSet::new();
+        for command in cli.get_subcommands() {
+            let name = command.get_name();
+            if command.has_subcommands() {
+                expected.extend(command.get_subcommands().map(|inner| format!("{name} {}", inner.get_name())));
+            } else if !WITHOUT_RIGHTS.contains(&name) {
+                expected.insert(name.to_owned());
+            }
+        }
+        assert_eq!(commands().map(str::to_owned).collect::<BTreeSet<_>>(), expected);
+    }
+
+    /// IAM accepts at most 6,144 characters without white space in a managed policy. A stack has a name of up to 128.
+    #[test]
+    fn the_policy_of_all_commands_fits_into_a_managed_policy() {
+        let all = policy(&"s".repeat(128), "ap-southeast-1", RIGHTS.iter().flat_map(|(_, rights)| *rights).copied());
+        assert!(all.to_string().len() < 6144, "{}", all.to_string().len());
+    }
+
+    #[test]
+    fn no_right_is_for_all_resources_except_those_that_aws_does_not_limit() {
+        let all = policy("s", "*", RIGHTS.iter().flat_map(|(_, rights)| *rights).copied());
+        for statement in all["Statement"].as_array().unwrap() {
+            let resource = statement["Resource"].as_str().unwrap();
+            let names_the_stack = [":s-", "/s-", "/s/"].iter().any(|name| resource.contains(name));
+            assert!(names_the_stack || statement["Action"] == json!(["logs:DescribeLogGroups"]), "{statement}");
+        }
     }
 }

@@ -97,7 +97,7 @@ async fn each_change_of_an_operator_is_a_readable_line() {
             format!("INFO  user_added user={id} operator=local:ops command=\"users add\""),
             format!("INFO  user_changed user={id} operator=local:ops command=\"users set\" attributes=name,location"),
             format!("INFO  user_disabled user={id} operator=local:ops command=\"users disable\""),
-            "INFO  source_unblocked operator=local:ops command=unblock source=203.0.113.7".to_owned(),
+            "INFO  source_unblocked operator=local:ops command=unblock counter=203.0.113.7".to_owned(),
         ]
     );
 }
