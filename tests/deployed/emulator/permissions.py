@@ -87,7 +87,10 @@ def parts_of(action, table, request):
         members = [member for item in request["TransactItems"] for member in item.items()]
         return [part for kind, part in members if MEMBERS[kind] == action and table_name(part["TableName"]) == table]
     if "RequestItems" in request:
-        return [part for name, part in request["RequestItems"].items() if table_name(name) == table]
+        parts = [part for name, part in request["RequestItems"].items() if table_name(name) == table]
+        # `BatchGetItem` has one object for each table, and `BatchWriteItem` has a list of puts and deletes.
+        writes = [write for part in parts if isinstance(part, list) for write in part]
+        return [next(iter(write.values())) for write in writes] if writes else parts
     return [request]
 
 
@@ -116,7 +119,7 @@ def text(value):
 def attributes_of(action, part):
     names = part.get("ExpressionAttributeNames") or {}
     expressions = [part.get("ProjectionExpression")]
-    if action in WRITES or action == "ConditionCheckItem":
+    if action in (*WRITES, "BatchWriteItem", "ConditionCheckItem"):
         yield from part.get("Key") or part.get("Item") or {}
         expressions += [part.get("UpdateExpression"), part.get("ConditionExpression")]
     for token in re.findall(r"[:#]?[A-Za-z_][A-Za-z0-9_]*", " ".join(filter(None, expressions))):

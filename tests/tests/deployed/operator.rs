@@ -9,9 +9,10 @@ use std::time::Duration;
 use dev::people::PARK;
 use dev::processes::Process;
 use serde_json::Value;
+use shared::budget::Budget;
 use shared::clock::Timestamp;
 use shared::config::Environment;
-use shared::store;
+use shared::store::{self, Account, Attempt, Attempts, Channel};
 use testbed::contract::Stack;
 use testbed::deployed::{Emulator, Operator};
 use testbed::workspace::root;
@@ -91,10 +92,16 @@ pub(crate) async fn check(emulator: &Emulator, stack: &Stack) {
     follow_prints_each_event_once(&tool, stack).await;
 }
 
-/// Opens sessions of the two demonstration users.
+/// Opens sessions of the two demonstration users, and counts a wrong password of parkhacker.
 async fn prepare(stack: &Stack) {
     stack.access_token().await;
-    testbed::sign_in(&stack.env, &PARK.user().unwrap(), true, Timestamp::now()).await;
+    let (env, park, now, budget) = (&stack.env, PARK.user().unwrap(), Timestamp::now(), Budget::new(None));
+    testbed::sign_in(env, &park, true, now).await;
+    let attempts = Attempts::from_env(store::connect(env).unwrap(), env).unwrap();
+    let account = Account::named(&park.profile.user_id);
+    let attempt = Attempt { account: &account, channel: Channel::Public, source_ip: None };
+    let admission = attempts.admit(attempt, now, &budget).await.unwrap();
+    attempts.reserve(admission, now, &budget).await.unwrap();
 }
 
 /// Returns a call that the policy of the command does not allow.
