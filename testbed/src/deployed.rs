@@ -195,7 +195,7 @@ impl Emulator {
         url["OutputValue"].clone()
     }
 
-    /// Returns all calls of DynamoDB, CloudFormation, Lambda and CloudWatch Logs since the start.
+    /// Returns all calls of DynamoDB, `CloudFormation`, Lambda and CloudWatch Logs since the start.
     #[must_use]
     pub fn decisions(&self) -> Vec<Decision> {
         let log = fs::read_to_string(self.folder.join("decisions.jsonl")).unwrap();

@@ -73,8 +73,8 @@ impl Event {
         let first = FIRST.iter().filter_map(|name| Some((*name, self.fields.get(*name)?)));
         let others = self.details().map(|(name, value)| (name.as_str(), value));
         let fields = first.chain(others).filter(|(_, value)| !value.is_null());
-        let fields: String = fields.map(|(name, value)| format!(" {name}={}", quoted(value))).collect();
-        let (level, name, fields) = (printable(level), printable(name), printable(&fields));
+        let fields: Vec<_> = fields.map(|(name, value)| format!(" {name}={}", quoted(value))).collect();
+        let (level, name, fields) = (printable(level), printable(name), printable(&fields.concat()));
         format!("{} {style}{level:<5} {name}{style:#}{fields}", rfc3339(self.at))
     }
 
@@ -129,7 +129,7 @@ impl Filter {
             && self.user.as_ref().is_none_or(is_user)
     }
 
-    /// Returns the filter pattern of CloudWatch Logs, which saves the transfer of other lines. [`Self::accepts`] decides.
+    /// Returns the filter pattern of CloudWatch Logs, to save the transfer of other lines. [`Self::accepts`] decides.
     /// The names and the id contain only letters, digits, `_` and `-`, so that they need no escape.
     pub(super) fn pattern(&self) -> String {
         let user = self.user.as_ref().map_or_else(String::new, |user| format!(" && $.user = \"{user}\""));

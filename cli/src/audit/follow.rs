@@ -37,8 +37,8 @@ const DEPLOYED_PAUSE: Duration = Duration::from_secs(2);
 #[derive(Debug, Args)]
 pub struct Follow {
     /// Also print each new event, until Ctrl-C.
-    #[arg(long, short)]
-    follow: bool,
+    #[arg(long = "follow", short = 'f')]
+    keep_reading: bool,
     /// Events from this time on: 30s, 15m, 2h or 7d ago, or a time such as 2026-11-23T20:29:17Z.
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = since)]
     since: i64,
@@ -57,7 +57,7 @@ impl Follow {
     /// # Errors
     /// The failure of the command.
     pub async fn run(self, context: &Context) -> Result<()> {
-        if self.follow && matches!(context.output, Format::Json | Format::Csv) {
+        if self.keep_reading && matches!(context.output, Format::Json | Format::Csv) {
             let text = "--follow prints events without end, as lines or as JSON Lines. Use --output jsonl.";
             return Err(Failure::Invalid(text.into()).into());
         }
@@ -75,7 +75,7 @@ impl Follow {
                     output.print(&event)?;
                 }
             }
-            if !self.follow {
+            if !self.keep_reading {
                 return output.finish();
             }
             source.wait().await;

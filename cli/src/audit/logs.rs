@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
 
 use super::event::{Event, Filter};
 use super::group_of;
@@ -91,7 +92,9 @@ impl LogEvents {
         let page = match page.filter_pattern(&self.pattern).set_next_token(token).send().await {
             Ok(page) => page,
             // Lambda makes the log group of a function when the function first runs.
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {
+            Err(error)
+                if error.as_service_error().is_some_and(FilterLogEventsError::is_resource_not_found_exception) =>
+            {
                 group.next = Next::End;
                 return Ok(());
             }

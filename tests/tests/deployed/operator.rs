@@ -1,4 +1,4 @@
-//! The operator's tool on the deployed stack. Each command runs with exactly the IAM policy that the tool prints for it.
+//! The operator's tool on the deployed stack. Each command runs with exactly the IAM policy that the tool prints.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,8 +21,10 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// The commands with a policy, and calls of each that together use every right of the policy. `SESSION` is the id of a
-/// session of kimcoding. The commands run in this order.
-const COMMANDS: [(&str, &[&str]); 20] = [
+/// session of kimcoding. `SERVICE` stands for the options with which a client finds the emulated API. The commands run
+/// in this order.
+const COMMANDS: [(&str, &[&str]); 21] = [
+    ("doctor", &["doctor SERVICE"]),
     ("users add", &["users add op --email op@example.com --password-stdin"]),
     ("users show", &["users show kimcoding"]),
     ("users list", &["users list", "users list --search op"]),
@@ -45,35 +47,34 @@ const COMMANDS: [(&str, &[&str]); 20] = [
     ("users erase", &["users erase parkhacker --yes"]),
 ];
 
-/// Commands that the test does not run.
-const LEFT_OUT: [&str; 1] = ["doctor"];
-
 /// A password for `users add` and `users set-password`.
 const PASSWORD: &str = "paper boats in the rain";
 
 const USER: &str = r#"{"userId":"imported","email":"imported@example.com","disabled":true}"#;
 
-/// Runs all commands. Each one succeeds with its own policy and uses all rights of the policy. It writes its audit events,
-/// or changes nothing. The policy does not allow another command that needs more.
+/// Runs all commands. Each one succeeds with its own policy and uses all rights of the policy. It writes its audit
+/// events, or changes nothing. The policy does not allow another command that needs more.
 pub(crate) async fn check(emulator: &Emulator, stack: &Stack) {
     let expected: BTreeSet<_> = cli::policy::commands().collect();
-    assert_eq!(COMMANDS.iter().map(|(command, _)| *command).chain(LEFT_OUT).collect::<BTreeSet<_>>(), expected);
+    assert_eq!(COMMANDS.iter().map(|(command, _)| *command).collect::<BTreeSet<_>>(), expected);
     let tool = Tool::build(emulator).await;
     prepare(stack).await;
     let sessions: Value =
         serde_json::from_str(&tool.run_as_administrator("sessions list kimcoding -o json").await).unwrap();
     let session = sessions[0]["id"].as_str().unwrap();
+    let service = format!("--cacert ../cert.pem --connect-to {}", stack.socket.unwrap());
 
     for (command, calls) in COMMANDS {
         eprintln!("  latchkey {command}");
-        let calls: Vec<_> = calls.iter().map(|call| call.replace("SESSION", session)).collect();
+        let calls = calls.iter().map(|call| call.replace("SESSION", session).replace("SERVICE", &service));
+        let calls: Vec<_> = calls.collect();
         let policy = tool.policy(command).await;
         let name = command.replace(' ', "-");
         let before = items(&stack.env).await;
         if policy.to_string().contains("logs:PutLogEvents") {
             let policy = without(&policy, "logs:PutLogEvents");
             let operator = emulator.operator(&format!("{name}-without-audit"), &policy).await;
-            assert_refused(&tool.run(&calls[0], &operator).await, &calls[0]);
+            assert_refused(command, &tool.run(&calls[0], &operator).await, &calls[0]);
             assert_eq!(items(&stack.env).await, before, "{command} changed something without an audit event");
         }
         let operator = emulator.operator(&name, &policy).await;
@@ -86,7 +87,7 @@ pub(crate) async fn check(emulator: &Emulator, stack: &Stack) {
 
         let more = needs_more_than(command);
         let before = items(&stack.env).await;
-        assert_refused(&tool.run(more, &operator).await, more);
+        assert_refused("", &tool.run(more, &operator).await, more);
         assert_eq!(items(&stack.env).await, before, "{more} with the policy of {command}");
     }
     follow_prints_each_event_once(&tool, stack).await;
@@ -106,12 +107,14 @@ async fn prepare(stack: &Stack) {
 
 /// Returns a call that the policy of the command does not allow.
 fn needs_more_than(command: &str) -> &'static str {
-    if command == "users erase" { "users list" } else { "users erase kimcoding --yes" }
+    if ["doctor", "users erase"].contains(&command) { "users list" } else { "users erase kimcoding --yes" }
 }
 
-/// Asserts that AWS refused a call, and that the message says how to get the rights.
-fn assert_refused(answer: &Answer, call: &str) {
-    assert!(answer.code == 6 && answer.stderr.contains("`latchkey iam-policy`"), "{call}: {answer:?}");
+/// Asserts that AWS refused a call, and that the message says how to get the rights. For `doctor`, the report says so,
+/// and the code is that of a failed check.
+fn assert_refused(command: &str, answer: &Answer, call: &str) {
+    let (code, text) = if command == "doctor" { (1, &answer.stdout) } else { (6, &answer.stderr) };
+    assert!(answer.code == code && text.contains("`latchkey iam-policy`"), "{call}: {answer:?}");
 }
 
 /// Asserts that every call of the operator was allowed, and that every right of the policy was used.
@@ -136,12 +139,12 @@ fn matches(pattern: &str, arn: &str) -> bool {
 }
 
 /// Asserts that the audit log names the operator for a change, and that a command without a change has no event. An
-/// export changes nothing and has an event.
+/// export has an event, and so has a command that leaves the tables as they were: `doctor` removes its user again.
 async fn assert_recorded(tool: &Tool<'_>, operator: &Operator, command: &str, has_changed: bool) {
     let events = tool.run_as_administrator("audit -o jsonl").await;
     let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let recorded = events.filter(|event| event["operator"] == operator.arn && event["command"] == command).count();
-    let is_recorded = has_changed || ["users export", "users unlock"].contains(&command);
+    let is_recorded = has_changed || ["doctor", "users export", "users unlock"].contains(&command);
     assert_eq!(recorded > 0, is_recorded, "{command}: {recorded} events");
 }
 
