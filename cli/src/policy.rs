@@ -151,15 +151,7 @@ const RIGHTS: &[(&str, &[Rights])] = &[
             SETTINGS,
             DELETE,
             &[
-                (
-                    Users,
-                    &[
-                        "dynamodb:DescribeContinuousBackups",
-                        "dynamodb:DescribeTable",
-                        "dynamodb:DescribeTimeToLive",
-                        "dynamodb:PutItem",
-                    ],
-                ),
+                (Users, &["dynamodb:DescribeContinuousBackups", "dynamodb:DescribeTable", "dynamodb:PutItem"]),
                 (
                     Sessions,
                     &[
