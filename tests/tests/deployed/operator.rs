@@ -47,6 +47,10 @@ const COMMANDS: [(&str, &[&str]); 21] = [
     ("users erase", &["users erase parkhacker --yes"]),
 ];
 
+/// Rights that a command needs only after a conflict, which these calls do not cause. `doctor` looks whether its temporary
+/// user is gone. An import looks which user has the name or the address.
+const AFTER_A_CONFLICT: [(&str, &str); 2] = [("doctor", "dynamodb:GetItem"), ("users import", "dynamodb:GetItem")];
+
 /// A password for `users add` and `users set-password`.
 const PASSWORD: &str = "paper boats in the rain";
 
@@ -125,6 +129,9 @@ fn assert_used(emulator: &Emulator, operator: &Operator, policy: &Value, command
     for statement in policy["Statement"].as_array().unwrap() {
         let resource = statement["Resource"].as_str().unwrap();
         for action in statement["Action"].as_array().unwrap() {
+            if AFTER_A_CONFLICT.contains(&(command, action.as_str().unwrap())) {
+                continue;
+            }
             let is_used = made.iter().any(|call| *action == call.action && matches(resource, &call.resource));
             assert!(is_used, "{command} does not need {action} on {resource}: {made:#?}");
         }
