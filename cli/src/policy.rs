@@ -33,7 +33,9 @@ pub struct IamPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Resource {
     Stack,
-    Functions,
+    Login,
+    Password,
+    AllFunctions,
     Users,
     Sessions,
     ActiveSessions,
@@ -44,7 +46,9 @@ enum Resource {
     Any,
 }
 
-use Resource::{ActiveSessions, Any, Attempts, AuditLog, FunctionLogs, Functions, Sessions, Stack, Users};
+use Resource::{
+    ActiveSessions, AllFunctions, Any, Attempts, AuditLog, FunctionLogs, Login, Password, Sessions, Stack, Users,
+};
 
 type Rights = &'static [(Resource, &'static [&'static str])];
 
@@ -54,13 +58,28 @@ const FIND: Rights = &[(Stack, &["cloudformation:DescribeStacks"])];
 /// Writes audit events: all commands that change something.
 const AUDIT: Rights = &[(AuditLog, &["logs:CreateLogStream", "logs:PutLogEvents"])];
 
-/// Reads the settings of a function.
+/// Reads the settings of `login`.
 const SETTINGS: Rights =
-    &[(Stack, &["cloudformation:DescribeStackResource"]), (Functions, &["lambda:GetFunctionConfiguration"])];
+    &[(Stack, &["cloudformation:DescribeStackResource"]), (Login, &["lambda:GetFunctionConfiguration"])];
+
+/// Reads the settings that a new password needs.
+const NEW_PASSWORD: Rights = &[
+    (Stack, &["cloudformation:DescribeStackResource"]),
+    (Login, &["lambda:GetFunctionConfiguration"]),
+    (Password, &["lambda:GetFunctionConfiguration"]),
+];
 
 /// The rights of each command.
 const RIGHTS: &[(&str, &[Rights])] = &[
-    ("users add", &[FIND, AUDIT, SETTINGS, &[(Users, &["dynamodb:PutItem"])]]),
+    (
+        "users add",
+        &[
+            FIND,
+            AUDIT,
+            NEW_PASSWORD,
+            &[(Users, &["dynamodb:BatchGetItem", "dynamodb:PutItem"]), (Attempts, &["dynamodb:DeleteItem"])],
+        ],
+    ),
     (
         "users show",
         &[
@@ -76,8 +95,8 @@ const RIGHTS: &[(&str, &[Rights])] = &[
     ),
     ("users list", &[FIND, &[(Users, &["dynamodb:BatchGetItem", "dynamodb:Scan"])]]),
     ("users set", &[FIND, AUDIT, CHANGE]),
-    ("users rename", &[FIND, AUDIT, CHANGE]),
-    ("users set-password", &[FIND, AUDIT, SETTINGS, UPDATE, &[(Attempts, &["dynamodb:DeleteItem"])]]),
+    ("users rename", &[FIND, AUDIT, SETTINGS, CHANGE, &[(Attempts, &["dynamodb:DeleteItem", "dynamodb:Scan"])]]),
+    ("users set-password", &[FIND, AUDIT, NEW_PASSWORD, UPDATE, &[(Attempts, &["dynamodb:DeleteItem"])]]),
     ("users disable", &[FIND, AUDIT, UPDATE]),
     ("users enable", &[FIND, AUDIT, UPDATE]),
     (
@@ -105,9 +124,17 @@ const RIGHTS: &[(&str, &[Rights])] = &[
     ),
     (
         "users import",
-        &[FIND, AUDIT, SETTINGS, &[(Users, &["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem"])]],
+        &[
+            FIND,
+            AUDIT,
+            SETTINGS,
+            &[
+                (Users, &["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem"]),
+                (Attempts, &["dynamodb:DeleteItem", "dynamodb:Scan"]),
+            ],
+        ],
     ),
-    ("users export", &[FIND, AUDIT, &[(Users, &["dynamodb:BatchGetItem", "dynamodb:Scan"])]]),
+    ("users export", &[FIND, AUDIT, &[(Users, &["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:Scan"])]]),
     (
         "sessions list",
         &[
@@ -148,18 +175,10 @@ const RIGHTS: &[(&str, &[Rights])] = &[
         &[
             FIND,
             AUDIT,
-            SETTINGS,
+            &[(Stack, &["cloudformation:DescribeStackResource"]), (AllFunctions, &["lambda:GetFunctionConfiguration"])],
             DELETE,
             &[
-                (
-                    Users,
-                    &[
-                        "dynamodb:DescribeContinuousBackups",
-                        "dynamodb:DescribeTable",
-                        "dynamodb:DescribeTimeToLive",
-                        "dynamodb:PutItem",
-                    ],
-                ),
+                (Users, &["dynamodb:DescribeContinuousBackups", "dynamodb:DescribeTable", "dynamodb:PutItem"]),
                 (
                     Sessions,
                     &[
@@ -181,11 +200,18 @@ const RIGHTS: &[(&str, &[Rights])] = &[
 const UPDATE: Rights = &[(Users, &["dynamodb:GetItem", "dynamodb:UpdateItem"])];
 
 /// Changes a user, also the names.
-const CHANGE: Rights =
-    &[(Users, &["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"])];
+const CHANGE: Rights = &[(
+    Users,
+    &["dynamodb:BatchGetItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+)];
 
 /// Deletes a user that was read before.
 const DELETE: Rights = &[(Users, &["dynamodb:DeleteItem", "dynamodb:GetItem"])];
+
+/// Returns the commands that have a policy.
+pub fn commands() -> impl Iterator<Item = &'static str> {
+    RIGHTS.iter().map(|(name, _)| *name)
+}
 
 impl IamPolicy {
     /// Prints the policy.
@@ -202,7 +228,7 @@ impl IamPolicy {
         let rights: Vec<_> =
             RIGHTS.iter().filter(|(name, _)| is_wanted(name)).flat_map(|(_, rights)| *rights).collect();
         if rights.is_empty() {
-            let names: Vec<_> = RIGHTS.iter().map(|(name, _)| *name).collect();
+            let names: Vec<_> = commands().collect();
             return Err(
                 Failure::Invalid(format!("There is no command {command}. There are: {}.", names.join(", "))).into()
             );
@@ -225,13 +251,18 @@ fn policy(stack: &str, region: &str, rights: impl Iterator<Item = Rights>) -> Va
         .map(|(resource, mut actions)| {
             actions.sort_unstable();
             actions.dedup();
-            json!({ "Effect": "Allow", "Action": actions, "Resource": arn(resource, stack, region) })
+            json!({ "Effect": "Allow", "Action": actions, "Resource": arns(resource, stack, region) })
         })
         .collect();
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
-fn arn(resource: Resource, stack: &str, region: &str) -> String {
+/// The functions of the template.
+const FUNCTIONS: [&str; 6] = ["Authorizer", "Login", "Logout", "Password", "Sessions", "Userinfo"];
+
+/// Returns the ARNs of a resource. They name each function: a pattern such as `latchkey-*Function-*` would also match
+/// the functions of a stack `latchkey-prod`.
+fn arns(resource: Resource, stack: &str, region: &str) -> Value {
     let partition = match region {
         _ if region.starts_with("cn-") => "aws-cn",
         _ if region.starts_with("us-gov-") => "aws-us-gov",
@@ -239,15 +270,64 @@ fn arn(resource: Resource, stack: &str, region: &str) -> String {
         _ => "aws",
     };
     let of = |service: &str, name: &str| format!("arn:{partition}:{service}:{region}:*:{name}");
+    let function = |name: &str| of("lambda", &format!("function:{stack}-{name}Function-*"));
+    let log = |name: &str| of("logs", &format!("log-group:/aws/lambda/{stack}-{name}Function-*"));
     match resource {
-        Stack => of("cloudformation", &format!("stack/{stack}/*")),
-        Functions => of("lambda", &format!("function:{stack}-*Function-*")),
-        Users => of("dynamodb", &format!("table/{stack}-UsersTable-*")),
-        Sessions => of("dynamodb", &format!("table/{stack}-SessionsTable-*")),
-        ActiveSessions => of("dynamodb", &format!("table/{stack}-SessionsTable-*/index/ActiveSessions")),
-        Attempts => of("dynamodb", &format!("table/{stack}-AttemptsTable-*")),
-        AuditLog => of("logs", &format!("log-group:{}:*", group_of(stack))),
-        FunctionLogs => of("logs", &format!("log-group:/aws/lambda/{stack}-*Function-*")),
-        Any => "*".to_owned(),
+        Stack => json!(of("cloudformation", &format!("stack/{stack}/*"))),
+        Login => json!(function("Login")),
+        Password => json!(function("Password")),
+        AllFunctions => json!(FUNCTIONS.map(function)),
+        Users => json!(of("dynamodb", &format!("table/{stack}-UsersTable-*"))),
+        Sessions => json!(of("dynamodb", &format!("table/{stack}-SessionsTable-*"))),
+        ActiveSessions => json!(of("dynamodb", &format!("table/{stack}-SessionsTable-*/index/ActiveSessions"))),
+        Attempts => json!(of("dynamodb", &format!("table/{stack}-AttemptsTable-*"))),
+        AuditLog => json!(of("logs", &format!("log-group:{}:*", group_of(stack)))),
+        FunctionLogs => json!(FUNCTIONS.map(log)),
+        Any => json!("*"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::Cli;
+
+    /// Commands that call nothing.
+    const WITHOUT_RIGHTS: [&str; 3] = ["completions", "iam-policy", "man"];
+
+    #[test]
+    fn each_command_has_its_rights() {
+        let cli = Cli::command();
+        let mut expected = BTreeSet::new();
+        for command in cli.get_subcommands() {
+            let name = command.get_name();
+            if command.has_subcommands() {
+                expected.extend(command.get_subcommands().map(|inner| format!("{name} {}", inner.get_name())));
+            } else if !WITHOUT_RIGHTS.contains(&name) {
+                expected.insert(name.to_owned());
+            }
+        }
+        assert_eq!(commands().map(str::to_owned).collect::<BTreeSet<_>>(), expected);
+    }
+
+    /// IAM accepts at most 6,144 characters without white space in a managed policy. A stack has a name of up to 128.
+    #[test]
+    fn the_policy_of_all_commands_fits_into_a_managed_policy() {
+        let all = policy(&"s".repeat(128), "ap-southeast-1", RIGHTS.iter().flat_map(|(_, rights)| *rights).copied());
+        assert!(all.to_string().len() < 6144, "{}", all.to_string().len());
+    }
+
+    #[test]
+    fn no_right_is_for_all_resources_except_those_that_aws_does_not_limit() {
+        let all = policy("s", "*", RIGHTS.iter().flat_map(|(_, rights)| *rights).copied());
+        for statement in all["Statement"].as_array().unwrap() {
+            let resource = statement["Resource"].as_str().unwrap();
+            let names_the_stack = [":s-", "/s-", "/s/"].iter().any(|name| resource.contains(name));
+            assert!(names_the_stack || statement["Action"] == json!(["logs:DescribeLogGroups"]), "{statement}");
+        }
     }
 }

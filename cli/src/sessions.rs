@@ -9,7 +9,7 @@ use shared::session::Session;
 use shared::store::{Segment, Sessions};
 
 use crate::Context;
-use crate::audit::{Audit, Change};
+use crate::audit::{Action, Audit, Change};
 use crate::failure::{Failure, changed_meanwhile};
 use crate::output::{Printer, say};
 use crate::stack::budget;
@@ -136,7 +136,8 @@ impl End {
             None => self.search(&sessions).await?,
         };
         let session = session.ok_or_else(|| Failure::NotFound(format!("There is no session {}.", self.session)))?;
-        let event = Change::of_user("session_ended", &session.user_id).with("session", session.id.fingerprint());
+        let event =
+            Change::of_user(Action::ONE_SESSION_ENDED, &session.user_id).with("session", session.id.fingerprint());
         Audit::open(&stack, "sessions end").await?.record(&[event]).await?;
         let now = Timestamp::now();
         if session.ended_at.is_some() {
@@ -173,7 +174,7 @@ impl EndAll {
         let stack = context.stack().await?;
         let users = stack.users()?;
         let user = find(&users, &self.user).await?;
-        let event = Change::of_user("sessions_ended", &user.profile.id).with("reason", "operator");
+        let event = Change::of_user(Action::ALL_SESSIONS_ENDED, &user.profile.id);
         Audit::open(&stack, "sessions end-all").await?.record(&[event]).await?;
         if !users.end_all_sessions(&user, &budget()).await? {
             return Err(changed_meanwhile().into());

@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
+use crate::events_file::EventsFile;
 use crate::processes::Process;
 use crate::settings::Settings;
 use crate::template::Route;
@@ -96,11 +97,18 @@ pub struct Functions {
 }
 
 impl Functions {
-    /// Starts `cargo lambda watch` at a free port, with hot reload, and prints the log lines of the functions.
+    /// Starts `cargo lambda watch` at a free port, with hot reload. Prints the log lines of the functions, and appends
+    /// their events to the file.
     ///
     /// # Errors
     /// Fails if the program cannot be started.
-    pub async fn start(cargo_lambda: &Path, root: &Path, settings: &Settings, release: bool) -> Result<Self> {
+    pub async fn start(
+        cargo_lambda: &Path,
+        root: &Path,
+        settings: &Settings,
+        release: bool,
+        events: EventsFile,
+    ) -> Result<Self> {
         let address = free_address().await?;
         let mut watch = Command::new(cargo_lambda);
         watch
@@ -115,8 +123,8 @@ impl Functions {
         let mut process = Process::start("cargo lambda watch", &mut watch)?;
         let child = process.child();
         let (stdout, stderr) = (child.stdout.take().context("no stdout")?, child.stderr.take().context("no stderr")?);
-        tokio::spawn(print_lines(stdout));
-        tokio::spawn(print_lines(stderr));
+        tokio::spawn(print_lines(stdout, events.clone()));
+        tokio::spawn(print_lines(stderr, events));
         Ok(Self { process, address })
     }
 
@@ -166,12 +174,16 @@ pub fn say(topic: &str, text: &str) {
     anstream::println!("  {topic:<11}  {}", terminal::with_coloured_status(text));
 }
 
-/// Prints the log lines of the functions in a readable form. Prints other lines unchanged, such as compiler errors.
-async fn print_lines(output: impl AsyncRead + Unpin) {
+/// Prints the log lines of the functions in a readable form, and appends the events to the file. Prints other lines
+/// unchanged, such as compiler errors.
+async fn print_lines(output: impl AsyncRead + Unpin, events: EventsFile) {
     let mut lines = BufReader::new(output).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         match serde_json::from_str::<Value>(&line) {
             Ok(fields) if fields["level"].is_string() => {
+                if let Err(error) = events.append(&line, &fields) {
+                    say("warning", &format!("{error:#}"));
+                }
                 if let Some((time, text)) = readable(&fields) {
                     say(&time, &text);
                 }

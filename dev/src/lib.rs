@@ -7,6 +7,7 @@ pub mod certificate;
 pub mod dynamodb;
 mod env_file;
 pub mod event;
+pub mod events_file;
 pub mod functions;
 pub mod gateway;
 pub mod invocations;

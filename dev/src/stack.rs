@@ -8,10 +8,11 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use local::running::RunningStack;
+use local::running::{self, RunningStack};
 use tokio::net::TcpListener;
 
 use crate::certificate::Certificate;
+use crate::events_file::EventsFile;
 use crate::functions::{self, Functions, say};
 use crate::gateway::Gateway;
 use crate::pages::{self, Pages};
@@ -57,7 +58,8 @@ impl Stack {
         let tables = self.tables.start(root, &template, Ipv4Addr::LOCALHOST.into(), self.default_origins()).await?;
         let tools = self.tools(root).await?;
         self.build(root, &template).await?;
-        let mut functions = Functions::start(&tools.cargo_lambda, root, &tables.settings, self.release).await?;
+        let events = EventsFile::create(&running::events_file(root, &self.url()))?;
+        let mut functions = Functions::start(&tools.cargo_lambda, root, &tables.settings, self.release, events).await?;
         functions.ready(&template.routes()).await?;
         say("functions", &template.functions().join(", "));
 

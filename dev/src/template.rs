@@ -341,7 +341,8 @@ mod tests {
     fn a_deployed_stack_starts_without_users() {
         let resources = template().0["Resources"].as_object().unwrap().clone();
         let kinds: BTreeSet<_> = resources.values().map(|resource| text(&resource["Type"])).collect();
-        let expected = ["AWS::DynamoDB::Table", "AWS::Serverless::Function", "AWS::Serverless::HttpApi"];
+        let expected =
+            ["AWS::DynamoDB::Table", "AWS::Logs::LogGroup", "AWS::Serverless::Function", "AWS::Serverless::HttpApi"];
         assert_eq!(kinds, expected.map(str::to_owned).into());
         assert!(resources.values().all(|resource| resource["Properties"].get("ImportSourceSpecification").is_none()));
     }

@@ -72,11 +72,10 @@ impl RunningStack {
         &self.variables
     }
 
-    /// Returns the file to which the stack and the operator's tool append their events, one JSON object for each line.
+    /// Returns the file with the events of this stack.
     #[must_use]
     pub fn events_file(&self, root: &Path) -> PathBuf {
-        let port = self.url.rsplit(':').next().unwrap_or_default();
-        folder(root).join(format!("events-{port}.jsonl"))
+        events_file(root, &self.url)
     }
 
     /// Returns the environment of the functions.
@@ -85,6 +84,15 @@ impl RunningStack {
         let variables = self.variables.clone();
         Environment::new(move |name| variables.get(name).cloned())
     }
+}
+
+/// Returns the file to which the stack at `url` and the operator's tool append their events, one JSON object for each
+/// line. The file contains no secrets, and it stays when the stack stops. The next stack at the same port begins a new
+/// file.
+#[must_use]
+pub fn events_file(root: &Path, url: &str) -> PathBuf {
+    let port = url.rsplit(':').next().unwrap_or_default();
+    folder(root).join(format!("events-{port}.jsonl"))
 }
 
 /// Returns the files of all stacks, including stale ones.

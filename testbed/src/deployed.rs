@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use dev::processes::Process;
 use serde::Deserialize;
+use serde_json::{Value, json};
 use shared::config::Environment;
 use shared::store::{self, Client};
 use tokio::process::Command;
@@ -41,13 +42,15 @@ pub struct Function {
     credentials: BTreeMap<String, String>,
 }
 
-/// A call of DynamoDB, and whether the role of the caller allows it.
+/// A call of AWS, and whether the role or the policy of the caller allows it.
 #[derive(Debug, Deserialize)]
 pub struct Decision {
     caller: String,
     /// The action, such as `dynamodb:GetItem`.
     pub action: String,
-    /// The name of the table.
+    /// The ARN of the resource.
+    pub resource: String,
+    /// The name of the table. Empty for a call of another service.
     pub table: String,
     /// The name of the index. Empty for a call of the table itself.
     pub index: String,
@@ -56,11 +59,26 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Returns the name of the function that made the call, or `None` if a test made it.
+    /// Returns the name of the function that made the call, or `None` if a test or an operator made it.
     #[must_use]
     pub fn function(&self) -> Option<&str> {
         self.caller.contains(":assumed-role/").then(|| self.caller.rsplit('/').next())?
     }
+
+    /// Returns `true` if this operator made the call.
+    #[must_use]
+    pub fn is_by(&self, operator: &Operator) -> bool {
+        self.caller == operator.arn
+    }
+}
+
+/// A user of IAM with one policy.
+#[derive(Debug)]
+pub struct Operator {
+    /// The ARN of the user.
+    pub arn: String,
+    /// The variables with the credentials.
+    pub credentials: BTreeMap<String, String>,
 }
 
 impl Emulator {
@@ -115,6 +133,20 @@ impl Emulator {
         assert!(done.is_ok(), "a command failed: {commands}\n{}", end_of(&log));
     }
 
+    /// Makes a user of IAM with this policy. The name must be new.
+    pub async fn operator(&self, name: &str, policy: &Value) -> Operator {
+        let body = json!({ "name": name, "policy": policy }).to_string();
+        let answer = reqwest::Client::new().post(format!("{}/operators", self.endpoint)).body(body).send().await;
+        let credentials = serde_json::from_slice(&answer.unwrap().bytes().await.unwrap()).unwrap();
+        Operator { arn: format!("arn:aws:iam::000000000000:user/{name}"), credentials }
+    }
+
+    /// Returns the variables with which a program finds the emulator.
+    #[must_use]
+    pub fn variables(&self) -> [(&str, &str); 2] {
+        [("AWS_ENDPOINT_URL", &self.endpoint), ("AWS_REGION", REGION)]
+    }
+
     /// Updates the stack with a copy of the built template that has a route of `userinfo` behind the authorizer.
     pub async fn deploy_protected_route(&self) {
         let build = root().join(".aws-sam/build");
@@ -163,7 +195,7 @@ impl Emulator {
         url["OutputValue"].clone()
     }
 
-    /// Returns all calls of DynamoDB since the start.
+    /// Returns all calls of DynamoDB, `CloudFormation`, Lambda and CloudWatch Logs since the start.
     #[must_use]
     pub fn decisions(&self) -> Vec<Decision> {
         let log = fs::read_to_string(self.folder.join("decisions.jsonl")).unwrap();

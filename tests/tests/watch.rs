@@ -123,6 +123,36 @@ async fn each_signal_that_stops_the_stack_also_removes_the_file_of_the_running_s
     }
 }
 
+/// The tool finds the events of the functions, together with its own. The file stays when the stack stops.
+#[tokio::test]
+async fn the_operators_tool_reads_the_events_of_the_local_stack() {
+    let (process, stack) = local_stack::start(Options::default()).await;
+    cargo_dev(&["token"], &stack.url).await;
+    let (_, port) = stack.url.rsplit_once(':').unwrap();
+    latchkey(port, &["sessions", "end-all", "kimcoding"]).await;
+    let events = latchkey(port, &["audit", "--user", "kimcoding", "--output", "jsonl"]).await;
+    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["login_succeeded", "all_sessions_ended"]);
+    assert!(latchkey(port, &["audit", "--event", "key_loaded"]).await.contains(" INFO  key_loaded "));
+
+    let file = root().join(format!("target/dev/events-{port}.jsonl"));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    drop(process);
+    assert!(fs::read_to_string(&file).unwrap().contains("\"login_succeeded\""));
+    fs::remove_file(file).unwrap();
+}
+
+/// Runs the operator's tool on the local stack at this port. Returns its output.
+async fn latchkey(port: &str, arguments: &[&str]) -> String {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(root()).args(["run", "--quiet", "--package", "cli", "--bin", "latchkey", "--"]);
+    cargo.arg(format!("--local={port}")).args(arguments);
+    let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().await.unwrap();
+    assert!(output.status.success(), "{arguments:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// Runs `cargo dev` with these arguments for the stack at `url`, written without scheme and with a slash at the end.
 /// Returns its output.
 async fn cargo_dev(arguments: &[&str], url: &str) -> String {

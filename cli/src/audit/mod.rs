@@ -22,7 +22,13 @@ use shared::id::UserId;
 use crate::failure::Failure;
 use crate::stack::{Place, Stack, refused};
 
+mod action;
+mod event;
+mod file;
 pub mod follow;
+mod logs;
+
+pub use action::Action;
 
 /// The audit log of a stack, for the changes of one command.
 pub struct Audit {
@@ -41,25 +47,25 @@ enum Sink {
 /// One change.
 #[derive(Debug)]
 pub struct Change {
-    event: &'static str,
+    action: Action,
     fields: Map<String, Value>,
 }
 
 impl Change {
-    /// Describes a change of a user. `event` is a name of `docs/events.md`.
+    /// Describes a change of a user.
     #[must_use]
-    pub fn of_user(event: &'static str, user: &UserId) -> Self {
-        Self::new(event).with("user", user.as_str())
+    pub fn of_user(action: Action, user: &UserId) -> Self {
+        Self::new(action).with("user", user.as_str())
     }
 
     /// Describes a change of no single user.
     #[must_use]
-    pub fn new(event: &'static str) -> Self {
-        Self { event, fields: Map::new() }
+    pub fn new(action: Action) -> Self {
+        Self { action, fields: Map::new() }
     }
 
-    /// Adds a field. A field holds no login name, no address and no other personal data: only ids, names of attributes
-    /// and numbers.
+    /// Adds a field. A field holds only ids, names of attributes and numbers: the log stays when a user is erased. The
+    /// address of `unblock` is the only exception, because nothing else says what was unblocked.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
         self.fields.insert(name.to_owned(), json!(value));
@@ -135,7 +141,7 @@ impl Audit {
         let mut line = json!({
             "timestamp": Timestamp::now().rfc3339(),
             "level": "INFO",
-            "event": change.event,
+            "event": change.action.name(),
             "operator": self.operator,
             "command": self.command,
         });
@@ -165,4 +171,18 @@ fn stream_name() -> Result<String> {
     let now = Timestamp::now().rfc3339();
     let day = now.split('T').next().unwrap_or_default().replace('-', "/");
     Ok(format!("{day}/{}", UserId::random()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_owns_the_log_group_and_the_events_page_names_it() {
+        let read = |path: &str| std::fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let group = format!("LogGroupName: !Sub \"{}\"\n      RetentionInDays: 400\n", group_of("${AWS::StackName}"));
+        assert!(read("template.yaml").contains(&group), "{group}");
+        let sentence = format!("in the log group `{}`, for 400 days.", group_of("<stack>"));
+        assert!(read("docs/events.md").contains(&sentence), "{sentence}");
+    }
 }

@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::report::Finding;
 use super::service::{Service, causes, status_and_text};
-use crate::audit::{Audit, Change};
+use crate::audit::{Action, Audit, Change};
 use crate::failure::explain;
 use crate::stack::{Stack, budget};
 
@@ -39,7 +39,7 @@ async fn with_temporary_user(stack: &Stack, service: &Service) -> Result<Option<
     };
     // Both events come first, so that nothing can prevent the removal afterwards.
     let id = &temporary.user.profile.id;
-    let events = ["user_added", "user_erased"].map(|event| Change::of_user(event, id));
+    let events = [Action::USER_ADDED, Action::USER_ERASED].map(|action| Change::of_user(action, id));
     Audit::open(stack, "doctor").await?.record(&events).await?;
     // From here on, these signals no longer end the process.
     let (mut interrupted, mut terminated) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

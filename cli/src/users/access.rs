@@ -8,7 +8,7 @@ use shared::store::{Account, CounterKey};
 
 use super::{UserArgument, described, find};
 use crate::Context;
-use crate::audit::{Audit, Change};
+use crate::audit::{Action, Audit, Change};
 use crate::failure::changed_meanwhile;
 use crate::output::{Printer, number_of, say};
 use crate::stack::budget;
@@ -96,7 +96,7 @@ impl Disable {
             say(&format!("{} is disabled already.", user.profile.user_id));
             return Ok(());
         }
-        let event = Change::of_user("user_disabled", &user.profile.id);
+        let event = Change::of_user(Action::USER_DISABLED, &user.profile.id);
         Audit::open(&stack, "users disable").await?.record(&[event]).await?;
         if !users.set_disabled(&user, true, &budget()).await? {
             return Err(changed_meanwhile().into());
@@ -115,7 +115,7 @@ impl Enable {
             say(&format!("{} is enabled already.", user.profile.user_id));
             return Ok(());
         }
-        let event = Change::of_user("user_enabled", &user.profile.id);
+        let event = Change::of_user(Action::USER_ENABLED, &user.profile.id);
         Audit::open(&stack, "users enable").await?.record(&[event]).await?;
         if !users.set_disabled(&user, false, &budget()).await? {
             return Err(changed_meanwhile().into());
@@ -132,7 +132,7 @@ impl Unlock {
         let attempts = stack.attempts().await?;
         let account = Account::named(&user.profile.user_id);
         let failures = attempts.failures(&account, &budget()).await?.map_or(0, |count| count.failures);
-        let event = Change::of_user("account_unlocked", &user.profile.id).with("failures", failures);
+        let event = Change::of_user(Action::ACCOUNT_UNLOCKED, &user.profile.id).with("failures", failures);
         Audit::open(&stack, "users unlock").await?.record(&[event]).await?;
         attempts.unlock(&account, &budget()).await?;
         let count = number_of(usize::try_from(failures)?, "wrong password");
@@ -152,8 +152,8 @@ impl Unblock {
         let stack = context.stack().await?;
         let event = match key.kind() {
             // An address is personal data.
-            "source" => Change::new("source_unblocked"),
-            _ => Change::new("source_unblocked").with("counter_key", &counter),
+            "source" => Change::new(Action::SOURCE_UNBLOCKED),
+            _ => Change::new(Action::SOURCE_UNBLOCKED).with("counter_key", &counter),
         };
         Audit::open(&stack, "unblock").await?.record(&[event]).await?;
         let was_there = stack.counters()?.delete(&key, &budget()).await?;

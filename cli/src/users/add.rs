@@ -11,7 +11,7 @@ use super::password::NewPassword;
 use super::show::UserRow;
 use crate::Context;
 use crate::ask::PasswordSource;
-use crate::audit::{Audit, Change};
+use crate::audit::{Action, Audit, Change};
 use crate::output::say;
 use crate::profile::check;
 use crate::stack::budget;
@@ -74,7 +74,10 @@ impl Add {
         let settings = NewPassword::settings(&stack).await?;
         let hash = if self.no_password { None } else { Some(settings.read(self.password, &profile)?) };
         let user = User::new_at(profile, Timestamp::now());
-        Audit::open(&stack, "users add").await?.record(&[Change::of_user("user_added", &user.profile.id)]).await?;
+        Audit::open(&stack, "users add")
+            .await?
+            .record(&[Change::of_user(Action::USER_ADDED, &user.profile.id)])
+            .await?;
         users.create(&user, hash, &budget()).await?;
         say(&format!("Added {}.", user.profile.user_id));
         // Somebody may have guessed at this name before.

@@ -8,7 +8,7 @@ use shared::store::{Account, Profile, User, UserRecord, Users};
 
 use super::{UserArgument, find_with_credentials};
 use crate::Context;
-use crate::audit::{Audit, Change};
+use crate::audit::{Action, Audit, Change};
 use crate::failure::changed_meanwhile;
 use crate::output::say;
 use crate::profile::check;
@@ -70,7 +70,7 @@ pub struct Rename {
 impl Set {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let user = self.user.clone();
-        write(context, "users set", "user_changed", &user, |profile| self.apply(profile)).await
+        write(context, "users set", Action::USER_CHANGED, &user, |profile| self.apply(profile)).await
     }
 
     fn apply(self, profile: &mut Profile) {
@@ -96,7 +96,7 @@ impl Set {
 impl Rename {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let login = self.login.trim().to_owned();
-        write(context, "users rename", "user_renamed", &self.user, |profile| profile.user_id = login).await
+        write(context, "users rename", Action::USER_RENAMED, &self.user, |profile| profile.user_id = login).await
     }
 }
 
@@ -104,7 +104,7 @@ impl Rename {
 async fn write(
     context: &Context,
     command: &'static str,
-    event: &'static str,
+    action: Action,
     argument: &UserArgument,
     change: impl FnOnce(&mut Profile),
 ) -> Result<()> {
@@ -120,7 +120,7 @@ async fn write(
         return Ok(());
     }
     refuse_names_of_others(&users, &new).await?;
-    let event = Change::of_user(event, &new.profile.id).with("attributes", &changed);
+    let event = Change::of_user(action, &new.profile.id).with("attributes", &changed);
     Audit::open(&stack, command).await?.record(&[event]).await?;
     if !users.change(&old, &new, &budget()).await? {
         return Err(changed_meanwhile().into());

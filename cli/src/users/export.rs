@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::refused::folder_of;
 use crate::Context;
-use crate::audit::{Audit, Change};
+use crate::audit::{Action, Audit, Change};
 use crate::failure::Failure;
 use crate::output::{is_read_by_a_person, number_of, printable, say};
 use crate::progress::{Progress, rate};
@@ -68,7 +68,7 @@ impl Export {
         if is_shown {
             say("Warning: the terminal shows the password hashes of all users.");
         }
-        Audit::open(&stack, "users export").await?.record(&[Change::new("users_exported")]).await?;
+        Audit::open(&stack, "users export").await?.record(&[Change::new(Action::USERS_EXPORTED)]).await?;
 
         let started = Instant::now();
         let progress = if is_shown { Progress::hidden() } else { Progress::spinner("users exported") };

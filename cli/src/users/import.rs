@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 
 use super::refused::Refused;
 use crate::Context;
-use crate::audit::{Audit, Change};
+use crate::audit::{Action, Audit, Change};
 use crate::failure::{Failure, INTERRUPTED};
 use crate::import::{Entry, FirebaseHash, Format, Incoming, Reader};
 use crate::output::{Printer, number_of, printable, say, without_csv_mark};
@@ -311,7 +311,7 @@ impl Importer {
         if new.is_empty() {
             return Ok(Vec::new());
         }
-        let change = |(_, entry): &(usize, Checked)| Change::of_user("user_imported", &entry.user.profile.id);
+        let change = |(_, entry): &(usize, Checked)| Change::of_user(Action::USER_IMPORTED, &entry.user.profile.id);
         audit.record(&new.iter().map(change).collect::<Vec<_>>()).await?;
         let add = |(position, entry)| async move { Ok((position, self.add(entry).await?)) };
         stream::iter(new.into_iter().map(add)).buffer_unordered(writers).try_collect().await

@@ -12,7 +12,7 @@ use shared::store::{Account, Profile};
 use super::{UserArgument, find, find_with_credentials};
 use crate::Context;
 use crate::ask::PasswordSource;
-use crate::audit::{Audit, Change};
+use crate::audit::{Action, Audit, Change};
 use crate::failure::changed_meanwhile;
 use crate::output::say;
 use crate::stack::{Stack, budget};
@@ -44,7 +44,7 @@ impl SetPassword {
         let profile = &record.user.profile;
         Audit::open(&stack, "users set-password")
             .await?
-            .record(&[Change::of_user("password_set", &profile.id)])
+            .record(&[Change::of_user(Action::PASSWORD_SET, &profile.id)])
             .await?;
         if !users.set_password(&record.user, &record.credentials, &hash, &budget()).await? {
             return Err(changed_meanwhile().into());

@@ -13,7 +13,7 @@ use shared::store::User;
 use super::{UserArgument, described, find};
 use crate::Context;
 use crate::ask::Confirmation;
-use crate::audit::{Audit, Change};
+use crate::audit::{Action, Audit, Change};
 use crate::failure::changed_meanwhile;
 use crate::output::{Printer, number_of, printable, say};
 use crate::stack::budget;
@@ -77,7 +77,7 @@ impl Delete {
         let users = stack.users()?;
         let user = find(&users, &self.user).await?;
         self.confirmation.ask(&format!("Delete {} from {}?", with_address(&user), stack.name)).await?;
-        let event = Change::of_user("user_deleted", &user.profile.id);
+        let event = Change::of_user(Action::USER_DELETED, &user.profile.id);
         Audit::open(&stack, "users delete").await?.record(&[event]).await?;
         if !users.delete(&user, &budget()).await? {
             return Err(changed_meanwhile().into());
@@ -100,7 +100,7 @@ impl Erase {
         let records = number_of(records, "session record");
         let question = format!("Erase {what} and {records} from {}? This cannot be undone.", stack.name);
         self.confirmation.ask(&question).await?;
-        let event = Change::of_user("user_erased", &id);
+        let event = Change::of_user(Action::USER_ERASED, &id);
         Audit::open(&stack, "users erase").await?.record(&[event]).await?;
         if let Some(user) = &user {
             if !users.delete(user, &budget()).await? {

@@ -1,6 +1,7 @@
 //! The operator's tool through its binary, on an embedded DynamoDB.
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
+mod audit;
 mod doctor;
 mod documents;
 mod import;

@@ -24,7 +24,7 @@ pub(crate) fn show(world: &World, user: &str) -> Value {
 }
 
 /// Signs in as the user, without a password, and returns the access token.
-async fn sign_in(world: &World, id: &Value) -> String {
+pub(crate) async fn sign_in(world: &World, id: &Value) -> String {
     let env = world.environment();
     let users = Users::from_env(store::connect(&env).unwrap(), &env).unwrap();
     let id = UserId::parse(id.as_str().unwrap()).unwrap();
@@ -252,7 +252,7 @@ async fn every_change_is_an_audit_event_without_personal_data() {
         "user_disabled",
         "user_enabled",
         "account_unlocked",
-        "sessions_ended",
+        "all_sessions_ended",
         "source_unblocked",
         "users_exported",
         "user_erased",

@@ -6,12 +6,15 @@ as local processes. The other modules of this folder replace parts of ministack 
   http_api.py        API Gateway: the routes and authorizers of SAM, and the events of payload format 2.0
   cloudformation.py  parameters for SAM's transform, and properties of tables and secrets
   functions.py       Lambda: the environment of a function, and the speed of its Runtime API
-  permissions.py     IAM: the condition keys of DynamoDB, and a log of all decisions
+  logs.py            CloudWatch Logs: filter patterns for JSON, pages, and ids of events
+  permissions.py     IAM: the condition keys of DynamoDB, the resources of log groups, and a log of all decisions
+  operators.py       IAM: users with a policy, for tests
 
 Usage: python tests/deployed/emulator HTTP_PORT HTTPS_PORT FOLDER
 
-The folder has cert.pem and key.pem for the HTTPS port. `GET /functions` on the HTTP port returns the environment and
-the credentials of each function, for tests.
+The folder has cert.pem and key.pem for the HTTPS port. Two paths on the HTTP port are for tests. `GET /functions` returns
+the environment and the credentials of each function. `POST /operators` makes a user with a name and a policy, and
+returns the credentials.
 """
 import asyncio
 import json
@@ -39,17 +42,31 @@ def application():
     """Returns the ASGI application: the API of the stack, the functions for tests, and the APIs of AWS."""
     import functions
     import http_api
+    import operators
     from ministack import app as ministack
 
     async def serve(scope, receive, send):
         if scope["type"] == "http" and scope["path"] == "/functions":
-            body = json.dumps(functions.listing()).encode()
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": body})
+            await answer(send, functions.listing())
+        elif scope["type"] == "http" and scope["path"] == "/operators":
+            await answer(send, await operators.create(await body_of(receive)))
         else:
             await ministack.app(http_api.routed(scope), receive, send)
 
     return serve
+
+
+async def answer(send, value):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": json.dumps(value).encode()})
+
+
+async def body_of(receive):
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    return body
 
 
 async def run(app, http_port, https_port, folder):
@@ -74,9 +91,10 @@ def main():
     import cloudformation
     import functions
     import http_api
+    import logs
     import permissions
 
-    for module in (cloudformation, functions, http_api):
+    for module in (cloudformation, functions, http_api, logs):
         module.install()
     permissions.install(f"{folder}/decisions.jsonl")
     asyncio.run(run(application(), http_port, https_port, folder))

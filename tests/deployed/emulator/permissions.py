@@ -1,7 +1,7 @@
-"""IAM: the condition keys of DynamoDB, and a log of all decisions about calls of DynamoDB.
+"""IAM: the condition keys of DynamoDB, the resources of log groups, and a log of all decisions.
 
-ministack enforces the roles of the functions. It does not know the condition keys below, and a condition on an absent
-key with `ForAllValues` holds. Without this module, every such condition would allow the call.
+ministack enforces the roles of the functions and the policies of users. It does not know the condition keys below, and a
+condition on an absent key with `ForAllValues` holds. Without this module, every such condition would allow the call.
 
   dynamodb:LeadingKeys   the partition keys of the items
   dynamodb:Attributes    the names of the attributes that the request contains
@@ -17,6 +17,8 @@ WORDS = {
     "set", "remove", "add", "delete", "and", "or", "not", "between", "in", "attribute_exists", "attribute_not_exists",
     "attribute_type", "begins_with", "contains", "size", "if_not_exists", "list_append"}
 WRITES = ("PutItem", "UpdateItem", "DeleteItem")
+# The services whose decisions are logged.
+LOGGED = ("cloudformation", "dynamodb", "lambda", "logs")
 MEMBERS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem",
            "Get": "GetItem"}
 
@@ -24,6 +26,7 @@ MEMBERS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "Co
 def install(log_path):
     log = open(log_path, "a", buffering=1)
     service_context, enforce = iam_actions.dynamodb_service_context, iam_evaluator.enforce
+    resource_of_call = iam_actions.extract_resource_arn
 
     def context_with_request(body):
         return {**service_context(body), "request": json.loads(body or b"{}")}
@@ -31,19 +34,34 @@ def install(log_path):
     def enforce_with_keys(access_key, action, service, region, resource_arn="*", service_context=None):
         context = dict(service_context or {})
         request = context.pop("request", None)
-        if service != "dynamodb" or request is None:
-            return enforce(access_key, action, service, region, resource_arn=resource_arn, service_context=context)
         table, _, index = resource_arn.partition("table/")[2].partition("/index/")
-        keys = condition_keys(action.partition(":")[2], table, request)
-        context.pop("dynamodb:Attributes", None)
-        context.update({f"dynamodb:{name}": value for name, value in keys.items() if value})
+        keys = {}
+        if service == "dynamodb" and request is not None:
+            keys = condition_keys(action.partition(":")[2], table, request)
+            context.pop("dynamodb:Attributes", None)
+            context.update({f"dynamodb:{name}": value for name, value in keys.items() if value})
         refused = enforce(access_key, action, service, region, resource_arn=resource_arn, service_context=context)
-        log.write(json.dumps({"caller": caller(access_key), "action": action, "table": table, "index": index, **keys,
-                              "allowed": refused is None}) + "\n")
+        if service in LOGGED:
+            log.write(json.dumps({"caller": caller(access_key), "action": action, "resource": resource_arn,
+                                  "table": table, "index": index, **keys, "allowed": refused is None}) + "\n")
         return refused
 
+    def resource_with_stream(service, method, path, headers, body, *rest):
+        resource = resource_of_call(service, method, path, headers, body, *rest)
+        return with_stream(resource, json.loads(body or b"{}")) if service == "logs" else resource
+
     iam_actions.dynamodb_service_context = context_with_request
+    iam_actions.extract_resource_arn = resource_with_stream
     iam_evaluator.enforce = enforce_with_keys
+
+
+def with_stream(resource, request):
+    """Returns the resource of a call about a log group as AWS names it, with the log stream. For a call without a
+    stream, the name of the stream is empty. ministack leaves it out, so that a policy that ends with `:*`, as on AWS,
+    would not allow the call."""
+    if ":log-group:" not in resource or ":log-stream:" in resource:
+        return resource
+    return f"{resource.removesuffix(':*')}:log-stream:{request.get('logStreamName', '')}"
 
 
 def caller(access_key):
@@ -69,7 +87,10 @@ def parts_of(action, table, request):
         members = [member for item in request["TransactItems"] for member in item.items()]
         return [part for kind, part in members if MEMBERS[kind] == action and table_name(part["TableName"]) == table]
     if "RequestItems" in request:
-        return [part for name, part in request["RequestItems"].items() if table_name(name) == table]
+        parts = [part for name, part in request["RequestItems"].items() if table_name(name) == table]
+        # `BatchGetItem` has one object for each table, and `BatchWriteItem` has a list of puts and deletes.
+        writes = [write for part in parts if isinstance(part, list) for write in part]
+        return [next(iter(write.values())) for write in writes] if writes else parts
     return [request]
 
 
@@ -98,7 +119,7 @@ def text(value):
 def attributes_of(action, part):
     names = part.get("ExpressionAttributeNames") or {}
     expressions = [part.get("ProjectionExpression")]
-    if action in WRITES or action == "ConditionCheckItem":
+    if action in (*WRITES, "BatchWriteItem", "ConditionCheckItem"):
         yield from part.get("Key") or part.get("Item") or {}
         expressions += [part.get("UpdateExpression"), part.get("ConditionExpression")]
     for token in re.findall(r"[:#]?[A-Za-z_][A-Za-z0-9_]*", " ".join(filter(None, expressions))):

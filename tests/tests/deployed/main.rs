@@ -16,6 +16,8 @@ use testbed::workspace::read;
 use testbed::{PROTECTED, contract};
 use tokio::signal::unix::{SignalKind, signal};
 
+mod operator;
+
 /// R96. One test, because it deploys one stack. The emulator also stops if the test is interrupted.
 #[tokio::test]
 async fn the_deployed_stack_keeps_the_contract_with_the_fewest_permissions() {
@@ -45,6 +47,7 @@ async fn checks() {
 
     each_function_used_its_grants_and_was_denied_nothing(&emulator);
     each_role_allows_only_what_its_function_needs(&emulator).await;
+    operator::check(&emulator, &stack).await;
 
     emulator.run("sam delete --stack-name latchkey --no-prompts", &[]).await;
     assert_eq!(emulator.functions().await.len(), 0, "the functions are deleted");
