@@ -11,7 +11,7 @@ import uuid
 from ministack.services import cloudwatch_logs as logs
 
 # A page is short, so that a reader must follow the pages. On AWS, a page can also be empty without being the last one.
-SEARCHED_EVENTS = 20
+SEARCHED_EVENTS = 5
 COMPARISON = re.compile(r'\$\.(\w+) = "([^"]*)"')
 
 
