@@ -218,7 +218,7 @@ mod tests {
             ("a\"b", "\"a\\\"b\""),
             ("\u{1b}[31m", "\\u{1b}[31m"),
             ("\u{202e}", "\\u{202e}"),
-            ("a\u{2028}b", "\"a\u{2028}b\""),
+            ("a\u{2028}b", "\"a\\u{2028}b\""),
         ] {
             let line = event(&json!({ "timestamp": time, "event": "x", "causes": text })).line();
             assert_eq!(line, format!("{time} INFO  x causes={shown}"));

@@ -26,8 +26,8 @@ enum Lines {
 }
 
 impl Refused {
-    /// Prepares the file. A file of CSV starts with the header of the input. Without a `path`, the name is `default`, or
-    /// `default` with a number if there is such a file.
+    /// Prepares the file. A file of CSV starts with the header of the input. Without a `path`, the name is `default`.
+    /// If there is such a file, the name also has a number.
     ///
     /// # Errors
     /// [`Failure::Invalid`] if `path` is an existing file.
