@@ -47,8 +47,8 @@ const COMMANDS: [(&str, &[&str]); 21] = [
     ("users erase", &["users erase parkhacker --yes"]),
 ];
 
-/// Rights that a command needs only after a conflict, which these calls do not cause. `doctor` looks whether its temporary
-/// user is gone. An import looks which user has the name or the address.
+/// Rights that a command needs only after a conflict, which these calls do not cause. `doctor` looks whether its
+/// temporary user is gone. An import looks which user has the name or the address.
 const AFTER_A_CONFLICT: [(&str, &str); 2] = [("doctor", "dynamodb:GetItem"), ("users import", "dynamodb:GetItem")];
 
 /// A password for `users add` and `users set-password`.
