@@ -260,6 +260,12 @@ fn policy(stack: &str, region: &str, rights: impl Iterator<Item = Rights>) -> Va
 /// The functions of the template.
 const FUNCTIONS: [&str; 6] = ["Authorizer", "Login", "Logout", "Password", "Sessions", "Userinfo"];
 
+/// Returns `true` for the name of a function in the template.
+#[must_use]
+pub fn is_of_the_template(name: &str) -> bool {
+    name.strip_suffix("Function").is_some_and(|name| FUNCTIONS.contains(&name))
+}
+
 /// Returns the ARNs of a resource. They name each function: a pattern such as `latchkey-*Function-*` would also match
 /// the functions of a stack `latchkey-prod`.
 fn arns(resource: Resource, stack: &str, region: &str) -> Value {

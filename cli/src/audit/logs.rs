@@ -9,6 +9,7 @@ use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
 
 use super::event::{Event, Filter};
 use super::group_of;
+use crate::policy::is_of_the_template;
 use crate::stack::{Stack, refused};
 
 /// How far back each round after the first one reads again. An event becomes visible some seconds after its time, and
@@ -47,7 +48,9 @@ enum Next {
 impl LogEvents {
     /// Finds the log groups of a stack.
     pub(super) async fn of(stack: &Stack, filter: &Filter) -> Result<Self> {
-        let functions = stack.functions().await?.into_values().map(|function| format!("/aws/lambda/{function}"));
+        // The stack may have functions of the operator's own.
+        let functions = stack.functions().await?.into_iter().filter(|(name, _)| is_of_the_template(name));
+        let functions = functions.map(|(_, function)| format!("/aws/lambda/{function}"));
         let group = |name| Group { name, events: VecDeque::new(), next: Next::First };
         Ok(Self {
             client: Client::new(&stack.sdk),

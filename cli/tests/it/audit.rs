@@ -97,7 +97,7 @@ async fn each_change_of_an_operator_is_a_readable_line() {
             format!("INFO  user_added user={id} operator=local:ops command=\"users add\""),
             format!("INFO  user_changed user={id} operator=local:ops command=\"users set\" attributes=name,location"),
             format!("INFO  user_disabled user={id} operator=local:ops command=\"users disable\""),
-            "INFO  source_unblocked operator=local:ops command=unblock counter=203.0.113.7".to_owned(),
+            "INFO  source_unblocked operator=local:ops command=unblock".to_owned(),
         ]
     );
 }
@@ -277,7 +277,7 @@ async fn each_command_writes_its_event_with_the_fields_of_the_events_page() {
         ("users disable", &["kimberly"]),
         ("users enable", &["kimberly"]),
         ("users unlock", &["kimberly"]),
-        ("unblock", &["2001:db8::1"]),
+        ("unblock", &["account#mDmKm1Bz6dGk_7oy3vJRdA"]),
         ("users import", &["users.jsonl"]),
         ("users export", &["-"]),
         ("users delete", &["kimberly", "--yes"]),

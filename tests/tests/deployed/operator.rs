@@ -48,8 +48,8 @@ const COMMANDS: [(&str, &[&str]); 21] = [
 ];
 
 /// Rights that a command needs only after a conflict, which these calls do not cause. `doctor` looks whether its
-/// temporary user is gone. An import looks which user has got the id meanwhile, and deletes older counters of a name. An export
-/// reads a user again who was renamed meanwhile.
+/// temporary user is gone. An import looks which user has got the id meanwhile, and deletes older counters of a name.
+/// An export reads a user again who was renamed meanwhile.
 const AFTER_A_CONFLICT: [(&str, &str); 4] = [
     ("doctor", "dynamodb:GetItem"),
     ("users import", "dynamodb:GetItem"),
