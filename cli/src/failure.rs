@@ -89,7 +89,8 @@ pub fn explain(error: &anyhow::Error) -> String {
     else {
         return shown(&format!("{error:#}"));
     };
-    let context: String = error.chain().take(place).map(|context| format!("{context}: ")).collect();
+    let context =
+        error.chain().take(place).flat_map(|context| [context.to_string(), ": ".to_owned()]).collect::<String>();
     let causes = store.causes();
     let text = match store {
         Error::Misconfigured(_) if causes.contains("AccessDenied") => {

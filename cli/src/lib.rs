@@ -130,7 +130,7 @@ pub async fn main() -> ExitCode {
 
 async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
-        Command::Users(command) => command.run(context).await,
+        Command::Users(command) => Box::pin(command.run(context)).await,
         Command::Sessions(command) => command.run(context).await,
         Command::Unblock(unblock) => unblock.run(context).await,
         Command::Blocked(blocked) => blocked.run(context).await,

@@ -190,7 +190,8 @@ fn escaped_json(json: &str) -> String {
         if !is_hidden(character) {
             return character.to_string();
         }
-        character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+        let units: Vec<_> = character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect();
+        units.concat()
     };
     json.chars().map(escape).collect()
 }

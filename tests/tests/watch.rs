@@ -59,8 +59,8 @@ async fn the_session_of_an_operator_in_the_readme_is_that_of_a_run() {
     let mut script = "latchkey() { cargo latchkey \"$@\"; }\n".to_owned();
     for line in transcript.lines() {
         match line.strip_prefix("$ ").or_else(|| line.strip_prefix("> ")) {
-            Some(command) => script += &format!("{command}\n"),
-            None => shown += &format!("{line}\n"),
+            Some(command) => script.extend([command, "\n"]),
+            None => shown.extend([line, "\n"]),
         }
     }
     let export = root().join("target/tmp/users.jsonl");

@@ -5,7 +5,7 @@ use clap::Args;
 use shared::clock::Timestamp;
 use shared::error::Error;
 use shared::id::UserId;
-use shared::store::{Account, Profile, User, Users};
+use shared::store::{Account, Owners, Profile, User, Users};
 
 use super::password::NewPassword;
 use super::show::UserRow;
@@ -90,6 +90,6 @@ impl Add {
 /// Refuses a name, an address or an id of another user before an audit event is written.
 pub(super) async fn refuse_taken(users: &Users, profile: &Profile) -> Result<()> {
     let owners = users.owners(&[profile], &budget()).await?;
-    let taken = owners.first().and_then(|owners| owners.taken());
+    let taken = owners.first().and_then(Owners::taken);
     taken.map_or(Ok(()), |what| Err(Error::Taken(what).into()))
 }

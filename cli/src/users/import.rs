@@ -114,6 +114,9 @@ struct Checked {
     hash: Option<PasswordHash>,
 }
 
+/// An entry with its position in the batch.
+type Numbered = (usize, Checked);
+
 impl Import {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let firebase = self.firebase_hash.as_deref().map(firebase_hash).transpose()?;
@@ -440,10 +443,12 @@ fn keys(profile: &Profile) -> [Key; 3] {
 
 /// Splits a batch: in the second part, each entry has an id, a name or an address of an earlier entry. They are written
 /// one after the other, so that the first one wins.
-fn without_repeated_names(entries: Vec<(usize, Checked)>) -> (Vec<(usize, Checked)>, Vec<(usize, Checked)>) {
+fn without_repeated_names(entries: Vec<Numbered>) -> (Vec<Numbered>, Vec<Numbered>) {
     let mut seen = HashSet::new();
     entries.into_iter().partition(|(_, entry)| {
-        keys(&entry.user.profile).into_iter().fold(true, |is_new, key| seen.insert(key) && is_new)
+        // Every key is inserted, also after one that is not new.
+        let is_new = keys(&entry.user.profile).map(|key| seen.insert(key));
+        is_new.iter().all(|is_new| *is_new)
     })
 }
 

@@ -82,7 +82,7 @@ impl Command {
             Self::Rename(rename) => rename.run(context).await,
             Self::Delete(delete) => delete.run(context).await,
             Self::Erase(erase) => erase.run(context).await,
-            Self::Import(import) => import.run(context).await,
+            Self::Import(import) => Box::pin(import.run(context)).await,
             Self::Export(export) => export.run(context).await,
         }
     }

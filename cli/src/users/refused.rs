@@ -40,7 +40,7 @@ impl Refused {
                 return Err(Failure::Invalid(text).into());
             }
             Some(path) => path,
-            None if is_file(default) => (2..).map(numbered).find(|path| !is_file(path)).unwrap_or_default(),
+            None if is_file(default) => (2..=usize::MAX).map(numbered).find(|path| !is_file(path)).unwrap_or_default(),
             None => default.to_owned(),
         };
         Ok(Self { path, header, lines: Lines::None })

@@ -64,7 +64,8 @@ struct Erased<'a> {
     id: &'a str,
     user_id: Option<&'a str>,
     email: Option<&'a str>,
-    erased: &'static [&'static str],
+    #[serde(rename = "erased")]
+    kinds: &'static [&'static str],
     session_records: usize,
     attempt_counters: usize,
 }
@@ -125,7 +126,7 @@ impl Erase {
             id: id.as_str(),
             user_id: profile.map(|profile| profile.user_id.as_str()),
             email: profile.map(|profile| profile.email.as_str()),
-            erased: if profile.is_some() { OF_A_USER } else { &["sessions"] },
+            kinds: if profile.is_some() { OF_A_USER } else { &["sessions"] },
             session_records,
             attempt_counters,
         };

@@ -49,7 +49,7 @@ fn run(world: &World, transcript: &str) -> String {
             .env("PATH", path)
             .output()
             .unwrap();
-        text.push_str(&format!("$ {command}\n{}", String::from_utf8(output.stdout).unwrap()));
+        text.extend(["$ ", command, "\n", &String::from_utf8(output.stdout).unwrap()]);
     }
     text
 }

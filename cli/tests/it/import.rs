@@ -324,29 +324,28 @@ fn text() -> impl Strategy<Value = String> {
     "[a-zA-Z0-9 \"',;:\\\\\u{e9}\u{ae40}\u{1f600}\u{202e}]{0,12}"
 }
 
+/// What differs between the users of a file: an own id, the name, the bio, the roles, disabled, a hash.
+type Traits = (bool, String, String, Vec<String>, bool, bool);
+
 /// The users of a file: ids, roles and states of all kinds.
 fn any_users() -> impl Strategy<Value = Vec<Value>> {
     let user = (any::<bool>(), text(), text(), prop::collection::vec("[a-z]{1,8}", 0..3), any::<bool>(), any::<bool>());
-    prop::collection::vec(user, 1..12).prop_map(|users| {
-        let users = users.into_iter().enumerate();
-        let entry = |(number, (has_id, name, bio, roles, disabled, has_hash)): (
-            usize,
-            (bool, String, String, Vec<String>, bool, bool),
-        )| {
-            let mut entry = json!({
-                "userId": format!("User{number}"), "email": format!("u{number}@Example.com"), "name": name, "bio": bio,
-                "roles": roles, "disabled": disabled,
-            });
-            if has_id {
-                entry["id"] = json!(number.to_string());
-            }
-            if has_hash {
-                entry["passwordHash"] = json!(BCRYPT);
-            }
-            entry
-        };
-        users.map(entry).collect()
-    })
+    prop::collection::vec(user, 1..12)
+        .prop_map(|users| users.into_iter().enumerate().map(|(number, user)| entry(number, user)).collect())
+}
+
+fn entry(number: usize, (has_id, name, bio, roles, disabled, has_hash): Traits) -> Value {
+    let mut entry = json!({
+        "userId": format!("User{number}"), "email": format!("u{number}@Example.com"), "name": name, "bio": bio,
+        "roles": roles, "disabled": disabled,
+    });
+    if has_id {
+        entry["id"] = json!(number.to_string());
+    }
+    if has_hash {
+        entry["passwordHash"] = json!(BCRYPT);
+    }
+    entry
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -356,13 +355,13 @@ async fn an_export_into_an_empty_table_is_the_same_set() {
     tokio::task::block_in_place(|| {
         TestRunner::new(config).run(&any_users(), |users| {
             let [world, other] = [runtime.block_on(World::new()), runtime.block_on(World::new())];
-            let file: String = users.iter().map(|user| format!("{user}\n")).collect();
-            world.write("users.jsonl", &file);
+            let file: Vec<_> = users.iter().map(Value::to_string).collect();
+            world.write("users.jsonl", &file.join("\n"));
             let imported = world.run(&["users", "import", "users.jsonl"]);
             prop_assert_eq!(imported.code, 0, "{:?}", imported);
             let before = exported(&world);
             prop_assert_eq!(before.len(), users.len());
-            other.write("export.jsonl", &before.iter().map(|line| format!("{line}\n")).collect::<String>());
+            other.write("export.jsonl", &before.iter().map(String::as_str).collect::<Vec<_>>().join("\n"));
             prop_assert_eq!(other.run(&["users", "import", "export.jsonl"]).code, 0);
             prop_assert_eq!(exported(&other), before);
             Ok(())

@@ -2,7 +2,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use shared::budget::Budget;
 use shared::http::AllowedOrigins;
 use shared::store::{self, Users};
 use shared::token::Verifier;
