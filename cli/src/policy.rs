@@ -1,6 +1,6 @@
 //! `latchkey iam-policy`: the IAM policy that the commands need.
 //!
-//! [`RIGHTS`] has the rights of each command. A test runs every command with exactly its policy.
+//! `RIGHTS` has the rights of each command. A test runs every command with exactly its policy.
 
 use std::collections::BTreeMap;
 
