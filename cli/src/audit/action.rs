@@ -34,7 +34,7 @@ impl Action {
     /// `sessions end-all`.
     pub const ALL_SESSIONS_ENDED: Self = Self("all_sessions_ended");
     /// `unblock`.
-    pub const SOURCE_UNBLOCKED: Self = Self("source_unblocked");
+    pub const COUNTER_DELETED: Self = Self("counter_deleted");
 
     pub(super) const fn name(self) -> &'static str {
         self.0

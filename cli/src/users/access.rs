@@ -152,8 +152,8 @@ impl Unblock {
         let stack = context.stack().await?;
         let event = match key.kind() {
             // An address is personal data.
-            "source" => Change::new(Action::SOURCE_UNBLOCKED),
-            _ => Change::new(Action::SOURCE_UNBLOCKED).with("counter_key", &counter),
+            "source" => Change::new(Action::COUNTER_DELETED),
+            _ => Change::new(Action::COUNTER_DELETED).with("counter_key", &counter),
         };
         Audit::open(&stack, "unblock").await?.record(&[event]).await?;
         let was_there = stack.counters()?.delete(&key, &budget()).await?;

@@ -97,7 +97,7 @@ async fn each_change_of_an_operator_is_a_readable_line() {
             format!("INFO  user_added user={id} operator=local:ops command=\"users add\""),
             format!("INFO  user_changed user={id} operator=local:ops command=\"users set\" attributes=name,location"),
             format!("INFO  user_disabled user={id} operator=local:ops command=\"users disable\""),
-            "INFO  source_unblocked operator=local:ops command=unblock".to_owned(),
+            "INFO  counter_deleted operator=local:ops command=unblock".to_owned(),
         ]
     );
 }
@@ -296,7 +296,7 @@ async fn each_command_writes_its_event_with_the_fields_of_the_events_page() {
         let fields = event.as_object().unwrap().keys().filter(|name| !common.contains(name) && *name != "user");
         let text = |name: &str| event[name].as_str().unwrap().to_owned();
         written.insert(text("event"), (text("command"), fields.cloned().collect::<BTreeSet<_>>()));
-        let is_about_a_user = !["source_unblocked", "users_exported"].contains(&text("event").as_str());
+        let is_about_a_user = !["counter_deleted", "users_exported"].contains(&text("event").as_str());
         assert_eq!(event["user"].is_string(), is_about_a_user, "{event}");
     }
     assert_eq!(written, documented());

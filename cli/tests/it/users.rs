@@ -253,7 +253,7 @@ async fn every_change_is_an_audit_event_without_personal_data() {
         "user_enabled",
         "account_unlocked",
         "all_sessions_ended",
-        "source_unblocked",
+        "counter_deleted",
         "users_exported",
         "user_erased",
     ];
@@ -262,7 +262,7 @@ async fn every_change_is_an_audit_event_without_personal_data() {
         let text = event.to_string();
         assert!(event["operator"] == "local:ops" && event["timestamp"].is_string(), "{text}");
         assert!(!text.contains("example") && !text.contains("kimberly"), "{text}");
-        let of_all = ["source_unblocked", "users_exported"].contains(&event["event"].as_str().unwrap());
+        let of_all = ["counter_deleted", "users_exported"].contains(&event["event"].as_str().unwrap());
         assert!(of_all || event["user"] == id, "{text}");
     }
 }
