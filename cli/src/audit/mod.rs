@@ -138,18 +138,28 @@ impl Audit {
     }
 
     fn line(&self, change: &Change) -> String {
-        let mut line = json!({
-            "timestamp": Timestamp::now().rfc3339(),
-            "level": "INFO",
-            "event": change.action.name(),
-            "operator": self.operator,
-            "command": self.command,
-        });
-        if let Some(line) = line.as_object_mut() {
-            line.extend(change.fields.clone());
-        }
-        line.to_string()
+        let line = Line {
+            timestamp: Timestamp::now().rfc3339(),
+            level: "INFO",
+            event: change.action.name(),
+            operator: &self.operator,
+            command: self.command,
+            fields: &change.fields,
+        };
+        serde_json::to_string(&line).unwrap_or_default()
     }
+}
+
+/// An event in the audit log.
+#[derive(Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    level: &'static str,
+    event: &'static str,
+    operator: &'a str,
+    command: &'static str,
+    #[serde(flatten)]
+    fields: &'a Map<String, Value>,
 }
 
 fn missing(group: &str) -> anyhow::Error {

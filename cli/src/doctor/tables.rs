@@ -265,8 +265,9 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         }
-        let with_ttl: Vec<_> =
-            tables.iter().filter(|table| table.time_to_live.is_some()).map(|table| &table.name).collect();
+        let with_ttl = tables.iter().filter(|table| table.time_to_live.is_some()).map(|table| table.name.as_str());
+        let mut with_ttl: Vec<_> = with_ttl.collect();
+        with_ttl.sort_unstable();
         assert_eq!(with_ttl, ["AttemptsTable", "SessionsTable"]);
     }
 
