@@ -63,10 +63,10 @@ enum Command {
     /// The sessions of a user.
     #[command(subcommand)]
     Sessions(sessions::Command),
-    /// Let a source address try passwords again that was blocked after too many wrong ones.
+    /// Unblock an address that sent too many wrong passwords.
     #[command(after_help = users::UNBLOCK_EXAMPLES)]
     Unblock(users::Unblock),
-    /// List the source addresses from which wrong passwords came.
+    /// List addresses that sent wrong passwords, blocked or not.
     #[command(after_help = users::BLOCKED_EXAMPLES)]
     Blocked(users::Blocked),
     /// Read the events of the functions and of the operators.
@@ -89,6 +89,22 @@ enum Command {
     Man(manual::Man),
 }
 
+impl Command {
+    const fn only_reads(&self) -> bool {
+        match self {
+            Self::Users(users::Command::Show(_) | users::Command::List(_) | users::Command::Export(_))
+            | Self::Sessions(sessions::Command::List(_))
+            | Self::Blocked(_)
+            | Self::Audit(_)
+            | Self::Stats(_)
+            | Self::IamPolicy(_)
+            | Self::Completions(_)
+            | Self::Man(_) => true,
+            Self::Users(_) | Self::Sessions(_) | Self::Unblock(_) | Self::Doctor(_) => false,
+        }
+    }
+}
+
 /// What all commands have in common.
 pub struct Context {
     target: Target,
@@ -109,14 +125,15 @@ impl Context {
 pub async fn main() -> ExitCode {
     let Cli { command, target, output } = Cli::parse();
     let context = Context { target, output };
+    let only_reads = command.only_reads();
     let stops_by_itself = matches!(command, Command::Users(users::Command::Import(_)) | Command::Doctor(_));
     let outcome = tokio::select! {
         outcome = run(command, &context) => outcome,
-        _ = tokio::signal::ctrl_c(), if !stops_by_itself => interrupted(),
+        _ = tokio::signal::ctrl_c(), if !stops_by_itself => interrupted(only_reads),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if is_io(&error, io::ErrorKind::Interrupted) => interrupted(),
+        Err(error) if is_io(&error, io::ErrorKind::Interrupted) => interrupted(true),
         Err(error) if is_io(&error, io::ErrorKind::BrokenPipe) => {
             say_error("the reader of the output ended before the output did");
             ExitCode::FAILURE
@@ -150,8 +167,9 @@ fn say_error(text: &str) {
 }
 
 /// Ends the process at once. A thread may still wait for an answer on the terminal.
-fn interrupted() -> ! {
-    anstream::eprintln!("\nInterrupted. If the change had begun, look whether it was made.");
+fn interrupted(nothing_changed: bool) -> ! {
+    let text = if nothing_changed { "Interrupted." } else { "Interrupted. The change may have been made: look." };
+    anstream::eprintln!("\n{text}");
     std::process::exit(INTERRUPTED.into());
 }
 

@@ -54,7 +54,7 @@ pub(crate) enum Format {
     Keycloak,
     /// Django: `dumpdata`, JSON or JSONL
     Django,
-    /// `WordPress`: `wp user list` or the table `wp_users`, CSV or JSON
+    /// WordPress: `wp user list` or the table `wp_users`, CSV or JSON
     Wordpress,
     /// Amazon Cognito: `list-users`, or the CSV file of an import job
     Cognito,

@@ -28,7 +28,7 @@ pub struct Target {
     /// The name of the deployed stack.
     #[arg(long, value_name = "NAME", env = "LATCHKEY_STACK", global = true)]
     stack: Option<String>,
-    /// Use the stack that `cargo dev` runs in this checkout. With several, name the port: --local=4100.
+    /// Use the stack that `cargo dev` runs in this checkout. If several stacks run, give the port: --local=4100.
     #[arg(
         long, value_name = "PORT", global = true, num_args = 0..=1, require_equals = true, default_missing_value = "",
         conflicts_with_all = ["profile", "region"]

@@ -28,7 +28,7 @@ pub(super) const UNLOCK_EXAMPLES: &str = "\
 Examples:
   latchkey users unlock kim
 
-Known devices have counters of their own, which stay.";
+Known devices have their own counters. This command does not delete those.";
 
 /// The examples of `--help`.
 pub const UNBLOCK_EXAMPLES: &str = "\

@@ -20,7 +20,7 @@ use crate::stack::budget;
 pub(super) const EXAMPLES: &str = "\
 Examples:
   latchkey users add kim --email kim@example.com
-  latchkey users add kim --email kim@example.com --name 'Kim Coding' --role admin
+  latchkey users add kim --email kim@example.com --name Kim --role admin
   pass show kim | latchkey users add kim --email kim@example.com --password-stdin
   latchkey users add kim --email kim@example.com --no-password";
 
@@ -36,10 +36,10 @@ pub struct Add {
     /// The full name.
     #[arg(long, default_value = "", hide_default_value = true)]
     name: String,
-    /// The job.
+    /// The job title.
     #[arg(long, default_value = "", hide_default_value = true)]
     position: String,
-    /// The place.
+    /// The city or the office.
     #[arg(long, default_value = "", hide_default_value = true)]
     location: String,
     /// A line about the user.

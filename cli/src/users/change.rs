@@ -40,10 +40,10 @@ pub struct Set {
     /// The full name.
     #[arg(long)]
     name: Option<String>,
-    /// The job.
+    /// The job title.
     #[arg(long)]
     position: Option<String>,
-    /// The place.
+    /// The city or the office.
     #[arg(long)]
     location: Option<String>,
     /// A line about the user.
@@ -126,7 +126,12 @@ async fn write(
         return Err(changed_meanwhile().into());
     }
     let sessions = if changed.contains(&"email") { " All sessions have ended." } else { "" };
-    say(&format!("Changed {} of {}.{sessions}", changed.join(", "), old.user.profile.user_id));
+    let name = &old.user.profile.user_id;
+    if changed == ["userId"] {
+        say(&format!("{name} is now {}.", new.profile.user_id));
+    } else {
+        say(&format!("Changed {} of {name}.{sessions}", changed.join(", ")));
+    }
     if changed.contains(&"userId") {
         // The counters belong to names: those of the old name are of nobody, and the new name may have been guessed at.
         let attempts = stack.attempts().await?;

@@ -27,8 +27,8 @@ Examples:
   latchkey users export - | gpg --encrypt --recipient ops > users.jsonl.gpg
 
 The file holds the password hashes. Only the current user can read it. Sessions
-and counters of wrong passwords are not exported. The users may change during
-the export: each one is exported as it is at some moment of it.";
+and counters of wrong passwords are not exported. If a user changes during the
+export, the file has the old or the new version of that user.";
 
 /// How many workers read the table at the same time.
 const SEGMENTS: i32 = 8;

@@ -68,10 +68,13 @@ pub struct Import {
     /// The file with the hash parameters of a Firebase project.
     #[arg(long, value_name = "FILE")]
     firebase_hash: Option<PathBuf>,
+    #[command(flatten)]
+    rules: Rules,
     /// Say for each line what would happen, and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Where the refused lines go. They may hold password hashes. [default: FILE.refused]
+    /// Write the refused lines to this file, or to one with a number if it exists. The file can contain password
+    /// hashes. [default: FILE.refused]
     #[arg(long, value_name = "FILE")]
     refused: Option<PathBuf>,
 }
@@ -111,6 +114,8 @@ struct Counts {
 /// An entry that passed all checks that need no table.
 struct Checked {
     user: User,
+    /// Whether the id is in the file. Otherwise it was derived from the login name.
+    has_own_id: bool,
     hash: Option<PasswordHash>,
 }
 
@@ -120,7 +125,7 @@ type Numbered = (usize, Checked);
 impl Import {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
         let firebase = self.firebase_hash.as_deref().map(firebase_hash).transpose()?;
-        let (input, progress) = open(&self.file)?;
+        let (input, progress) = open(&self.file, self.dry_run)?;
         let reader = Reader::open(input, self.from, firebase)
             .map_err(|error| Failure::Invalid(format!("{} cannot be imported: {error:#}", self.name())))?;
         if self.firebase_hash.is_some() && reader.format() != Format::Firebase {
@@ -128,10 +133,9 @@ impl Import {
             return Err(Failure::Invalid(text).into());
         }
         let stack = context.stack().await?;
-        let mut importer = Importer::new(&stack, reader.format()).await?;
+        let mut importer = Importer::new(&stack, reader.format(), self.rules).await?;
         let audit = if self.dry_run { None } else { Some(Audit::open(&stack, "users import").await?) };
-        let mut refused =
-            Refused::new(self.refused.clone(), &self.default_refused(), reader.header().map(str::to_owned))?;
+        let mut refused = Refused::new(self.refused_path(), reader.header().map(str::to_owned));
         let mut printer = self.dry_run.then(|| Printer::list(context.output, PLANNED));
         let (started, mut counts) = (Instant::now(), Counts::default());
 
@@ -182,12 +186,14 @@ impl Import {
         self.file == Path::new("-")
     }
 
-    /// Returns the name of the file of refused lines in the current folder.
-    fn default_refused(&self) -> PathBuf {
-        let name = self.file.file_name().filter(|_| !self.is_stdin());
-        let mut name = name.map_or_else(|| "users".into(), std::ffi::OsStr::to_owned);
-        name.push(".refused");
-        PathBuf::from(name)
+    /// Returns the file of refused lines: beside the input, or `users.refused` for standard input.
+    fn refused_path(&self) -> PathBuf {
+        let beside = || {
+            let mut name = if self.is_stdin() { "users".into() } else { self.file.clone().into_os_string() };
+            name.push(".refused");
+            PathBuf::from(name)
+        };
+        self.refused.clone().unwrap_or_else(beside)
     }
 
     /// Says what was done.
@@ -239,6 +245,21 @@ fn planned<'a>(entry: &'a Entry, outcome: &'a Outcome) -> Planned<'a> {
     Planned { line: entry.line, user_id, outcome, reason }
 }
 
+/// What the operator wants to be changed in every entry.
+#[derive(Clone, Copy, Debug, Args)]
+struct Rules {
+    /// Give each user a new id, derived from the one in the file. Use this if the ids collide with those of other
+    /// users.
+    #[arg(long)]
+    new_ids: bool,
+    /// Import a user whose hash cannot be used without a password, instead of refusing the user.
+    #[arg(long)]
+    drop_unusable_hashes: bool,
+    /// Take the e-mail address for the login name, for example because the names have spaces.
+    #[arg(long)]
+    email_as_login: bool,
+}
+
 /// Adds users to a stack.
 struct Importer {
     users: Users,
@@ -247,22 +268,23 @@ struct Importer {
     counted: HashSet<String>,
     hasher: Hasher,
     format: Format,
+    rules: Rules,
     now: Timestamp,
     /// The ids, names and addresses of the users that a dry run would add.
-    planned: HashMap<Key, UserId>,
+    planned: HashMap<Key, Profile>,
 }
 
 /// An id, a login name or an address, in lower case.
 type Key = (&'static str, String);
 
 impl Importer {
-    async fn new(stack: &Stack, format: Format) -> Result<Self> {
+    async fn new(stack: &Stack, format: Format, rules: Rules) -> Result<Self> {
         let hasher = Hasher::from_env(&stack.settings(&["login"]).await?);
         let hasher = hasher.context("the settings of the stack are invalid")?;
         let attempts = stack.attempts().await?;
         let counted = attempts.counted(&budget()).await?;
         let (users, now) = (stack.users()?, Timestamp::now());
-        Ok(Self { users, attempts, counted, hasher, format, now, planned: HashMap::new() })
+        Ok(Self { users, attempts, counted, hasher, format, rules, now, planned: HashMap::new() })
     }
 
     /// Imports a batch, and returns the outcome of each entry. Without an audit log, only says what would happen.
@@ -282,7 +304,7 @@ impl Importer {
             let owners = self.users.owners(&profiles, &budget()).await?;
             let mut new = Vec::new();
             for ((position, entry), owners) in entries.into_iter().zip(owners) {
-                match self.conflict(&entry.user.profile, &owners) {
+                match self.conflict(&entry, &owners) {
                     Some(outcome) => outcomes[position] = Some(outcome),
                     None => new.push((position, entry)),
                 }
@@ -321,15 +343,17 @@ impl Importer {
     }
 
     /// Returns the outcome for a user whose id, name or address is taken, or `None` for a new user.
-    fn conflict(&self, profile: &Profile, owners: &Owners) -> Option<Outcome> {
-        let [_, name, address] = keys(profile);
+    fn conflict(&self, entry: &Checked, owners: &Owners) -> Option<Outcome> {
+        let profile = &entry.user.profile;
+        let [id, name, address] = keys(profile);
         match &owners.id {
-            Some(Some(there)) => return Some(already_there(profile, there)),
+            Some(Some(there)) => return Some(already_there(entry, there)),
             Some(None) => return Some(refused_id(profile)),
-            None if self.planned.get(&keys(profile)[0]).is_some_and(|id| *id == profile.id) => {
-                return Some(Outcome::Present);
+            None => {
+                if let Some(there) = self.planned.get(&id) {
+                    return Some(already_there(entry, there));
+                }
             }
-            None => {}
         }
         let is_taken = |owner: &Option<UserId>, key: &Key| owner.is_some() || self.planned.contains_key(key);
         if is_taken(&owners.login_name, &name) {
@@ -340,27 +364,31 @@ impl Importer {
 
     /// Remembers a user that a dry run would add.
     fn plan(&mut self, profile: &Profile) {
-        self.planned.extend(keys(profile).map(|key| (key, profile.id.clone())));
+        self.planned.extend(keys(profile).map(|key| (key, profile.clone())));
     }
 
     /// Checks everything that needs no table. The error says why the entry is refused.
     fn check(&self, entry: &Entry) -> Result<Checked, String> {
         let incoming = entry.user.as_ref().map_err(Clone::clone)?;
         let hash = incoming.password_hash.as_deref().map(|hash| self.hasher.import(hash));
-        let hash = hash.transpose().map_err(|error| error.to_string())?;
+        let hash = match hash.transpose() {
+            Err(_) if self.rules.drop_unusable_hashes => None,
+            hash => hash.map_err(|error| error.to_string())?,
+        };
         let profile = self.profile(incoming).map_err(|error| error.to_string())?;
         check(&profile).map_err(|failure| failure.to_string())?;
         let user = User { disabled: incoming.disabled, ..User::new_at(profile, self.now) };
-        Ok(Checked { user, hash })
+        Ok(Checked { user, has_own_id: incoming.id.is_some(), hash })
     }
 
     fn profile(&self, incoming: &Incoming) -> Result<Profile, Error> {
-        let name = LoginName::parse(&incoming.user_id)?;
+        let login = if self.rules.email_as_login { &incoming.email } else { &incoming.user_id };
+        let name = LoginName::parse(login)?;
         let is_csv = self.format == Format::Csv;
         let text = |text: &String| if is_csv { without_csv_mark(text).to_owned() } else { text.clone() };
         let profile = Profile {
             id: self.id(incoming.id.as_deref(), &name)?,
-            user_id: incoming.user_id.trim().to_owned(),
+            user_id: login.trim().to_owned(),
             email: incoming.email.trim().to_owned(),
             name: text(&incoming.name),
             position: text(&incoming.position),
@@ -374,7 +402,7 @@ impl Importer {
     /// Returns the id of the other system if it is a valid one. Otherwise derives one from it, or from the login name.
     /// The same entry always gets the same id, so that importing it again finds it.
     fn id(&self, id: Option<&str>, name: &LoginName) -> Result<UserId, Error> {
-        if let Some(id) = id.and_then(|id| UserId::parse(id).ok()) {
+        if let Some(id) = id.filter(|_| !self.rules.new_ids).and_then(|id| UserId::parse(id).ok()) {
             return Ok(id);
         }
         let format = format!("{:?}", self.format);
@@ -385,13 +413,13 @@ impl Importer {
     }
 
     /// Adds a user. Somebody else may have taken a name since it was read.
-    async fn add(&self, Checked { user, hash }: Checked) -> Result<Outcome> {
-        let without_password = hash.is_none();
-        let profile = &user.profile;
-        match self.create(&user, hash).await? {
+    async fn add(&self, entry: Checked) -> Result<Outcome> {
+        let without_password = entry.hash.is_none();
+        let profile = &entry.user.profile;
+        match self.create(&entry.user, entry.hash.clone()).await? {
             Some("id") => {
                 let there = self.users.find(&profile.id, &budget()).await?;
-                Ok(there.map_or_else(|| refused_id(profile), |there| already_there(profile, &there.profile)))
+                Ok(there.map_or_else(|| refused_id(profile), |there| already_there(&entry, &there.profile)))
             }
             Some(what @ "login name") => Ok(refused(what, &profile.user_id)),
             Some(what) => Ok(refused(what, &profile.email)),
@@ -420,10 +448,19 @@ impl Importer {
     }
 }
 
-/// Returns the outcome for a user whose id is there. It is the same user if the login name or the address is the same.
-fn already_there(profile: &Profile, there: &Profile) -> Outcome {
+/// Returns the outcome for a user whose id is there. If the id is in the file, it is the same user if the login name or
+/// the address is the same: the operator may have changed the other one. An id that was derived from the login name
+/// says nothing about the person, so that the address must be the same.
+fn already_there(entry: &Checked, there: &Profile) -> Outcome {
+    let profile = &entry.user.profile;
     let [[_, name, address], [_, name_there, address_there]] = [keys(profile), keys(there)];
-    if name == name_there || address == address_there { Outcome::Present } else { refused_id(profile) }
+    if address == address_there || (entry.has_own_id && name == name_there) {
+        return Outcome::Present;
+    }
+    if entry.has_own_id {
+        return refused_id(profile);
+    }
+    Outcome::Refused(format!("the login name {} belongs to a user with another e-mail address", profile.user_id))
 }
 
 fn refused_id(profile: &Profile) -> Outcome {
@@ -453,13 +490,13 @@ fn without_repeated_names(entries: Vec<Numbered>) -> (Vec<Numbered>, Vec<Numbere
 }
 
 /// Opens the input, with the progress of reading it.
-fn open(path: &Path) -> Result<(Box<dyn BufRead + Send>, Progress)> {
+fn open(path: &Path, is_dry: bool) -> Result<(Box<dyn BufRead + Send>, Progress)> {
     if path == Path::new("-") {
         return Ok((Box::new(BufReader::new(io::stdin())), Progress::spinner("")));
     }
     let file =
         File::open(path).map_err(|error| Failure::Invalid(format!("cannot open {}: {error}", path.display())))?;
-    let progress = Progress::of_file(file.metadata()?.len());
+    let progress = if is_dry { Progress::hidden() } else { Progress::of_file(file.metadata()?.len()) };
     let reader: Box<dyn Read + Send> = Box::new(progress.read(file));
     Ok((Box::new(BufReader::with_capacity(64 * 1024, reader)), progress))
 }

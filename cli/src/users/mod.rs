@@ -26,7 +26,7 @@ pub enum Command {
     /// Add a user.
     #[command(after_help = add::EXAMPLES)]
     Add(add::Add),
-    /// Show a user, with the state of the password and the number of active sessions.
+    /// Show a user, the kind of password, the active sessions and the wrong passwords.
     #[command(after_help = show::SHOW_EXAMPLES)]
     Show(show::Show),
     /// List users, or find them by the beginning of the login name or of the e-mail address.
@@ -38,7 +38,7 @@ pub enum Command {
     /// Set a new password. All sessions of the user end.
     #[command(after_help = password::EXAMPLES)]
     SetPassword(password::SetPassword),
-    /// Disable a user. All sessions end for good, and the user cannot sign in.
+    /// Disable a user. The user cannot sign in. All sessions end for good.
     #[command(after_help = access::DISABLE_EXAMPLES)]
     Disable(access::Disable),
     /// Enable a disabled user. The old sessions stay ended.
@@ -47,13 +47,13 @@ pub enum Command {
     /// Delete the counters of wrong passwords of an account, so that its owner can sign in again.
     #[command(after_help = access::UNLOCK_EXAMPLES)]
     Unlock(access::Unlock),
-    /// Change the login name of a user. The password and the sessions stay.
+    /// Change the login name of a user. The user keeps the password and the sessions.
     #[command(after_help = change::RENAME_EXAMPLES)]
     Rename(change::Rename),
     /// Delete a user. All sessions end.
     #[command(after_help = remove::DELETE_EXAMPLES)]
     Delete(remove::Delete),
-    /// Delete a user and all session records at once, and print what was erased, for a privacy request.
+    /// Delete a user and all session records. Print a record for a privacy request.
     #[command(after_help = remove::ERASE_EXAMPLES)]
     Erase(remove::Erase),
     /// Import users from a file of Latchkey or of another system.

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use tempfile::NamedTempFile;
 
-use crate::failure::Failure;
 use crate::output::say;
 
 /// The refused lines of one import. Only the current user can read the file. It gets its name at the end, and never
@@ -26,24 +25,13 @@ enum Lines {
 }
 
 impl Refused {
-    /// Prepares the file. A file of CSV starts with the header of the input. Without a `path`, the name is `default`.
-    /// If there is such a file, the name also has a number.
-    ///
-    /// # Errors
-    /// [`Failure::Invalid`] if `path` is an existing file.
-    pub(super) fn new(path: Option<PathBuf>, default: &Path, header: Option<String>) -> Result<Self> {
+    /// Prepares the file. A file of CSV starts with the header of the input. If there is such a file, the name also has
+    /// a number.
+    pub(super) fn new(path: PathBuf, header: Option<String>) -> Self {
         let is_file = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_file() || found.is_symlink());
-        let numbered = |number: usize| PathBuf::from(format!("{}-{number}", default.display()));
-        let path = match path {
-            Some(path) if is_file(&path) => {
-                let text = format!("{} exists. Choose another name for the refused lines.", path.display());
-                return Err(Failure::Invalid(text).into());
-            }
-            Some(path) => path,
-            None if is_file(default) => (2..=usize::MAX).map(numbered).find(|path| !is_file(path)).unwrap_or_default(),
-            None => default.to_owned(),
-        };
-        Ok(Self { path, header, lines: Lines::None })
+        let numbered = |number: usize| PathBuf::from(format!("{}-{number}", path.display()));
+        let free = if is_file(&path) { (2..=usize::MAX).map(numbered).find(|path| !is_file(path)) } else { None };
+        Self { path: free.unwrap_or(path), header, lines: Lines::None }
     }
 
     /// Adds a line.

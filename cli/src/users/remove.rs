@@ -14,7 +14,7 @@ use super::{UserArgument, described, find};
 use crate::Context;
 use crate::ask::Confirmation;
 use crate::audit::{Action, Audit, Change};
-use crate::failure::changed_meanwhile;
+use crate::failure::{Failure, changed_meanwhile};
 use crate::output::{Printer, number_of, printable, say};
 use crate::stack::budget;
 
@@ -97,6 +97,11 @@ impl Erase {
             Err(error) => (self.id_of_nobody().ok_or(error)?, None),
         };
         let records = sessions.of_user(&id, &budget()).await?.len();
+        if user.is_none() && records == 0 {
+            return Err(
+                Failure::NotFound(format!("There is no user {id}, and no session record of such a user.")).into()
+            );
+        }
         let what = user.as_ref().map_or_else(|| format!("what is left of the deleted user {id}"), with_address);
         let records = number_of(records, "session record");
         let question = format!("Erase {what} and {records} from {}? This cannot be undone.", stack.name);
@@ -108,7 +113,9 @@ impl Erase {
                 return Err(changed_meanwhile().into());
             }
             // A login that read the user before the deletion can still store a session and a counter.
-            say(&format!("The user is deleted. Waiting {} s for logins at this moment.", LAST_LOGIN.as_secs()));
+            let wait = LAST_LOGIN.as_secs();
+            say(&format!("The user is deleted. Waiting {wait} s for logins at this moment."));
+            say(&format!("If this is interrupted, run `latchkey users erase id:{id}`."));
             tokio::time::sleep(LAST_LOGIN).await;
         }
         let swept = async {

@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use shared::clock::Timestamp;
 use shared::store::{Account, Credentials, Cursor, Page, Segment, Unreadable, User, Users};
+use shared::throttle::{Backoff, Limit as _};
 
 use super::{UserArgument, find};
 use crate::Context;
@@ -29,7 +30,7 @@ Examples:
   latchkey users list --output csv > users.csv
   latchkey users list --output jsonl | jq -r .email
 
-The list is in no order. It reads the whole table, page after page.";
+The list is not sorted. The command reads the whole table, page after page.";
 
 /// The fields of a user.
 #[derive(Debug, Serialize)]
@@ -56,6 +57,7 @@ struct State {
     password: String,
     active_sessions: usize,
     wrong_passwords: Option<u32>,
+    can_sign_in: String,
 }
 
 const COLUMNS: &[&str] = &["id", "userId", "email", "name", "position", "location", "bio", "roles", "disabled"];
@@ -72,6 +74,7 @@ const SHOWN: &[&str] = &[
     "password",
     "activeSessions",
     "wrongPasswords",
+    "canSignIn",
 ];
 
 /// In a table, the texts that make it too wide are left out.
@@ -121,12 +124,26 @@ impl Show {
         let active =
             stack.sessions()?.active(&user.profile.id, user.session_epoch, Timestamp::now(), &budget()).await?;
         // Only `unlock` needs the settings of `login`. An operator without this right still sees the user.
-        let failures = match stack.attempts().await {
+        let (now, account) = (Timestamp::now(), Account::named(&user.profile.user_id));
+        let (failures, wait) = match stack.attempts().await {
             Ok(attempts) => {
-                let found = attempts.failures(&Account::named(&user.profile.user_id), &budget()).await;
-                found.ok().map(|count| count.map_or(0, |count| count.failures))
+                let count = attempts.failures(&account, &budget()).await.ok();
+                (
+                    count.map(|count| count.map_or(0, |count| count.failures)),
+                    count.and_then(|count| attempts.backoff.admit(count, now).err()),
+                )
             }
-            Err(_) => None,
+            Err(_) => (None, None),
+        };
+        let has_password = credentials.as_ref().is_some_and(|found| found.password_hash.is_some());
+        let can_sign_in = match (failures, wait) {
+            _ if user.disabled => "no: the user is disabled".to_owned(),
+            _ if !has_password => "no: the user has no password".to_owned(),
+            (Some(failures), _) if failures >= Backoff::default().disable_after => {
+                format!("no: {failures} wrong passwords, unlock the account")
+            }
+            (Some(failures), Some(wait)) => format!("in {} s: {failures} wrong passwords", wait.as_secs()),
+            _ => "yes".to_owned(),
         };
         let state = State {
             password: match credentials {
@@ -136,6 +153,7 @@ impl Show {
             },
             active_sessions: active.len(),
             wrong_passwords: failures,
+            can_sign_in,
         };
         UserRow { state: Some(state), ..UserRow::of(user) }.print(context.output)
     }

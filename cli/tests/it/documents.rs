@@ -25,6 +25,13 @@ fn masked(text: &str) -> String {
         let end =
             word.len() - word.chars().last().filter(|letter| !letter.is_ascii_alphanumeric()).map_or(0, char::len_utf8);
         let (bare, rest) = word.split_at(end);
+        let bare = match bare.strip_prefix("id:") {
+            Some(id) => {
+                masked.push_str("id:");
+                id
+            }
+            None => bare,
+        };
         let name = if is_id(bare) {
             "AN-ID-OF-22-CHARACTERS"
         } else if is_time(bare) {

@@ -100,14 +100,12 @@ async fn the_file_of_refused_lines_replaces_no_other_file() {
     let world = World::new().await;
     let file = (line("kim") + "\n{}\n").repeat(300);
     world.write("users.jsonl", &file);
-    assert_failed(
-        &world.run(&["users", "import", "users.jsonl", "--refused", "users.jsonl"]),
-        5,
-        "users.jsonl exists.",
-    );
+    let itself = world.run(&["users", "import", "users.jsonl", "--refused", "users.jsonl"]);
+    assert!(itself.stderr.contains("The refused lines are in users.jsonl-2."), "{itself:?}");
     world.write("users.refused", &file);
     std::os::unix::fs::symlink("users.jsonl", world.folder().join("link")).unwrap();
-    assert_failed(&world.run(&["users", "import", "users.jsonl", "--refused", "link"]), 5, "link exists.");
+    let link = world.run(&["users", "import", "users.jsonl", "--refused", "link"]);
+    assert!(link.stderr.contains("The refused lines are in link-2."), "{link:?}");
     let imported = world.run_with(&["users", "import", "-", "--from", "jsonl"], &file);
     assert!(imported.stderr.contains("The refused lines are in users.refused-2."), "{imported:?}");
     assert_eq!((world.read("users.refused"), world.read("users.jsonl")), (file.clone(), file));
@@ -124,9 +122,9 @@ async fn a_dry_run_sees_two_entries_with_one_name() {
     world.write("users.jsonl", &entries.join("\n"));
     let outcomes = |arguments: &[&str]| world.run(&[&["users", "import", "users.jsonl"], arguments].concat()).stderr;
     let planned = outcomes(&["--dry-run"]);
-    assert!(planned.contains("1 user would be added, 1 were there already, 1 would be refused."), "{planned}");
+    assert!(planned.contains("1 user would be added, 0 were there already, 2 would be refused."), "{planned}");
     let imported = outcomes(&[]);
-    assert!(imported.contains("1 user added, 1 were there already, 1 refused."), "{imported}");
+    assert!(imported.contains("1 user added, 0 were there already, 2 refused."), "{imported}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,6 +195,41 @@ async fn the_first_of_two_entries_with_one_name_wins() {
         assert_eq!(show(&world, "kim")["bio"], "first");
         assert_eq!(world.keys().len(), 3);
     }
+}
+
+/// Two people with one login name and different addresses are not the same user.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_person_with_the_same_login_name_is_refused() {
+    let world = World::new().await;
+    let entry = |email: &str| json!({ "userId": "ann", "email": email }).to_string();
+    world.write("users.jsonl", &[entry("ann@example.com"), entry("ann2@example.com")].join("\n"));
+    for arguments in [&["--dry-run"][..], &[], &[]] {
+        let imported = world.run(&[&["users", "import", "users.jsonl", "-o", "csv"], arguments].concat());
+        let text = "the login name ann belongs to a user with another e-mail address";
+        assert!(imported.code == 1 && (imported.stderr + &imported.stdout).contains(text), "{arguments:?}");
+    }
+    assert_eq!(world.read("users.jsonl.refused").lines().count(), 1);
+    assert_eq!(world.read("users.jsonl.refused-2").lines().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_import_users_with_colliding_ids_unusable_hashes_and_names_with_spaces() {
+    let world = World::new().await;
+    let entry = |name: &str, hash: &str| json!({ "id": "1", "userId": name, "email": format!("{}@example.com", name.len()), "passwordHash": hash });
+    world.write("one.jsonl", &entry("kim", BCRYPT).to_string());
+    world.write("other.jsonl", &entry("two words", "md5$abc").to_string());
+    world.run(&["users", "import", "one.jsonl"]);
+    let all = ["--new-ids", "--drop-unusable-hashes", "--email-as-login"];
+    for missing in 0..3 {
+        let some: Vec<_> =
+            all.iter().enumerate().filter(|(number, _)| *number != missing).map(|(_, text)| *text).collect();
+        assert_eq!(world.run(&[&["users", "import", "other.jsonl"], &some[..]].concat()).code, 1, "{some:?}");
+    }
+    for added in ["1 user added", "0 users added, 1 were there already"] {
+        let imported = world.run(&[&["users", "import", "other.jsonl"], &all[..]].concat());
+        assert!(imported.code == 0 && imported.stderr.contains(added), "{imported:?}");
+    }
+    assert_eq!(show(&world, "9@example.com")["password"], "none");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,7 +47,7 @@ async fn an_added_user_is_shown_and_listed_in_each_format() {
     let expected = json!({
         "id": id, "userId": "Kim", "email": "Kim@example.com", "name": "김코딩", "position": "", "location": "",
         "bio": "a, b", "roles": ["admin", "ops"], "disabled": false, "password": "argon2id", "activeSessions": 0,
-        "wrongPasswords": 0,
+        "wrongPasswords": 0, "canSignIn": "yes",
     });
     assert_eq!(shown, expected);
     let by_id = format!("id:{}", id.as_str().unwrap());
@@ -323,6 +323,29 @@ async fn count_failures(world: &World, name: &str, failures: u64) -> u32 {
     attempts.failures(&account, &budget).await.unwrap().unwrap().failures
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn show_says_why_a_user_cannot_sign_in() {
+    let world = World::new().await;
+    add(&world, "kim", &[]);
+    let why = || show(&world, "kim")["canSignIn"].as_str().unwrap().to_owned();
+    assert_eq!(why(), "yes");
+    count_failures(&world, "kim", 20).await;
+    let env = world.environment();
+    let attempts = Attempts::from_env(store::connect(&env).unwrap(), &env).unwrap();
+    let (account, budget) = (Account::named("kim"), shared::budget::Budget::new(None));
+    let attempt = Attempt { account: &account, channel: Channel::Public, source_ip: None };
+    let admission = attempts.admit(attempt, Timestamp::now(), &budget).await.unwrap();
+    attempts.reserve(admission, Timestamp::now(), &budget).await.unwrap();
+    assert!(why().starts_with("in ") && why().ends_with(" s: 21 wrong passwords"), "{}", why());
+    world.run(&["users", "unlock", "kim"]);
+    count_failures(&world, "kim", 100).await;
+    assert_eq!(why(), "no: 100 wrong passwords, unlock the account");
+    world.run(&["users", "disable", "kim"]);
+    assert_eq!(why(), "no: the user is disabled");
+    world.run(&["users", "add", "park", "--email", "park@example.com", "--no-password"]);
+    assert_eq!(show(&world, "park")["canSignIn"], "no: the user has no password");
+}
+
 /// R20.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_password_unlocks_the_account() {
@@ -477,6 +500,7 @@ async fn what_is_left_of_a_deleted_user_can_be_erased_by_id() {
     assert_eq!((&erased["sessionRecords"], &erased["erased"]), (&json!(1), &json!(["sessions"])));
     assert!(world.tables.items("SessionsTable").is_empty());
     assert_failed(&world.run(&["users", "erase", "kim", "--yes"]), 3, "There is no user kim.");
+    assert_failed(&world.run(&["users", "erase", &argument, "--yes"]), 3, "and no session record of such a user");
 }
 
 /// A user without a login record cannot sign in. An operator can still look at the user and delete it.
