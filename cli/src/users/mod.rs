@@ -11,6 +11,7 @@ mod change;
 mod export;
 mod find;
 mod import;
+mod importer;
 mod password;
 mod refused;
 mod remove;

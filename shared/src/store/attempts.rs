@@ -4,14 +4,13 @@
 //! hashed (R21). The limits themselves are in `throttle`. The table holds no login names, and a name that does not
 //! exist is counted like any other (R17).
 
-use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join;
@@ -24,9 +23,8 @@ use crate::budget::Budget;
 use crate::clock::Timestamp;
 use crate::config::Environment;
 use crate::error::{Error, Result};
-use crate::id::UserId;
 use crate::telemetry::events;
-use crate::throttle::{Backoff, Device, FailureCount, LeakyBucket, Limit};
+use crate::throttle::{Backoff, Device, LeakyBucket, Limit};
 
 /// The timeout for giving attempts back: after a success, or if the account's counter failed or refused the attempt.
 const MAX_UNDO: Duration = Duration::from_millis(500);
@@ -117,83 +115,14 @@ pub struct Reservation {
     pub is_disabled: bool,
 }
 
-/// The wrong passwords of one source address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SourceState {
-    /// The IPv4 address, or the /64 network of IPv6 addresses.
-    pub source: String,
-    /// How many wrong passwords count at this moment.
-    pub failures: u32,
-    /// How long the source must wait before the next attempt, if it is blocked.
-    pub wait: Option<Duration>,
-}
-
-/// The key of a counter.
-#[derive(Clone, Debug)]
-pub struct CounterKey(String);
-
-impl CounterKey {
-    /// Takes the address of a source, its IPv6 network as [`Attempts::sources`] returns it, or the `counter_key` of an
-    /// event.
-    ///
-    /// # Errors
-    /// [`Error::InvalidRequest`] if the text is none of them.
-    pub fn parse(text: &str) -> Result<Self> {
-        let is_tag = |text: &str| URL_SAFE_NO_PAD.decode(text).is_ok_and(|tag| tag.len() == 16);
-        let is_device =
-            |text: &str| text.split_once('#').is_some_and(|(tag, id)| is_tag(tag) && UserId::parse(id).is_ok());
-        let key = match text.split_once('#') {
-            Some(("account" | "change", tag)) if is_tag(tag) => Some(text.to_owned()),
-            Some(("device", rest)) if is_device(rest) => Some(text.to_owned()),
-            Some(("source", source)) => source_key(source),
-            Some(_) => None,
-            None => source_key(text),
-        };
-        let problem = "This is neither an address, such as 203.0.113.7, nor the counter key of an event.";
-        key.map(Self).ok_or_else(|| Error::InvalidRequest(problem.into()))
-    }
-
-    /// Returns the kind of the counter: `account`, `device`, `change` or `source`.
-    #[must_use]
-    pub fn kind(&self) -> &str {
-        self.0.split('#').next().unwrap_or_default()
-    }
-}
-
-/// The attempts table without the key that hides the login names. It deletes counters by their keys.
-#[derive(Clone, Debug)]
-pub struct Counters {
-    client: Client,
-    table: String,
-}
-
-impl Counters {
-    /// Reads `ATTEMPTS_TABLE`.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if it is not set.
-    pub fn from_env(client: Client, env: &Environment) -> Result<Self> {
-        Ok(Self { client, table: env.table("ATTEMPTS_TABLE")? })
-    }
-
-    /// Deletes a counter. Returns `false` if there was none.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn delete(&self, counter: &CounterKey, budget: &Budget) -> Result<bool> {
-        let delete = self.client.delete_item().table_name(&self.table).set_key(Some(item_key(&counter.0)));
-        Ok(send(delete.return_values(ReturnValue::AllOld).send(), budget).await?.attributes.is_some())
-    }
-}
-
 /// The attempts table.
 pub struct Attempts {
-    client: Client,
-    table: String,
+    pub(super) client: Client,
+    pub(super) table: String,
     key: hmac::Key,
     /// The limit for one account.
     pub backoff: Backoff,
-    bucket: Option<LeakyBucket>,
+    pub(super) bucket: Option<LeakyBucket>,
 }
 
 impl Attempts {
@@ -292,131 +221,6 @@ impl Attempts {
         Ok(())
     }
 
-    /// Returns the failures in a row of an account, or `None` if there are none. Devices and changes of password have
-    /// counters of their own, which are not read.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
-    pub async fn failures(&self, account: &Account<'_>, budget: &Budget) -> Result<Option<FailureCount>> {
-        let key = self.account_key(Attempt { account, channel: Channel::Public, source_ip: None });
-        let call = self.client.get_item().table_name(&self.table).set_key(Some(item_key(&key))).consistent_read(true);
-        send(call.send(), budget).await?.item.map(|item| from_item(item, "attempts")).transpose()
-    }
-
-    /// Returns the keys of the counters of all accounts. Reads the whole table.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn counted(&self, budget: &Budget) -> Result<HashSet<String>> {
-        let (mut keys, mut start) = (HashSet::new(), None);
-        loop {
-            let scan = self
-                .client
-                .scan()
-                .table_name(&self.table)
-                .filter_expression("begins_with(counter_key, :account) OR begins_with(counter_key, :change)")
-                .projection_expression("counter_key")
-                .expression_attribute_values(":account", text("account#"))
-                .expression_attribute_values(":change", text("change#"))
-                .set_exclusive_start_key(start);
-            let page = send(scan.send(), budget).await?;
-            let items = page.items.unwrap_or_default().into_iter();
-            keys.extend(items.filter_map(|item| item.get("counter_key")?.as_s().ok().cloned()));
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                return Ok(keys);
-            }
-        }
-    }
-
-    /// Unlocks an account that has one of these counters.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn unlock_if_counted(
-        &self,
-        account: &Account<'_>,
-        counted: &HashSet<String>,
-        budget: &Budget,
-    ) -> Result<()> {
-        let key = |channel| self.account_key(Attempt { account, channel, source_ip: None });
-        if [Channel::Public, Channel::SignedIn].into_iter().any(|channel| counted.contains(&key(channel))) {
-            self.unlock(account, budget).await?;
-        }
-        Ok(())
-    }
-
-    /// Deletes all counters of an account, also those of known devices, of which it reads the whole table. Returns how
-    /// many there were.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn erase(&self, login_name: &str, budget: &Budget) -> Result<usize> {
-        let account = Account::named(login_name);
-        let key = |channel| self.account_key(Attempt { account: &account, channel, source_ip: None });
-        let (account, change) = (key(Channel::Public), key(Channel::SignedIn));
-        let devices = account.replacen("account#", "device#", 1) + "#";
-        let (mut found, mut start) = (Vec::new(), None);
-        loop {
-            let scan = self
-                .client
-                .scan()
-                .table_name(&self.table)
-                .filter_expression("counter_key IN (:account, :change) OR begins_with(counter_key, :devices)")
-                .projection_expression("counter_key")
-                .consistent_read(true)
-                .expression_attribute_values(":account", text(&account))
-                .expression_attribute_values(":change", text(&change))
-                .expression_attribute_values(":devices", text(&devices))
-                .set_exclusive_start_key(start);
-            let page = send(scan.send(), budget).await?;
-            found.extend(page.items.unwrap_or_default());
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                break;
-            }
-        }
-        for key in &found {
-            let delete = self.client.delete_item().table_name(&self.table).set_key(Some(key.clone()));
-            send(delete.send(), budget).await?;
-        }
-        Ok(found.len())
-    }
-
-    /// Returns the source addresses with wrong passwords that still count. Reads the whole table.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn sources(&self, now: Timestamp, budget: &Budget) -> Result<Vec<SourceState>> {
-        let Some(bucket) = self.bucket else { return Ok(Vec::new()) };
-        let (mut sources, mut start) = (Vec::new(), None);
-        loop {
-            let scan = self
-                .client
-                .scan()
-                .table_name(&self.table)
-                .filter_expression("begins_with(counter_key, :source)")
-                .expression_attribute_values(":source", text("source#"))
-                .set_exclusive_start_key(start);
-            let page = send(scan.send(), budget).await?;
-            for item in page.items.unwrap_or_default() {
-                let key = item.get("counter_key").and_then(|key| key.as_s().ok()).cloned().unwrap_or_default();
-                let Ok(level) = from_item(item, "attempts") else { continue };
-                let failures = bucket.attempts(level, now);
-                if failures > 0 {
-                    let source = key.trim_start_matches("source#").to_owned();
-                    sources.push(SourceState { source, failures, wait: bucket.admit(Some(level), now).err() });
-                }
-            }
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                break;
-            }
-        }
-        sources.sort_by(|one, other| (other.failures, &one.source).cmp(&(one.failures, &other.source)));
-        Ok(sources)
-    }
-
     /// Writes one more attempt, if the attributes of the record are still those that were read. If they were changed in
     /// between, checks the limit again with the new count.
     async fn count<L: Limit>(&self, mut counter: Counter<L>, now: Timestamp, budget: &Budget) -> Result<L::Count> {
@@ -483,7 +287,7 @@ impl Attempts {
 
     /// Returns the key of an account's counter. It has a keyed hash of the login name, because people sometimes type
     /// their password where the name belongs.
-    fn account_key(&self, attempt: Attempt<'_>) -> String {
+    pub(super) fn account_key(&self, attempt: Attempt<'_>) -> String {
         let (kind, device) = match attempt.channel {
             Channel::Public => ("account", None),
             Channel::KnownDevice(device) => ("device", Some(device)),
@@ -498,7 +302,7 @@ impl Attempts {
 
 /// Returns the key of a source's counter: the IPv4 address, or the /64 network of an IPv6 address, because one customer
 /// gets a whole /64 (R24). Returns `None` if the text is not an address.
-fn source_key(source_ip: &str) -> Option<String> {
+pub(super) fn source_key(source_ip: &str) -> Option<String> {
     let address = source_ip.strip_suffix("/64").filter(|network| network.ends_with("::")).unwrap_or(source_ip);
     let network = match address.parse::<IpAddr>().ok()?.to_canonical() {
         IpAddr::V4(address) => address.to_string(),
@@ -510,6 +314,6 @@ fn source_key(source_ip: &str) -> Option<String> {
     Some(format!("source#{network}"))
 }
 
-fn item_key(counter_key: &str) -> Item {
+pub(super) fn item_key(counter_key: &str) -> Item {
     Item::from([("counter_key".into(), text(counter_key))])
 }

@@ -8,6 +8,7 @@ mod accounts;
 mod active;
 mod attempts;
 mod client;
+mod counters;
 mod https;
 mod operator;
 mod records;
@@ -15,8 +16,9 @@ mod sessions;
 mod users;
 
 pub use accounts::{Accounts, PasswordChange};
-pub use attempts::{Admission, Attempt, Attempts, Channel, CounterKey, Counters, Reservation, SourceState};
+pub use attempts::{Admission, Attempt, Attempts, Channel, Reservation};
 pub use client::{Client, connect};
+pub use counters::{CounterKey, Counters, SourceState};
 pub use operator::{Cursor, Owners, Page, Segment, Unreadable, UserRecord};
 pub use sessions::{Ended, RenewalWrite, Sessions};
 pub use users::{Account, Credentials, LoginName, Profile, User, Users};
