@@ -1,7 +1,7 @@
 //! Adding the entries of a file to the users table, batch by batch.
 //!
-//! Owns the checks of an entry, and what happens if an id, a login name or an address is taken. [`import`](super::import)
-//! owns the file, the progress and the report.
+//! Owns the checks of an entry, and what happens if an id, a login name or an address is taken. `import` owns the file,
+//! the progress and the report.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
