@@ -15,7 +15,7 @@ pub enum Failure {
     /// The user, the session or the stack does not exist.
     #[error("{0}")]
     NotFound(String),
-    /// Somebody else has the name, or changed the record at the same time.
+    /// Another user has the name, or another operator changed the record at the same time.
     #[error("{0}")]
     Conflict(String),
     /// The input was refused.
@@ -39,7 +39,7 @@ Exit codes:
   1    a part failed: refused entries, or a failed check of doctor
   2    the command line is wrong
   3    there is no such user, session or stack
-  4    a name is taken, or somebody changed the record at the same time
+  4    a name is taken, or the record was changed at the same time
   5    the input was refused: an invalid name, a weak password, …
   6    AWS refused a call, or there are no credentials
   7    AWS or the local stack did not answer; nothing is lost, try again

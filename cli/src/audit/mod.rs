@@ -129,7 +129,8 @@ impl Audit {
                 let put = put.set_log_events(Some(events)).send().await;
                 let put = put.map_err(|error| refused("logs:PutLogEvents", &error))?;
                 if put.rejected_log_events_info.is_some() {
-                    let text = "CloudWatch Logs rejected the audit event. Is the clock of this machine right? Nothing was changed.";
+                    let text = "CloudWatch Logs rejected the audit event. Is the clock of this machine right? \
+                                Nothing was changed.";
                     return Err(Failure::Unavailable(text.into()).into());
                 }
                 Ok(())

@@ -204,7 +204,7 @@ fn backups(name: &str, found: Option<&ContinuousBackupsDescription>, remedies: &
     }
 }
 
-/// Checks that nobody can delete the table by mistake.
+/// Checks that deletion protection is on.
 pub(super) fn deletion_protection(found: &TableDescription, remedies: &Remedies) -> Finding {
     let name = found.table_name().unwrap_or_default();
     match found.deletion_protection_enabled() {

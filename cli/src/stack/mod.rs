@@ -198,7 +198,7 @@ impl Stack {
     }
 }
 
-/// Returns the budget of one step of an operator. It is longer than that of a request, because nobody waits at a login
+/// Returns the budget of one step of an operator. It is longer than that of a request, because no user waits at a login
 /// form, and a throttled table must not end a long import.
 #[must_use]
 pub fn budget() -> Budget {

@@ -80,7 +80,7 @@ impl Add {
             .await?;
         users.create(&user, hash, &budget()).await?;
         say(&format!("Added {}.", user.profile.user_id));
-        // Somebody may have guessed at this name before.
+        // An attacker may have guessed at this name before.
         let unlocked = stack.attempts().await?.unlock(&Account::named(&user.profile.user_id), &budget()).await;
         unlocked.context("the user is added, but older counters of wrong passwords could not be deleted")?;
         UserRow::of(&user).print(context.output)

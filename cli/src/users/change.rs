@@ -133,7 +133,7 @@ async fn write(
         say(&format!("Changed {} of {name}.{sessions}", changed.join(", ")));
     }
     if changed.contains(&"userId") {
-        // The counters belong to names: those of the old name are of nobody, and the new name may have been guessed at.
+        // The counters belong to names. No user has the old name now. An attacker may have guessed at the new one.
         let attempts = stack.attempts().await?;
         let cleared = async {
             attempts.erase(&old.user.profile.user_id, &budget()).await?;

@@ -161,8 +161,8 @@ fn line(user: &User, hash: Option<&PasswordHash>) -> Result<String> {
     Ok(serde_json::to_string(&exported)?)
 }
 
-/// Where the lines go. A file gets its name only when it is complete. An unfinished one is removed, so that nobody
-/// takes it for a whole export.
+/// Where the lines go. A file gets its name only when it is complete. An unfinished one is removed, so that an
+/// operator does not take it for a whole export.
 enum Destination {
     Stdout(BufWriter<io::Stdout>),
     File { path: PathBuf, force: bool, writer: BufWriter<NamedTempFile> },

@@ -219,7 +219,7 @@ impl Importer {
         UserId::parse(URL_SAFE_NO_PAD.encode(digest.as_ref().get(..16).unwrap_or_default()))
     }
 
-    /// Adds a user. Somebody else may have taken a name since it was read.
+    /// Adds a user. Another user may have taken a name since it was read.
     async fn add(&self, entry: Checked) -> Result<Outcome> {
         let without_password = entry.hash.is_none();
         let profile = &entry.user.profile;

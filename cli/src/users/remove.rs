@@ -35,7 +35,7 @@ Examples:
   latchkey users erase id:7f3a        repeat an interrupted command
 
 The output is the record for the privacy request: what was erased, and when.
-The logs keep the id of the user, which then names nobody. Backups keep the
+The logs keep the id of the user, which then names no user. Backups keep the
 user until they expire: 35 days for point-in-time recovery.";
 
 /// Deletes a user.

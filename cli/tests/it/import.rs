@@ -215,7 +215,10 @@ async fn another_person_with_the_same_login_name_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn options_import_users_with_colliding_ids_unusable_hashes_and_names_with_spaces() {
     let world = World::new().await;
-    let entry = |name: &str, hash: &str| json!({ "id": "1", "userId": name, "email": format!("{}@example.com", name.len()), "passwordHash": hash });
+    let entry = |name: &str, hash: &str| {
+        let email = format!("{}@example.com", name.len());
+        json!({ "id": "1", "userId": name, "email": email, "passwordHash": hash })
+    };
     world.write("one.jsonl", &entry("kim", BCRYPT).to_string());
     world.write("other.jsonl", &entry("two words", "md5$abc").to_string());
     world.run(&["users", "import", "one.jsonl"]);

@@ -164,12 +164,7 @@ pub(super) fn raise_epoch(users_table: &str, user: &User) -> UpdateBuilder {
 
 /// Returns the two updates that set a new password and move the user to the next epoch: of the profile and of the
 /// credentials. Both change nothing if the password was changed since it was read.
-pub(super) fn new_password(
-    users_table: &str,
-    user: &User,
-    old: &Credentials,
-    new: &PasswordHash,
-) -> Result<[UpdateBuilder; 2]> {
+fn new_password(users_table: &str, user: &User, old: &Credentials, new: &PasswordHash) -> Result<[UpdateBuilder; 2]> {
     let (version, next) = (number(old.password_version), number(old.password_version.saturating_add(1)));
     let raise = update(users_table, user_item_key(&user.profile.id))
         .update_expression("SET session_epoch = :next, password_version = :next_version")

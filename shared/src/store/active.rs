@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, TransactWriteItem, Update};
 
-use super::client::{batch_get, send, transact};
+use super::client::{MAX_KEYS, batch_get, send, transact};
 use super::records::{Item, number, text};
 use super::sessions::{RETENTION, Sessions, readable_session, session_key};
 use crate::budget::Budget;
@@ -22,9 +22,6 @@ use crate::telemetry::events;
 
 /// The name of the index in `template.yaml`.
 const INDEX: &str = "ActiveSessions";
-
-/// The most keys in one `BatchGetItem`.
-const MAX_KEYS: usize = 100;
 
 /// The most sessions that one login ends. A limit that was lowered by more takes effect after several logins. A
 /// transaction has at most 100 items.

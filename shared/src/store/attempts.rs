@@ -262,7 +262,7 @@ impl Attempts {
         Some(Counter::new(limit, key))
     }
 
-    async fn reset(&self, counter_key: &str, budget: &Budget) -> Result<()> {
+    pub(super) async fn reset(&self, counter_key: &str, budget: &Budget) -> Result<()> {
         let call = self.client.delete_item().table_name(&self.table).set_key(Some(item_key(counter_key)));
         send(call.send(), budget).await?;
         Ok(())

@@ -109,6 +109,9 @@ fn is_transient(code: &str) -> bool {
     )
 }
 
+/// The most keys in one `BatchGetItem`.
+pub(super) const MAX_KEYS: usize = 100;
+
 /// Reads the items with these keys in one strongly consistent call. Asks again for keys that DynamoDB left unprocessed.
 /// Returns the items by table.
 ///

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::attempts::{Attempt, Attempts, Channel, item_key, source_key};
 use super::client::{Client, send};
-use super::records::{from_item, text};
+use super::records::{Item, from_item, text};
 use super::users::Account;
 use crate::budget::Budget;
 use crate::clock::Timestamp;
@@ -106,25 +106,9 @@ impl Attempts {
     /// # Errors
     /// [`Error::Unavailable`] or [`Error::Misconfigured`].
     pub async fn counted(&self, budget: &Budget) -> Result<HashSet<String>> {
-        let (mut keys, mut start) = (HashSet::new(), None);
-        loop {
-            let scan = self
-                .client
-                .scan()
-                .table_name(&self.table)
-                .filter_expression("begins_with(counter_key, :account) OR begins_with(counter_key, :change)")
-                .projection_expression("counter_key")
-                .expression_attribute_values(":account", text("account#"))
-                .expression_attribute_values(":change", text("change#"))
-                .set_exclusive_start_key(start);
-            let page = send(scan.send(), budget).await?;
-            let items = page.items.unwrap_or_default().into_iter();
-            keys.extend(items.filter_map(|item| item.get("counter_key")?.as_s().ok().cloned()));
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                return Ok(keys);
-            }
-        }
+        let filter = "begins_with(counter_key, :account) OR begins_with(counter_key, :change)";
+        let items = self.scan(filter, &[(":account", "account#"), (":change", "change#")], budget).await?;
+        Ok(items.iter().filter_map(key_of).collect())
     }
 
     /// Unlocks an account that has one of these counters.
@@ -154,29 +138,11 @@ impl Attempts {
         let key = |channel| self.account_key(Attempt { account: &account, channel, source_ip: None });
         let (account, change) = (key(Channel::Public), key(Channel::SignedIn));
         let devices = account.replacen("account#", "device#", 1) + "#";
-        let (mut found, mut start) = (Vec::new(), None);
-        loop {
-            let scan = self
-                .client
-                .scan()
-                .table_name(&self.table)
-                .filter_expression("counter_key IN (:account, :change) OR begins_with(counter_key, :devices)")
-                .projection_expression("counter_key")
-                .consistent_read(true)
-                .expression_attribute_values(":account", text(&account))
-                .expression_attribute_values(":change", text(&change))
-                .expression_attribute_values(":devices", text(&devices))
-                .set_exclusive_start_key(start);
-            let page = send(scan.send(), budget).await?;
-            found.extend(page.items.unwrap_or_default());
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                break;
-            }
-        }
-        for key in &found {
-            let delete = self.client.delete_item().table_name(&self.table).set_key(Some(key.clone()));
-            send(delete.send(), budget).await?;
+        let filter = "counter_key IN (:account, :change) OR begins_with(counter_key, :devices)";
+        let values = [(":account", account.as_str()), (":change", &change), (":devices", &devices)];
+        let found = self.scan(filter, &values, budget).await?;
+        for key in found.iter().filter_map(key_of) {
+            self.reset(&key, budget).await?;
         }
         Ok(found.len())
     }
@@ -187,31 +153,37 @@ impl Attempts {
     /// [`Error::Unavailable`] or [`Error::Misconfigured`].
     pub async fn sources(&self, now: Timestamp, budget: &Budget) -> Result<Vec<SourceState>> {
         let Some(bucket) = self.bucket else { return Ok(Vec::new()) };
-        let (mut sources, mut start) = (Vec::new(), None);
-        loop {
-            let scan = self
-                .client
-                .scan()
-                .table_name(&self.table)
-                .filter_expression("begins_with(counter_key, :source)")
-                .expression_attribute_values(":source", text("source#"))
-                .set_exclusive_start_key(start);
-            let page = send(scan.send(), budget).await?;
-            for item in page.items.unwrap_or_default() {
-                let key = item.get("counter_key").and_then(|key| key.as_s().ok()).cloned().unwrap_or_default();
-                let Ok(level) = from_item(item, "attempts") else { continue };
-                let failures = bucket.attempts(level, now);
-                if failures > 0 {
-                    let source = key.trim_start_matches("source#").to_owned();
-                    sources.push(SourceState { source, failures, wait: bucket.admit(Some(level), now).err() });
-                }
-            }
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                break;
+        let mut sources = Vec::new();
+        for item in self.scan("begins_with(counter_key, :source)", &[(":source", "source#")], budget).await? {
+            let key = key_of(&item).unwrap_or_default();
+            let Ok(level) = from_item(item, "attempts") else { continue };
+            let failures = bucket.attempts(level, now);
+            if failures > 0 {
+                let source = key.trim_start_matches("source#").to_owned();
+                sources.push(SourceState { source, failures, wait: bucket.admit(Some(level), now).err() });
             }
         }
         sources.sort_by(|one, other| (other.failures, &one.source).cmp(&(one.failures, &other.source)));
         Ok(sources)
     }
+
+    /// Returns the counters that pass a filter. Reads the whole table.
+    async fn scan(&self, filter: &str, values: &[(&str, &str)], budget: &Budget) -> Result<Vec<Item>> {
+        let (mut items, mut start) = (Vec::new(), None);
+        loop {
+            let scan = self.client.scan().table_name(&self.table).consistent_read(true).filter_expression(filter);
+            let values = values.iter().map(|(name, value)| ((*name).to_owned(), text(*value))).collect();
+            let scan = scan.set_expression_attribute_values(Some(values)).set_exclusive_start_key(start);
+            let page = send(scan.send(), budget).await?;
+            items.extend(page.items.unwrap_or_default());
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+}
+
+fn key_of(counter: &Item) -> Option<String> {
+    counter.get("counter_key")?.as_s().ok().cloned()
 }

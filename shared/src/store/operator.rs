@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::builders::DeleteBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, DeleteRequest, TransactWriteItem, WriteRequest};
 
 use super::accounts::{raise_epoch, update, user_item_key, with_epochs, write};
-use super::client::{batch_get, send, transact};
+use super::client::{MAX_KEYS, batch_get, send, transact};
 use super::records::{Item, from_item, number, text, to_item};
 use super::sessions::{Sessions, readable_session};
 use super::users::{
@@ -23,9 +23,6 @@ use crate::error::{Error, Result};
 use crate::id::UserId;
 use crate::password::PasswordHash;
 use crate::session::Session;
-
-/// The most keys in one `BatchGetItem`.
-const MAX_KEYS: usize = 100;
 
 /// The most deletions in one `BatchWriteItem`.
 const MAX_DELETIONS: usize = 25;
