@@ -89,40 +89,37 @@ const SOURCES: &[&str] = &["source", "wrongPasswords", "blockedForSeconds"];
 
 impl Disable {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
-        let stack = context.stack().await?;
-        let users = stack.users()?;
-        let user = find(&users, &self.user).await?;
-        if user.disabled {
-            say(&format!("{} is disabled already.", user.profile.user_id));
-            return Ok(());
-        }
-        let event = Change::of_user(Action::USER_DISABLED, &user.profile.id);
-        Audit::open(&stack, "users disable").await?.record(&[event]).await?;
-        if !users.set_disabled(&user, true, &budget()).await? {
-            return Err(changed_meanwhile().into());
-        }
-        say(&format!("{} is disabled. All sessions have ended.", described(&user)));
-        Ok(())
+        set_disabled(context, "users disable", &self.user, true).await
     }
 }
 
 impl Enable {
     pub(super) async fn run(self, context: &Context) -> Result<()> {
-        let stack = context.stack().await?;
-        let users = stack.users()?;
-        let user = find(&users, &self.user).await?;
-        if !user.disabled {
-            say(&format!("{} is enabled already.", user.profile.user_id));
-            return Ok(());
-        }
-        let event = Change::of_user(Action::USER_ENABLED, &user.profile.id);
-        Audit::open(&stack, "users enable").await?.record(&[event]).await?;
-        if !users.set_disabled(&user, false, &budget()).await? {
-            return Err(changed_meanwhile().into());
-        }
-        say(&format!("{} is enabled.", described(&user)));
-        Ok(())
+        set_disabled(context, "users enable", &self.user, false).await
     }
+}
+
+/// Disables or enables a user, unless the user is like this already.
+async fn set_disabled(context: &Context, command: &'static str, argument: &UserArgument, disabled: bool) -> Result<()> {
+    let (action, state, sessions) = if disabled {
+        (Action::USER_DISABLED, "disabled", " All sessions have ended.")
+    } else {
+        (Action::USER_ENABLED, "enabled", "")
+    };
+    let stack = context.stack().await?;
+    let users = stack.users()?;
+    let user = find(&users, argument).await?;
+    if user.disabled == disabled {
+        say(&format!("{} is {state} already.", user.profile.user_id));
+        return Ok(());
+    }
+    let event = Change::of_user(action, &user.profile.id);
+    Audit::open(&stack, command).await?.record(&[event]).await?;
+    if !users.set_disabled(&user, disabled, &budget()).await? {
+        return Err(changed_meanwhile().into());
+    }
+    say(&format!("{} is {state}.{sessions}", described(&user)));
+    Ok(())
 }
 
 impl Unlock {
