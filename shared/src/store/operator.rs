@@ -531,9 +531,9 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::config::Environment;
+    use crate::password::{Hasher, Password};
     use crate::session::{Lifetimes, NewSession, Source};
     use crate::store::connect;
-    use crate::store::users::tests::{hash, user};
 
     fn env(tables: &Tables) -> Environment {
         Environment::new(tables.settings(&[]))
@@ -545,6 +545,25 @@ mod tests {
 
     fn budget() -> Budget {
         Budget::lasting(Duration::from_mins(1))
+    }
+
+    fn user(id: &str, name: &str, email: &str) -> User {
+        let text = str::to_owned;
+        User::new(Profile {
+            id: UserId::parse(id).unwrap(),
+            user_id: text(name),
+            email: text(email),
+            name: text("김코딩"),
+            position: text(""),
+            location: text("Seoul"),
+            bio: text(""),
+            roles: vec![],
+        })
+    }
+
+    fn hash() -> PasswordHash {
+        let hasher = Hasher::from_env(&Environment::new(testbed::settings(&[]))).unwrap();
+        hasher.hash(&Password::new("1234").unwrap()).unwrap()
     }
 
     async fn add(users: &Users, id: &str, name: &str, email: &str) -> UserRecord {

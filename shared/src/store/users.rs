@@ -333,7 +333,7 @@ impl fmt::Debug for Profile {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::sync::{Arc, Mutex};
 
     use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
@@ -358,7 +358,7 @@ pub(super) mod tests {
         Users { client, table: "users".to_owned() }
     }
 
-    pub(in crate::store) fn user(id: &str, name: &str, email: &str) -> User {
+    fn user(id: &str, name: &str, email: &str) -> User {
         let text = str::to_owned;
         User::new(Profile {
             id: UserId::parse(id).unwrap(),
@@ -372,7 +372,7 @@ pub(super) mod tests {
         })
     }
 
-    pub(in crate::store) fn hash() -> PasswordHash {
+    fn hash() -> PasswordHash {
         let hasher = Hasher::from_env(&Environment::new(testbed::settings(&[]))).unwrap();
         hasher.hash(&Password::new("1234").unwrap()).unwrap()
     }
