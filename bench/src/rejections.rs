@@ -13,7 +13,7 @@ use serde_json::json;
 use shared::budget::Budget;
 use shared::clock::Timestamp;
 use shared::config::Environment;
-use shared::http::{self, AllowedOrigins};
+use shared::http::{self, Site};
 use shared::id::UserId;
 use shared::password::{Password, PasswordHash};
 use shared::store::{self, Users};
@@ -97,7 +97,7 @@ impl Experiment {
         let env_for_unknown = Environment::new(tables.settings(&settings_for_unknown));
         let login = |env| Login::from_env(store::connect(env)?, env);
         let logins = [login(&env)?, login(&env_for_unknown)?];
-        let origins = AllowedOrigins::from_env(&env)?;
+        let origins = Site::from_env(&env)?;
         let mut services =
             logins.each_ref().map(|login| http::service(origins.clone(), |request| login.handle(request, NOW)));
         let has_other_settings = |reason| reason == Reason::Unknown && !self.settings_for_unknown.is_empty();

@@ -26,6 +26,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use shared::error::Error as ServiceError;
 use shared::http::{self, Error};
+use shared::page;
 use time::OffsetDateTime;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -57,6 +58,8 @@ pub struct Gateway {
     /// The CORS headers of the response to a preflight request.
     cors: Cors,
     pages: Pages,
+    /// The pages of the service itself, for the responses that a function would give.
+    own_pages: page::Pages,
 }
 
 impl Gateway {
@@ -64,7 +67,14 @@ impl Gateway {
     #[must_use]
     pub fn new(functions: SocketAddr, template: &Template, pages: Pages) -> Self {
         let functions = Invocations::new(functions, template.functions());
-        Self { functions, routes: template.routes(), cors: template.cors(), pages }
+        Self { functions, routes: template.routes(), cors: template.cors(), pages, own_pages: page::Pages::default() }
+    }
+
+    /// Sets the look of the service's own pages.
+    #[must_use]
+    pub fn with_own_pages(mut self, pages: page::Pages) -> Self {
+        self.own_pages = pages;
+        self
     }
 
     /// Sets the time after which a request gets an answer without its function. It is 30 seconds, as in API Gateway.
@@ -159,8 +169,12 @@ impl Gateway {
         summary: &str,
     ) -> (Reply, Option<String>) {
         let id = request_id();
-        let failed = |error: Error, note: String| (error_response(&error, &id), Some(note));
         let (mut parts, body) = request.into_parts();
+        let headers = parts.headers.clone();
+        let failed = |error: Error, note: String| {
+            let response = http::error_response(&error, &id, &headers, &self.own_pages);
+            (response.map(|body| Full::from(body.to_vec())), Some(note))
+        };
         let body = match timeout(TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
@@ -248,11 +262,6 @@ fn unlisted(requested: Option<&HeaderValue>, listed: &str) -> Vec<String> {
 fn log(text: &str) {
     let now = OffsetDateTime::now_utc();
     say(&format!("{:02}:{:02}:{:02}", now.hour(), now.minute(), now.second()), text);
-}
-
-/// Returns the response that a function would give.
-fn error_response(error: &Error, request_id: &str) -> Reply {
-    http::error_response(error, request_id).map(|body| Full::from(body.to_vec()))
 }
 
 /// Returns a response of the gateway itself, in the form of API Gateway.

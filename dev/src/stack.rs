@@ -64,7 +64,8 @@ impl Stack {
         say("functions", &template.functions().join(", "));
 
         let pages = self.pages(&tables);
-        let gateway = Gateway::new(functions.address, &template, pages.clone());
+        let gateway =
+            Gateway::new(functions.address, &template, pages.clone()).with_own_pages(tables.site.pages.clone());
         let tls = tools.certificate.as_ref().map(Certificate::acceptor).transpose()?;
         let running = RunningStack::new(self.url(), functions.address, tables.settings.variables().clone());
         let _file = {
@@ -116,7 +117,7 @@ impl Stack {
         Pages {
             scheme: self.scheme(),
             cookie_domain: env.optional("COOKIE_DOMAIN").unwrap_or_default(),
-            allowed: tables.allowed_origins.as_slice().to_vec(),
+            allowed: tables.site.allowed_origins.as_slice().to_vec(),
         }
     }
 

@@ -13,7 +13,7 @@ use anyhow::Result;
 use clap::Args;
 use local::running::VARIABLES_FOR_SAM;
 use local::secret_file::Temporary;
-use shared::http::AllowedOrigins;
+use shared::http::Site;
 
 use crate::certificate::Certificate;
 use crate::dynamodb::DynamoDb;
@@ -42,7 +42,7 @@ pub(crate) struct RunningTables {
     /// The settings of functions on this machine.
     pub(crate) settings: Settings,
     /// The origins of front ends.
-    pub(crate) allowed_origins: AllowedOrigins,
+    pub(crate) site: Site,
     /// The port of the embedded DynamoDB.
     port: u16,
 }
@@ -66,7 +66,7 @@ impl Tables {
         println!("\nReady. Run in another terminal:\n");
         println!("  sam build --parameter-overrides Architecture={architecture}");
         println!("  sam local start-api --parameter-overrides Architecture={architecture} \\");
-        println!("    AllowedOrigins={}\n", tables.allowed_origins.as_slice().join(","));
+        println!("    AllowedOrigins={}\n", tables.site.allowed_origins.as_slice().join(","));
         println!("The service then runs at https://localhost:4000, as with `cargo dev`.");
         future::pending().await
     }
@@ -96,7 +96,7 @@ impl Tables {
         people::add_missing(&env).await?;
         let place = self.data.as_ref().map_or_else(|| "in memory".to_owned(), |file| format!("in {}", file.display()));
         say("dynamodb", &format!("{} tables {place} at {endpoint_url}", template.tables().len()));
-        Ok(RunningTables { settings, allowed_origins: AllowedOrigins::from_env(&env)?, port })
+        Ok(RunningTables { settings, site: Site::from_env(&env)?, port })
     }
 }
 

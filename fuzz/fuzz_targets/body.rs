@@ -25,7 +25,7 @@ use libfuzzer_sys::fuzz_target;
 use login::Login;
 use password::PasswordChange;
 use serde_json::{Value, json};
-use shared::http::{self, AllowedOrigins};
+use shared::http::{self, Site};
 use shared::id::{SessionId, UserId};
 use shared::password::Password;
 use shared::store::{self, Client};
@@ -114,10 +114,10 @@ fuzz_target!(init: ignore_panics_of_the_adapter(), |input: &[u8]| {
     let deadline = deadline.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs() * 1000);
     let answer = world.runtime.block_on(async {
         if is_login {
-            let mut service = http::service(AllowedOrigins::default(), |request| world.login.handle(request, NOW));
+            let mut service = http::service(Site::default(), |request| world.login.handle(request, NOW));
             status(&mut service, &event, deadline).await
         } else {
-            let mut service = http::service(AllowedOrigins::default(), |request| world.password.handle(request, NOW));
+            let mut service = http::service(Site::default(), |request| world.password.handle(request, NOW));
             status(&mut service, &event, deadline).await
         }
     });

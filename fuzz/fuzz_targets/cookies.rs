@@ -10,7 +10,7 @@ use std::future::ready;
 use fuzz::{ignore_panics_of_the_adapter, status_now};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
-use shared::http::{self, AllowedOrigins, Request, reply};
+use shared::http::{self, Site, Request, reply};
 use shared::token::{Cookies, PresentedCookies};
 
 /// The names of the access, refresh and device cookies, with a domain and without.
@@ -89,6 +89,6 @@ fn check_event(cookies: &Cookies, names: [&str; 3], lines: &[&[u8]], place: usiz
         assert_found(&cookies.read(request.cookie_lines()), &expected);
         ready(Ok(reply::no_content()))
     };
-    let mut service = http::service(AllowedOrigins::default(), answer);
+    let mut service = http::service(Site::default(), answer);
     assert_eq!(status_now(&mut service, &event), 204);
 }

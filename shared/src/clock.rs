@@ -42,9 +42,14 @@ impl Timestamp {
     /// Formats the time as RFC 3339 in UTC. A time after the year 9999 is formatted as the last second of 9999.
     #[must_use]
     pub fn rfc3339(self) -> String {
+        self.date_time().format(&Rfc3339).unwrap_or_default()
+    }
+
+    /// Returns date and time of day in UTC. A time after the year 9999 becomes the last second of 9999.
+    #[must_use]
+    pub fn date_time(self) -> OffsetDateTime {
         let secs = i64::try_from(self.0).unwrap_or(i64::MAX);
-        let moment = OffsetDateTime::from_unix_timestamp(secs).unwrap_or(PrimitiveDateTime::MAX.assume_utc());
-        moment.format(&Rfc3339).unwrap_or_default()
+        OffsetDateTime::from_unix_timestamp(secs).unwrap_or(PrimitiveDateTime::MAX.assume_utc())
     }
 
     /// Returns the time since `earlier`, or zero if `earlier` is later.

@@ -60,6 +60,7 @@ pub mod error;
 pub mod http;
 pub mod id;
 pub mod json;
+pub mod page;
 pub mod password;
 pub mod session;
 pub mod settings;

@@ -6,7 +6,7 @@
 use crate::auth::{Access, Authenticator};
 use crate::config::Environment;
 use crate::error::Result;
-use crate::http::{AllowedOrigins, authorizer};
+use crate::http::{Site, authorizer};
 use crate::password::policy::Policy;
 use crate::session::renewal::Rules;
 use crate::session::{Lifetimes, sessions_per_user};
@@ -31,7 +31,7 @@ pub fn check(env: &Environment) -> Result<()> {
     Authenticator::from_env(client, env)?;
     Devices::from_env(env)?;
     Policy::from_env(env)?;
-    AllowedOrigins::from_env(env)?;
+    Site::from_env(env)?;
     authorizer::required_role(env)?;
     telemetry::metrics_namespace(env)?;
     Ok(())

@@ -14,7 +14,7 @@ use shared::auth::Identity;
 use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::{Error, Result};
-use shared::http::{self, AllowedOrigins, Reply, Request, reply};
+use shared::http::{self, Reply, Request, Site, reply};
 use shared::id::UserId;
 use shared::session::{Lifetimes, NewSession, Session, Source};
 use shared::store::{Profile, User};
@@ -290,7 +290,7 @@ async fn each_cookie_is_an_entry_of_its_own_in_the_response() {
         let lines = set(&cookies, &session(true, now), now).unwrap();
         for lines in [lines, cookies.clear_both()] {
             let answer = |_| async { reply::with_cookies(reply::reset_content(), lines.clone()) };
-            let reply = Event::recorded("userinfo").send(&mut http::service(AllowedOrigins::default(), answer)).await;
+            let reply = Event::recorded("userinfo").send(&mut http::service(Site::default(), answer)).await;
             assert_eq!((&reply.cookies, reply.header("set-cookie")), (&lines, None));
             assert!(lines.iter().all(|line| line.contains(", ")), "each line has a comma in its date");
         }
@@ -310,7 +310,7 @@ fn found(cookies: &Cookies, request: &Request) -> http::Result<Reply> {
 }
 
 async fn read(cookies: &Cookies, event: Event) -> Value {
-    let mut service = http::service(AllowedOrigins::default(), |request| ready(found(cookies, &request)));
+    let mut service = http::service(Site::default(), |request| ready(found(cookies, &request)));
     let reply = event.send(&mut service).await;
     assert_eq!(reply.status, 200, "{event:?}");
     reply.json()

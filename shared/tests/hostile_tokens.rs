@@ -17,7 +17,7 @@ use shared::auth::Access;
 use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::{Error, Result};
-use shared::http::{self, AllowedOrigins, Reply, Request, reply};
+use shared::http::{self, Reply, Request, Site, reply};
 use shared::id::{SessionId, UserId};
 use shared::store;
 use shared::token::{Claims, Generation, Kind, Signer, Subject, Token, Verifier};
@@ -934,7 +934,7 @@ async fn no_claim_is_used_or_logged_before_the_signature_is_verified() {
     let env = env(&[]);
     let (client, calls) = Calls::of(&store::connect(&env).unwrap());
     let access = Access::from_env(client, &env).unwrap();
-    let mut service = http::service(AllowedOrigins::default(), |request| profile(&access, request));
+    let mut service = http::service(Site::default(), |request| profile(&access, request));
     let claiming =
         |sub: &str| Draft::access().claim("sub", json!(sub)).claim("id", json!(sub)).claim("email", json!("x@x"));
     let draft = claiming("canary-x");

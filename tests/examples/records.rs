@@ -8,7 +8,7 @@ use password::PasswordChange;
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
 use shared::config::Environment;
-use shared::http::{self, AllowedOrigins};
+use shared::http::{self, Site};
 use shared::store;
 use testbed::{Event, Reply, Tables};
 use userinfo::Userinfo;
@@ -19,7 +19,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 macro_rules! send {
     ($function:ident, $env:expr, $event:expr) => {{
         let function = $function::from_env(store::connect($env).unwrap(), $env).unwrap();
-        let origins = AllowedOrigins::from_env($env).unwrap();
+        let origins = Site::from_env($env).unwrap();
         Box::pin($event.send(&mut http::service(origins, |request| function.handle(request, NOW)))).await
     }};
 }

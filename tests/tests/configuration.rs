@@ -11,7 +11,7 @@ use password::PasswordChange;
 use sessions::OwnSessions;
 use shared::config::Environment;
 use shared::error::Result;
-use shared::http::AllowedOrigins;
+use shared::http::Site;
 use shared::settings;
 use shared::store::{self, Client};
 use shared::telemetry;
@@ -34,7 +34,7 @@ const FUNCTIONS: [(&str, Start); 6] = [
 fn variables_read_by(start: Start) -> BTreeSet<String> {
     variables_read_in(|env| {
         telemetry::metrics_namespace(env)?;
-        AllowedOrigins::from_env(env)?;
+        Site::from_env(env)?;
         start(store::connect(env)?, env)
     })
 }

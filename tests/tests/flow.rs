@@ -13,7 +13,7 @@ use sessions::OwnSessions;
 use shared::budget::Budget;
 use shared::clock::Timestamp;
 use shared::config::Environment;
-use shared::http::{self, AllowedOrigins};
+use shared::http::{self, Site};
 use shared::id::UserId;
 use shared::store::{self, Users};
 use testbed::{Event, Reply, Tables};
@@ -50,8 +50,8 @@ impl Service {
         }
     }
 
-    fn allowed_origins(&self) -> AllowedOrigins {
-        AllowedOrigins::from_env(&self.env).unwrap()
+    fn site(&self) -> Site {
+        Site::from_env(&self.env).unwrap()
     }
 }
 
@@ -77,7 +77,7 @@ impl<'a> Browser<'a> {
         let (service, now) = (self.service, self.now);
         let event = self.with_cookies(Event::recorded("login").body(body));
         let handler = |request| service.login.handle(request, now);
-        let reply = event.send(&mut http::service(service.allowed_origins(), handler)).await;
+        let reply = event.send(&mut http::service(service.site(), handler)).await;
         self.keep_cookies(&reply);
         reply
     }
@@ -86,7 +86,7 @@ impl<'a> Browser<'a> {
         let (service, now) = (self.service, self.now);
         let event = self.with_cookies(Event::recorded("userinfo-without"));
         let handler = |request| service.userinfo.handle(request, now);
-        let reply = event.send(&mut http::service(service.allowed_origins(), handler)).await;
+        let reply = event.send(&mut http::service(service.site(), handler)).await;
         self.keep_cookies(&reply);
         reply
     }
@@ -96,7 +96,7 @@ impl<'a> Browser<'a> {
         let (service, now) = (self.service, self.now);
         let handler = |request| service.sessions.handle(request, now);
         let event = self.with_cookies(event);
-        let reply = event.send(&mut http::service(service.allowed_origins(), handler)).await;
+        let reply = event.send(&mut http::service(service.site(), handler)).await;
         self.keep_cookies(&reply);
         reply
     }
@@ -106,7 +106,7 @@ impl<'a> Browser<'a> {
         let (service, now) = (self.service, self.now);
         let event = self.with_cookies(Event::recorded("password").cookies::<String>([]).body(body));
         let handler = |request| service.password.handle(request, now);
-        let reply = event.send(&mut http::service(service.allowed_origins(), handler)).await;
+        let reply = event.send(&mut http::service(service.site(), handler)).await;
         self.keep_cookies(&reply);
         reply
     }
@@ -115,7 +115,7 @@ impl<'a> Browser<'a> {
         let (service, now) = (self.service, self.now);
         let event = self.with_cookies(Event::recorded("logout-without").query(query));
         let handler = |request| service.logout.handle(request, now);
-        let reply = event.send(&mut http::service(service.allowed_origins(), handler)).await;
+        let reply = event.send(&mut http::service(service.site(), handler)).await;
         self.keep_cookies(&reply);
         reply
     }

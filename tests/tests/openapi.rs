@@ -8,7 +8,7 @@ use dev::people::KIM;
 use lambda_http::http::StatusCode;
 use serde_json::{Value, json};
 use shared::error::Error;
-use shared::http::{self, AllowedOrigins, Request, reply};
+use shared::http::{self, Request, Site, reply};
 use shared::token::{Cookies, Kind};
 use testbed::workspace::{read, template};
 use testbed::{Event, Reply};
@@ -59,7 +59,7 @@ async fn real_responses(accept: &str) -> BTreeMap<u16, Reply> {
     type Make = fn() -> http::Result<http::Reply>;
     let makes: [Make; 14] = [
         || reply::json(&KIM.user()?.profile),
-        || reply::with_cookies(reply::found("/userinfo"), ["access_jwt=x; Path=/".to_owned()]),
+        || reply::with_cookies(reply::found("/userinfo")?, ["access_jwt=x; Path=/".to_owned()]),
         || Ok(reply::no_content()),
         || reply::with_cookies(reply::reset_content(), ["access_jwt=; Path=/".to_owned()]),
         || Err(Error::InvalidRequest("The body is not valid JSON (line 1, column 2).".into()).into()),
@@ -75,7 +75,7 @@ async fn real_responses(accept: &str) -> BTreeMap<u16, Reply> {
     ];
     let mut responses = BTreeMap::new();
     for make in makes {
-        let mut service = http::service(AllowedOrigins::default(), move |_: Request| async move { make() });
+        let mut service = http::service(Site::default(), move |_: Request| async move { make() });
         let response = Event::recorded("userinfo").header("accept", accept).send(&mut service).await;
         responses.insert(response.status, response);
     }

@@ -1,7 +1,7 @@
 //! What the log says about a panic. The panic hook is global, so that this test has a process of its own.
 
 use shared::config::Environment;
-use shared::http::{self, AllowedOrigins, Request};
+use shared::http::{self, Request, Site};
 use shared::telemetry;
 use testbed::{Event, Log};
 
@@ -11,7 +11,7 @@ async fn a_panic_is_an_event_with_its_place_and_without_its_message() {
     telemetry::init(&env).unwrap();
     let log = Log::start();
     let handler = |_: Request| async { panic!("a message that may quote a request") };
-    let mut service = http::service(AllowedOrigins::default(), handler);
+    let mut service = http::service(Site::default(), handler);
     for (event, status, expected) in [
         (Event::recorded("userinfo"), 500, &["panicked", "internal_error"][..]),
         // `lambda_http` panics before the handler runs.

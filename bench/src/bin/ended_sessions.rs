@@ -14,7 +14,7 @@ use serde_json::json;
 use sessions::OwnSessions;
 use shared::clock::Timestamp;
 use shared::config::Environment;
-use shared::http::{self, AllowedOrigins};
+use shared::http::{self, Site};
 use shared::store;
 use testbed::{Event, Meter, Reply, Tables};
 
@@ -102,7 +102,7 @@ impl Service {
     }
 
     async fn send(&self, request: &str, cookies: &[String]) -> Result<Reply> {
-        let origins = AllowedOrigins::from_env(&self.env)?;
+        let origins = Site::from_env(&self.env)?;
         let event = |name: &str| Event::recorded(name).cookies(cookies.to_vec());
         Ok(match request {
             "login" => {

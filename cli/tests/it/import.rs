@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
-use shared::http::{self, AllowedOrigins};
+use shared::http::{self, Site};
 use shared::store::{self, Users};
 use testbed::{Event, Fault};
 
@@ -410,7 +410,7 @@ async fn an_export_into_an_empty_table_is_the_same_set() {
 async fn login(world: &World, name: &str, password: &str) -> u16 {
     let env = world.environment();
     let (login, origins) =
-        (Login::from_env(store::connect(&env).unwrap(), &env).unwrap(), AllowedOrigins::from_env(&env).unwrap());
+        (Login::from_env(store::connect(&env).unwrap(), &env).unwrap(), Site::from_env(&env).unwrap());
     let body = json!({ "loginInfo": { "userId": name, "password": password } });
     let event = Event::recorded("login").body(body.to_string());
     event.send(&mut http::service(origins, |request| login.handle(request, Timestamp::now()))).await.status

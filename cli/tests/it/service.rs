@@ -23,7 +23,7 @@ use logout::Logout;
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
 use shared::config::Environment;
-use shared::http::{self, AllowedOrigins};
+use shared::http::{self, Site};
 use shared::store;
 use testbed::workspace::template;
 use testbed::{Event, Reply, Tables};
@@ -155,7 +155,7 @@ async fn answer(function: &str, event: &Event, env: &Environment) -> Reply {
         ($function:expr) => {{
             let function = $function.unwrap();
             let handler = |request| function.handle(request, Timestamp::now());
-            let mut service = http::service(AllowedOrigins::from_env(env).unwrap(), handler);
+            let mut service = http::service(Site::from_env(env).unwrap(), handler);
             Box::pin(event.send(&mut service)).await
         }};
     }

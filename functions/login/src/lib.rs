@@ -1,8 +1,8 @@
-//! `POST /login`: checks a login name and a password, and opens a session.
+//! `POST /login`: checks a login name and a password, and opens a session. `GET /login`: the sign-in page.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use shared::auth::{Authenticated, Authenticator, CredentialReader, Identity, RequestCredentials};
+use shared::auth::{Authenticated, Authenticator, Identity, Renewal, RequestCredentials};
 use shared::budget::Budget;
 use shared::clock::Timestamp;
 use shared::config::Environment;
@@ -11,10 +11,11 @@ use shared::http::{self, Reply, Request, reply};
 use shared::json::Object;
 use shared::password::Password;
 use shared::session::{Lifetimes, NewSession, Session, Source, sessions_per_user};
-use shared::store::{Account, Attempt, Channel, Client, Sessions};
+use shared::store::{Account, Attempt, Channel, Client};
 use shared::telemetry::events;
 use shared::throttle::{Device, Devices};
-use shared::token::Signer;
+
+mod page;
 
 /// Everything that a login can touch.
 pub struct Login {
@@ -22,16 +23,13 @@ pub struct Login {
     pub authenticator: Authenticator,
     /// Makes and reads device cookies. `None` if they are off.
     pub devices: Option<Devices>,
-    /// Stores sessions.
-    pub sessions: Sessions,
+    /// Reads the credentials of earlier sessions, stores the new one, and signs its tokens. The sign-in page also asks it
+    /// whether the visitor is signed in already.
+    pub renewal: Renewal,
     /// How long sessions live.
     pub lifetimes: Lifetimes,
     /// How many sessions a user may have.
     pub sessions_per_user: usize,
-    /// Signs the tokens.
-    pub signer: Signer,
-    /// Reads the credentials of earlier sessions.
-    pub reader: CredentialReader,
 }
 
 /// The request body. `loginInfo` and `checkedKeepLogin` are kept for the first clients (see `openapi.yaml`). Unknown
@@ -51,6 +49,20 @@ struct LoginInfo {
     password: SecretString,
 }
 
+/// What a user typed.
+struct Input {
+    user_id: String,
+    password: SecretString,
+    persistent: bool,
+}
+
+impl From<Form> for Input {
+    fn from(form: Form) -> Self {
+        let Object(LoginInfo { user_id, password }) = form.login_info;
+        Self { user_id, password, persistent: form.checked_keep_login.unwrap_or(false) }
+    }
+}
+
 impl Login {
     /// Reads the settings of its parts.
     ///
@@ -61,54 +73,60 @@ impl Login {
         Ok(Self {
             authenticator: Authenticator::from_env(client.clone(), env)?,
             devices: Devices::from_env(env)?,
-            sessions: Sessions::from_env(client, env)?,
+            renewal: Renewal::from_env(client, env)?,
             lifetimes: Lifetimes::from_env(env)?,
             sessions_per_user: sessions_per_user(env)?,
-            signer: Signer::from_env(env)?,
-            reader: CredentialReader::from_env(env)?,
         })
     }
 
-    /// Signs a user in: 302 to `/userinfo`, with the cookies of a new session.
+    /// Signs a user in: 302 to `/userinfo`, with the cookies of a new session. For a person with a browser, also shows
+    /// the sign-in page.
     ///
     /// # Errors
     /// [`NotAuthorized`](shared::error::Error::NotAuthorized) if the login name or the password is wrong;
     /// [`TooManyAttempts`](shared::error::Error::TooManyAttempts); the errors of an invalid request and of a store.
     pub async fn handle(&self, request: Request, now: Timestamp) -> http::Result<Reply> {
+        if let Some(page) = request.page() {
+            return self.handle_page(page, &request, now).await;
+        }
         request.accept("POST")?;
-        let Form { login_info, checked_keep_login } = request.json()?;
-        let persistent = checked_keep_login.unwrap_or(false);
-        let password = Password::new(login_info.password.expose_secret())?;
-        let account = Account::named(&login_info.user_id);
-        let credentials = self.reader.read(request.bearer(), request.cookie_lines(), request.host());
+        let cookies = self.sign_in(&request.json::<Form>()?.into(), &request, now).await?;
+        reply::with_cookies(reply::found("/userinfo")?, cookies)
+    }
+
+    /// Checks the password, and opens a session. Returns its `Set-Cookie` lines.
+    async fn sign_in(&self, input: &Input, request: &Request, now: Timestamp) -> Result<Vec<String>> {
+        let Renewal { access, sessions, signer, .. } = &self.renewal;
+        let persistent = input.persistent;
+        let password = Password::new(input.password.expose_secret())?;
+        let account = Account::named(&input.user_id);
+        let credentials = access.reader.read(request.bearer(), request.cookie_lines(), request.host());
 
         let devices = credentials.cookies().devices();
         let device = self.devices.as_ref().and_then(|ours| ours.recognise(devices, account.as_str(), now));
-        let authenticated = self.authenticate(&request, &account, &password, device.as_ref(), now).await?;
+        let authenticated = self.authenticate(request, &account, &password, device.as_ref(), now).await?;
 
         let new = NewSession {
             user_id: &authenticated.user.profile.id,
             epoch: authenticated.user.session_epoch,
             persistent,
-            kid: self.signer.refresh_kid(),
+            kid: signer.refresh_kid(),
             source: Source { ip: request.source_ip(), user_agent: request.user_agent() },
         };
         let identity = Identity { session: self.lifetimes.open(new, now)?, user: authenticated.user.clone() };
-        let mut cookies = self.reader.clear_replaced(&credentials, persistent);
-        cookies.extend(identity.session_cookies(&self.reader.cookies, &self.signer, now)?);
+        let mut cookies = access.reader.clear_replaced(&credentials, persistent);
+        cookies.extend(identity.session_cookies(&access.reader.cookies, signer, now)?);
         if let Some(devices) = self.devices.as_ref().filter(|_| persistent) {
             let version = authenticated.credentials.password_version;
             let cookie = devices.issue(device, account.as_str(), version, now)?;
-            cookies.push(self.reader.cookies.set_device(&cookie.value, cookie.expires_at, now));
+            cookies.push(access.reader.cookies.set_device(&cookie.value, cookie.expires_at, now));
         }
 
-        self.sessions.open(&identity.session, &request.budget).await?;
+        sessions.open(&identity.session, &request.budget).await?;
         self.end_replaced_sessions(&credentials, &identity.session, now, &request.budget).await;
         self.authenticator.rehash_if_outdated(&authenticated, &password, &request.budget).await;
-
-        let reply = reply::with_cookies(reply::found("/userinfo"), cookies)?;
         events::login_succeeded(&identity.user.profile.id, &identity.session.id, persistent);
-        Ok(reply)
+        Ok(cookies)
     }
 
     /// Checks the password. A known device has its own attempt counter (R22).
@@ -136,14 +154,15 @@ impl Login {
         now: Timestamp,
         budget: &Budget,
     ) {
-        for claims in self.reader.signed_claims(credentials) {
-            match self.sessions.end(&claims.sub, &claims.sid, now, budget).await {
+        let Renewal { access, sessions, .. } = &self.renewal;
+        for claims in access.reader.signed_claims(credentials) {
+            match sessions.end(&claims.sub, &claims.sid, now, budget).await {
                 Ok(Some(ended)) if ended.just_now => events::session_ended("login", &claims.sub, &claims.sid),
                 Ok(_) => {}
                 Err(error) => events::sessions_not_ended("login", &claims.sub, &error),
             }
         }
-        if let Err(error) = self.sessions.apply_limit(opened, self.sessions_per_user, now, budget).await {
+        if let Err(error) = sessions.apply_limit(opened, self.sessions_per_user, now, budget).await {
             events::sessions_not_ended("limit", &opened.user_id, &error);
         }
     }

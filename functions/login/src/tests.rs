@@ -2,9 +2,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use shared::http::AllowedOrigins;
-use shared::store::{self, Users};
-use shared::token::Verifier;
+use shared::http::Site;
+use shared::store::{self, Sessions, Users};
+use shared::token::{Signer, Verifier};
 use testbed::{Calls, Event, Fault, Log, Reply, Tables};
 
 use super::*;
@@ -34,7 +34,7 @@ async fn send_at(env: &Environment, event: Event, now: Timestamp) -> Reply {
 }
 
 async fn answer(login: &Login, env: &Environment, event: &Event, now: Timestamp) -> Reply {
-    let origins = AllowedOrigins::from_env(env).unwrap();
+    let origins = Site::from_env(env).unwrap();
     event.send(&mut http::service(origins, |request| login.handle(request, now))).await
 }
 
@@ -242,7 +242,7 @@ async fn a_login_that_cannot_apply_the_limit_succeeds_and_the_next_one_applies_i
         let failing = tables.failing(&[(operation, &[Fault::Refuse(400, "ThrottlingException"); 9])]).await;
         let mut login = login(&env);
         let failing = Environment::new(failing);
-        login.sessions = Sessions::from_env(store::connect(&failing).unwrap(), &failing).unwrap();
+        login.renewal.sessions = Sessions::from_env(store::connect(&failing).unwrap(), &failing).unwrap();
         let log = Log::start();
         let reply = answer(&login, &env, &Event::recorded("login"), NOW).await;
         assert_eq!((reply.status, reply.cookies.len()), (302, 2), "{operation}");
@@ -454,7 +454,7 @@ async fn an_outage_is_503_in_time_and_sets_no_cookie() {
         // The attempts table answers. `tests/guessing.rs` tests its outages.
         let mut login = login(&env);
         login.authenticator.users = Users::from_env(client.clone(), &failing).unwrap();
-        login.sessions = Sessions::from_env(client, &failing).unwrap();
+        login.renewal.sessions = Sessions::from_env(client, &failing).unwrap();
         let started = Instant::now();
         let outage = answer(&login, &env, &Event::recorded("login"), NOW).await;
         assert_eq!((outage.status, outage.header("retry-after"), outage.cookies.len()), (503, Some("1"), 0));
@@ -473,7 +473,7 @@ async fn a_login_that_cannot_end_an_earlier_session_succeeds() {
     let again = Event::recorded("login").cookies([format!("refresh_jwt={}", first.cookie("refresh_jwt").unwrap())]);
     let failing = Environment::new(tables.failing(&[("UpdateItem", &[Fault::Stall; 9])]).await);
     let mut login = login(&env);
-    login.sessions = Sessions::from_env(store::connect(&failing).unwrap(), &failing).unwrap();
+    login.renewal.sessions = Sessions::from_env(store::connect(&failing).unwrap(), &failing).unwrap();
     let log = Log::start();
     let started = Instant::now();
     let reply = answer(&login, &env, &again, NOW).await;
@@ -564,7 +564,7 @@ async fn a_login_whose_acknowledgement_is_lost_opens_one_session() {
     // Only the sessions table loses an acknowledgement.
     let failing = Environment::new(tables.failing(&[("PutItem", &[Fault::LoseReply])]).await);
     let (client, session_calls) = Calls::of(&store::connect(&failing).unwrap());
-    login.sessions = Sessions::from_env(client, &failing).unwrap();
+    login.renewal.sessions = Sessions::from_env(client, &failing).unwrap();
     let reply = answer(&login, &env, &Event::recorded("login"), NOW).await;
     assert_eq!((reply.status, reply.cookies.len()), (302, 2));
     assert_eq!(calls.take(), ["BatchGetItem", "GetItem", "GetItem", "PutItem", "PutItem", "DeleteItem", "UpdateItem"]);

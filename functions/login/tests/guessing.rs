@@ -12,7 +12,7 @@ use shared::budget::Budget;
 use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::Error;
-use shared::http::{self, AllowedOrigins};
+use shared::http::{self, Site};
 use shared::store::{self, Account, Attempt, Attempts, Channel};
 use testbed::{Calls, Event, Fault, Log, Reply, Tables};
 
@@ -57,7 +57,7 @@ impl World {
     }
 
     async fn send(&self, event: &Event, now: Timestamp) -> Reply {
-        let origins = AllowedOrigins::from_env(&self.env).unwrap();
+        let origins = Site::from_env(&self.env).unwrap();
         event.send(&mut http::service(origins, |request| self.login.handle(request, now))).await
     }
 

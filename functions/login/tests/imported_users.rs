@@ -8,7 +8,7 @@ use login::Login;
 use serde_json::{Value, json};
 use shared::clock::Timestamp;
 use shared::config::Environment;
-use shared::http::{self, AllowedOrigins};
+use shared::http::{self, Site};
 use shared::store::{self, Users};
 use testbed::{Event, Fault, Log, Reply, Tables};
 
@@ -32,7 +32,7 @@ fn login(env: &Environment) -> Login {
 async fn send(login: &Login, env: &Environment, user_id: &str, password: &str) -> Reply {
     let body = json!({ "loginInfo": { "userId": user_id, "password": password } });
     let event = Event::recorded("login").body(body.to_string());
-    let origins = AllowedOrigins::from_env(env).unwrap();
+    let origins = Site::from_env(env).unwrap();
     event.send(&mut http::service(origins, |request| login.handle(request, NOW))).await
 }
 

@@ -5,6 +5,7 @@ use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::{Error, Result};
 use shared::http::{self, Reply, Request, reply};
+use shared::page::Problem;
 use shared::store::{Client, Sessions};
 use shared::telemetry::events;
 use shared::token::Claims;
@@ -37,7 +38,7 @@ impl Logout {
 
     /// Ends every session that the tokens of the request name, or with `everywhere` all sessions of the user. Then
     /// clears the cookies. The tokens may have expired. Answers the same without a token of ours, because then there is
-    /// no session to end.
+    /// no session to end. A person with a browser is led to the sign-in page.
     ///
     /// # Errors
     /// With `everywhere`: [`Error::NotAuthorizedClearCookies`] without a token of an active session;
@@ -55,12 +56,17 @@ impl Logout {
             if !self.end_all(&presented, &request, now).await? {
                 // A session that this version cannot read is not active for it, but can be ended.
                 self.end_each(&presented, &request, now).await?;
-                return Err(Error::NotAuthorizedClearCookies(cleared).into());
+                let error = http::Error::from(Error::NotAuthorizedClearCookies(cleared));
+                return Err(match request.page() {
+                    Some(page) => error.in_page(|_| page.problem(Problem::NotEverywhere, None)),
+                    None => error,
+                });
             }
         } else {
             self.end_each(&presented, &request, now).await?;
         }
-        reply::with_cookies(reply::reset_content(), cleared)
+        let reply = if request.page().is_some() { reply::see_other("/login")? } else { reply::reset_content() };
+        reply::with_cookies(reply, cleared)
     }
 
     /// Ends the session of each token.

@@ -1,18 +1,21 @@
-//! `PUT /password`: changes the password. Requires the current one, and opens a new session.
+//! `PUT /password`: changes the password. Requires the current one, and opens a new session. `GET` and `POST /password`:
+//! the same as a page with a form.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use shared::auth::{Access, Authenticated, Authenticator, Identity};
+use shared::auth::{Access, Authenticated, Authenticator, Identity, RequestCredentials};
 use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::Error;
 use shared::http::{self, Reply, Request, reply};
 use shared::password::Password;
-use shared::password::policy::{PersonalWords, Policy};
+use shared::password::policy::{PersonalWords, Policy, Refusal};
 use shared::session::{Lifetimes, NewSession, Session, Source};
 use shared::store::{self, Account, Attempt, Channel, Client, User};
 use shared::telemetry::events;
 use shared::token::Signer;
+
+mod page;
 
 /// Everything that a change of password can touch.
 pub struct PasswordChange {
@@ -30,12 +33,46 @@ pub struct PasswordChange {
     pub service: String,
 }
 
-/// The body of the contract.
+/// The body of the contract, and the fields of the form.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Form {
     current_password: SecretString,
     new_password: SecretString,
+}
+
+/// The current and the new password.
+struct Input {
+    current: Password,
+    new: Password,
+}
+
+impl Input {
+    fn new(form: &Form) -> shared::error::Result<Self> {
+        let read = |password: &SecretString| Password::new(password.expose_secret());
+        Ok(Self { current: read(&form.current_password)?, new: read(&form.new_password)? })
+    }
+}
+
+/// Why the password was not changed. The page says the first reason in the language of its user.
+enum Refused {
+    Policy(Refusal),
+    Service(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Service(error)
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Policy(refusal) => refusal.into(),
+            Refused::Service(error) => error,
+        }
+    }
 }
 
 impl PasswordChange {
@@ -57,29 +94,48 @@ impl PasswordChange {
     }
 
     /// Sets a new password and opens a new session. Ends all older sessions, the one of this request included. A copy
-    /// of its cookies is then worth nothing (R16).
+    /// of its cookies is then worth nothing (R16). A person with a browser gets a page with a form.
     ///
     /// # Errors
     /// [`Error::NotAuthorized`] without a valid access token and for a wrong current password;
     /// [`Error::InvalidRequest`] says what is wrong with the new password; [`Error::TooManyAttempts`]; the errors of a
     /// store.
     pub async fn handle(&self, request: Request, now: Timestamp) -> http::Result<Reply> {
+        if request.path() == page::WELL_KNOWN {
+            request.accept("GET")?;
+            return reply::see_other("/password");
+        }
+        if let Some(page) = request.page().filter(|_| request.method != "PUT") {
+            return self.handle_page(page, &request, now).await;
+        }
         request.accept("PUT")?;
         let reader = &self.access.reader;
         let credentials = reader.read(request.bearer(), request.cookie_lines(), request.host());
         let claims = reader.access_claims(&credentials, now)?;
-        let form: Form = request.json()?;
-        let current = Password::new(form.current_password.expose_secret())?;
-        let new = Password::new(form.new_password.expose_secret())?;
-
+        let input = Input::new(&request.json()?)?;
         let identity = self.access.identities.by_access_token(&claims, now, &request.budget).await?;
-        self.policy.check(new.expose(), &self.personal_words(&identity, &current)).map_err(Error::from)?;
-        let authenticated = self.authenticate(&identity, &current, &request, now).await?;
+        let cookies = self.change(identity, &input, &credentials, &request, now).await.map_err(Error::from)?;
+        reply::with_cookies(reply::no_content(), cookies)
+    }
+
+    /// Sets the password, and opens a session. Returns its `Set-Cookie` lines.
+    async fn change(
+        &self,
+        identity: Identity,
+        input: &Input,
+        credentials: &RequestCredentials<'_>,
+        request: &Request,
+        now: Timestamp,
+    ) -> Result<Vec<String>, Refused> {
+        let Input { current, new } = input;
+        self.policy.check(new.expose(), &self.personal_words(&identity, current)).map_err(Refused::Policy)?;
+        let authenticated = self.authenticate(&identity, current, request, now).await?;
 
         let Identity { user, session } = identity;
-        let hash = self.authenticator.hasher.hash(&new)?;
-        let opened = Identity { session: self.open(&user, &session, &request, now)?, user };
-        let mut cookies = reader.clear_replaced(&credentials, opened.session.persistent);
+        let hash = self.authenticator.hasher.hash(new)?;
+        let opened = Identity { session: self.open(&user, &session, request, now)?, user };
+        let reader = &self.access.reader;
+        let mut cookies = reader.clear_replaced(credentials, opened.session.persistent);
         cookies.extend(opened.session_cookies(&reader.cookies, &self.signer, now)?);
         let change = store::PasswordChange {
             user: &opened.user,
@@ -91,10 +147,8 @@ impl PasswordChange {
         if !self.access.identities.accounts.change_password(change, now, &request.budget).await? {
             return Err(Error::ConcurrentUpdate("the account was changed at the same time".into()).into());
         }
-
-        let reply = reply::with_cookies(reply::no_content(), cookies)?;
         events::password_changed(&opened.user.profile.id);
-        Ok(reply)
+        Ok(cookies)
     }
 
     /// Returns the session after the change. It is in the user's next epoch, and persistent if the old one is.

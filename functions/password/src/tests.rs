@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shared::budget::Budget;
-use shared::http::AllowedOrigins;
+use shared::http::Site;
 use shared::store::{self, User};
 use testbed::{Calls, Event, Fault, Reply, Tables};
 
@@ -55,7 +55,7 @@ impl World {
                 Ok(reply::no_content())
             }
         };
-        event.send(&mut http::service(AllowedOrigins::default(), handler)).await.status == 204
+        event.send(&mut http::service(Site::default(), handler)).await.status == 204
     }
 
     /// Returns `true` if this is the current password.
@@ -74,7 +74,7 @@ impl World {
 
 async fn answer(env: &Environment, client: Client, event: Event, now: Timestamp) -> Reply {
     let change = PasswordChange::from_env(client, env).unwrap();
-    let origins = AllowedOrigins::from_env(env).unwrap();
+    let origins = Site::from_env(env).unwrap();
     event.send(&mut http::service(origins, |request| change.handle(request, now))).await
 }
 

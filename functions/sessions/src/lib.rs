@@ -1,17 +1,18 @@
 //! `GET /sessions`, `DELETE /sessions` and `DELETE /sessions/{id}`: list one's own sessions, and end them.
+//! `POST /sessions/end`: the same for the form of the account page.
 
 use serde::Serialize;
 use shared::auth::{Access, Identity, RequestCredentials};
 use shared::clock::Timestamp;
 use shared::config::Environment;
-use shared::error::Error;
+use shared::error::{Error, Result};
 use shared::http::{self, Reply, Request, reply};
 use shared::id::SessionId;
 use shared::session::Session;
 use shared::store::{Client, Sessions};
 use shared::telemetry::events;
 
-mod user_agent;
+mod page;
 
 /// Everything that `sessions` can touch.
 pub struct OwnSessions {
@@ -44,7 +45,7 @@ impl OwnSessions {
     ///
     /// # Errors
     /// [`Error::Setting`] for a missing or unsafe value.
-    pub fn from_env(client: Client, env: &Environment) -> shared::error::Result<Self> {
+    pub fn from_env(client: Client, env: &Environment) -> Result<Self> {
         Ok(Self { access: Access::from_env(client.clone(), env)?, sessions: Sessions::from_env(client, env)? })
     }
 
@@ -55,12 +56,21 @@ impl OwnSessions {
     /// another user; the errors of an invalid request and of a store.
     pub async fn handle(&self, request: Request, now: Timestamp) -> http::Result<Reply> {
         let id = request.parameter("id");
+        if id.is_none() && request.path() == "/sessions/end" {
+            return self.handle_form(&request, now).await;
+        }
         request.accept(if id.is_some() { "DELETE" } else { "GET, DELETE" })?;
         let credentials = self.access.reader.read(request.bearer(), request.cookie_lines(), request.host());
         let identity = self.access.identity(&credentials, now, &request.budget).await?;
         match id {
-            Some(id) => self.end(id, &identity, &credentials, &request, now).await,
-            None if request.method == "DELETE" => self.end_others(&identity, &credentials, &request, now).await,
+            Some(id) => {
+                let cleared = self.end(id, &identity, &credentials, &request, now).await?;
+                reply::with_cookies(reply::no_content(), cleared)
+            }
+            None if request.method == "DELETE" => {
+                self.end_others(&identity, &credentials, &request, now).await?;
+                Ok(reply::no_content())
+            }
             None => self.list(&identity, &request, now).await,
         }
     }
@@ -71,7 +81,7 @@ impl OwnSessions {
         reply::json(&List { sessions: sessions.iter().map(|found| Entry::new(found, session)).collect() })
     }
 
-    /// Ends one session. If it is the caller's own, clears its cookies.
+    /// Ends one session. If it is the caller's own, returns the `Set-Cookie` lines that clear its cookies.
     async fn end(
         &self,
         id: &str,
@@ -79,7 +89,7 @@ impl OwnSessions {
         credentials: &RequestCredentials<'_>,
         request: &Request,
         now: Timestamp,
-    ) -> http::Result<Reply> {
+    ) -> Result<Vec<String>> {
         let not_found = || Error::NotFound("session");
         let id = SessionId::parse(id).map_err(|_| not_found())?;
         let owner = &identity.user.profile.id;
@@ -88,8 +98,7 @@ impl OwnSessions {
             events::session_ended("one", owner, &id);
         }
         let clears = id == identity.session.id && !credentials.is_bearer();
-        let cleared = if clears { self.access.reader.cookies.clear_both() } else { Vec::new() };
-        reply::with_cookies(reply::no_content(), cleared)
+        Ok(if clears { self.access.reader.cookies.clear_both() } else { Vec::new() })
     }
 
     /// Ends all sessions except the caller's own. If the records were changed in between, another request ended
@@ -100,14 +109,14 @@ impl OwnSessions {
         credentials: &RequestCredentials<'_>,
         request: &Request,
         now: Timestamp,
-    ) -> http::Result<Reply> {
+    ) -> Result<()> {
         let Identity { user, session } = identity;
         if self.access.identities.accounts.end_other_sessions(user, session, &request.budget).await? {
             events::sessions_ended("others", &user.profile.id);
         } else {
             self.access.identity(credentials, now, &request.budget).await?;
         }
-        Ok(reply::no_content())
+        Ok(())
     }
 }
 
@@ -116,20 +125,13 @@ impl<'a> Entry<'a> {
         Self {
             id: session.id.as_str(),
             created_at: session.created_at.rfc3339(),
-            last_renewed_at: last_renewed_at(session).rfc3339(),
+            last_renewed_at: session.last_renewed_at().rfc3339(),
             source_ip: session.source_ip.as_deref(),
             user_agent: session.user_agent.as_deref(),
-            device: session.user_agent.as_deref().and_then(user_agent::label),
+            device: session.device(),
             current: session.id == current.id,
         }
     }
-}
-
-/// Returns the time of the last renewal to the minute, but not before the login. With the second, a thief who holds the
-/// refresh token would know when its grace period begins.
-fn last_renewed_at(session: &Session) -> Timestamp {
-    let minute = session.issued_at.as_secs() / 60 * 60;
-    session.created_at.max(Timestamp::from_secs(minute))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use shared::http::AllowedOrigins;
+use shared::http::Site;
 use shared::store::{self, User};
 use testbed::{Calls, Event, Fault, Reply, Tables};
 
@@ -50,7 +50,7 @@ impl World {
 
 async fn send(env: &Environment, client: Client, event: Event) -> Reply {
     let sessions = OwnSessions::from_env(client, env).unwrap();
-    let origins = AllowedOrigins::from_env(env).unwrap();
+    let origins = Site::from_env(env).unwrap();
     event.send(&mut http::service(origins, |request| sessions.handle(request, after(180)))).await
 }
 

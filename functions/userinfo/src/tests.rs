@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use shared::http::AllowedOrigins;
+use shared::http::Site;
 use shared::store::{self, User};
 use testbed::{Calls, Event, Fault, Log, Reply, Tables};
 
@@ -46,7 +46,7 @@ async fn send(env: &Environment, event: Event, now: Timestamp) -> Reply {
 
 async fn send_through(client: Client, env: &Environment, event: Event, now: Timestamp) -> Reply {
     let userinfo = Userinfo::from_env(client, env).unwrap();
-    let origins = AllowedOrigins::from_env(env).unwrap();
+    let origins = Site::from_env(env).unwrap();
     event.send(&mut http::service(origins, |request| userinfo.handle(request, now))).await
 }
 

@@ -30,6 +30,12 @@ impl<'a> RequestCredentials<'a> {
         self.bearer.is_some()
     }
 
+    /// Returns `true` if the request brought a token of any value.
+    #[must_use]
+    pub fn has_token(&self) -> bool {
+        self.is_bearer() || self.cookies.came(Kind::Access) || self.cookies.came(Kind::Refresh)
+    }
+
     /// Returns the refresh token that may renew the session. A request with a `Bearer` token renews nothing.
     #[must_use]
     pub fn refresh_token(&self) -> Option<&'a [u8]> {

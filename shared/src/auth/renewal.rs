@@ -4,7 +4,7 @@
 //! sign the new tokens, write. The new tokens are signed before the write. After a successful write there is no store
 //! call and no signing that could fail and lose them (R62).
 
-use super::{Access, Identity};
+use super::{Access, Identity, RequestCredentials};
 use crate::budget::Budget;
 use crate::clock::Timestamp;
 use crate::config::Environment;
@@ -78,6 +78,36 @@ impl Renewal {
             Standing::Reused(_) if !may_change => Err(Error::NotAuthorized),
             Standing::Reused(reuse) => self.end(identity, reuse, now, budget).await,
             Standing::Unknown => Err(Error::NotAuthorized),
+        }
+    }
+
+    /// Returns `true` if the request is of a signed-in user: by the access token, or by the refresh token. Renews and
+    /// ends nothing. Credentials of two users are of no user.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Misconfigured`], [`Error::Corrupt`], [`Error::ConcurrentUpdate`] or
+    /// [`Error::Unexpected`].
+    pub async fn is_signed_in(
+        &self,
+        credentials: &RequestCredentials<'_>,
+        now: Timestamp,
+        budget: &Budget,
+    ) -> Result<bool> {
+        let is_no_user = |error: &Error| {
+            matches!(error, Error::NotAuthorized | Error::NotAuthorizedClearCookies(_) | Error::InvalidRequest(_))
+        };
+        match (self.access.identity(credentials, now, budget).await, credentials.refresh_token()) {
+            (Ok(_), _) => Ok(true),
+            (Err(Error::NotAuthorized), Some(token)) => {
+                let presented = Presented { token, may_change: false, source: &Source::default() };
+                match self.present(presented, now, budget).await {
+                    Ok(_) => Ok(true),
+                    Err(error) if is_no_user(&error) => Ok(false),
+                    Err(error) => Err(error),
+                }
+            }
+            (Err(error), _) if is_no_user(&error) => Ok(false),
+            (Err(error), _) => Err(error),
         }
     }
 

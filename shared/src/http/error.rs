@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::page::Html;
+
 /// A `Result` with the [`Error`] of this module.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -46,11 +48,33 @@ pub enum Error {
     /// An error of the service.
     #[error(transparent)]
     Service(#[from] crate::error::Error),
+
+    /// An error of the service that a page explains, such as the form that was not accepted.
+    #[error("{error}")]
+    InPage {
+        /// The error. It decides status and headers.
+        error: crate::error::Error,
+        /// The page.
+        page: Box<Html>,
+    },
 }
 
 impl Error {
     /// Returns an error for an invalid request. The text says what to change.
     pub fn invalid_request(problem: impl Into<Cow<'static, str>>) -> Self {
         Self::Service(crate::error::Error::InvalidRequest(problem.into()))
+    }
+
+    /// Explains an error of the service in a page. `page` returns the page. Other errors stay as they are, because they
+    /// have a page of their own.
+    #[must_use]
+    pub fn in_page(self, page: impl FnOnce(&crate::error::Error) -> crate::error::Result<Html>) -> Self {
+        match self {
+            Self::Service(error) => match page(&error) {
+                Ok(page) => Self::InPage { error, page: Box::new(page) },
+                Err(error) => Self::Service(error),
+            },
+            other => other,
+        }
     }
 }

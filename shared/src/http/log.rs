@@ -7,7 +7,8 @@ use std::time::Instant;
 use lambda_http::Context;
 use lambda_http::aws_lambda_events::apigw::ApiGatewayV2httpRequestContext;
 
-use super::{Error, Reply, reply};
+use super::accept::ErrorFormat;
+use super::{Error, Reply, problem};
 use crate::error::Error as ServiceError;
 use crate::telemetry::events;
 
@@ -37,10 +38,10 @@ impl RequestLog {
         tracing::info!(function, method, route, status, milliseconds, request_id, "A request was answered.");
     }
 
-    /// Logs an error, and returns its response. `accepts_problem` says whether the client asked for problem details.
-    pub(super) fn failed(&self, error: &Error, accepts_problem: bool) -> Reply {
+    /// Logs an error, and returns its response.
+    pub(super) fn failed(&self, error: &Error, format: &ErrorFormat) -> Reply {
         failed(error, &self.function, &self.request_id);
-        reply::from_error(error, &self.request_id, accepts_problem)
+        problem::response(error, &self.request_id, format)
     }
 }
 
@@ -52,7 +53,7 @@ pub(super) fn failed(error: &Error, function: &str, request_id: &str) {
         | Error::TooLarge { .. }
         | Error::UnsupportedMediaType { .. }
         | Error::UnsupportedContentEncoding { .. } => return,
-        Error::Service(error) => error,
+        Error::Service(error) | Error::InPage { error, .. } => error,
     };
     match service {
         ServiceError::Unavailable(_) => events::store_failed(function, service, request_id),

@@ -11,26 +11,34 @@ use std::time::Instant;
 
 use futures_util::FutureExt as _;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayV2httpRequestContext, ApiGatewayV2httpResponse};
-use lambda_http::http::Method;
+use lambda_http::http::{HeaderMap, Method};
 use lambda_http::request::{LambdaRequest, RequestContext};
 use lambda_http::{Adapter, Body, LambdaEvent, RequestExt as _, Response, Service, service_fn};
 use serde::Serialize;
 
 use crate::error::Error as ServiceError;
+use crate::page::{Language, Pages};
 
+mod accept;
 pub mod authorizer;
 mod error;
 mod log;
 mod origin;
+mod problem;
 pub mod reply;
 mod request;
+mod return_to;
+mod site;
 #[cfg(test)]
 mod tests;
 
 pub use error::{Error, Result};
 pub use origin::AllowedOrigins;
 pub use request::Request;
+pub use return_to::ReturnTo;
+pub use site::Site;
 
+use accept::ErrorFormat;
 use log::RequestLog;
 
 /// The response of a handler.
@@ -40,12 +48,12 @@ pub type Reply = Response<Body>;
 ///
 /// # Errors
 /// [`Error::Unexpected`](ServiceError::Unexpected) if the Lambda runtime cannot be reached.
-pub async fn serve<'a, H, F>(allowed_origins: AllowedOrigins, handler: H) -> crate::error::Result<()>
+pub async fn serve<'a, H, F>(site: Site, handler: H) -> crate::error::Result<()>
 where
     H: Fn(Request) -> F + Clone + Send + Sync + 'a,
     F: Future<Output = Result<Reply>> + Send + 'a,
 {
-    lambda_runtime::run(service(allowed_origins, handler)).await.map_err(ServiceError::Unexpected)
+    lambda_runtime::run(service(site, handler)).await.map_err(ServiceError::Unexpected)
 }
 
 /// Returns the service that Lambda calls. It has three layers, from outside to inside: the guard, the adapter of
@@ -55,16 +63,18 @@ where
 /// cookies that would make the adapter drop all cookies. It answers 400 if the event cannot be converted and 500 if the
 /// handler panics. In both cases the next request is served.
 pub fn service<'a, H, F>(
-    allowed_origins: AllowedOrigins,
+    site: Site,
     handler: H,
 ) -> impl Service<LambdaEvent<LambdaRequest>, Response = impl Serialize, Error = Infallible>
 where
     H: Fn(Request) -> F + Clone + Send + Sync + 'a,
     F: Future<Output = Result<Reply>> + Send + 'a,
 {
-    let adapter = Adapter::from(service_fn(move |event| answer(event, allowed_origins.clone(), handler.clone())));
+    let pages = site.pages.clone();
+    let adapter = Adapter::from(service_fn(move |event| answer(event, site.clone(), handler.clone())));
     service_fn(move |LambdaEvent { payload, context }: LambdaEvent<LambdaRequest>| {
         let mut adapter = adapter.clone();
+        let format = format_of(&payload, &pages);
         async move {
             let started = Instant::now();
             let log = RequestLog::new(&context, context_of(&payload));
@@ -78,7 +88,7 @@ where
                 },
                 Err(_) => Error::invalid_request("The request has a header, a query or a body that cannot be read."),
             };
-            let response = reply::finish(log.failed(&error, false), is_head);
+            let response = reply::finish(log.failed(&error, &format), is_head);
             log.answered(&response, started);
             Ok(Outcome::Guarded(Box::new(into_gateway(response))))
         }
@@ -86,10 +96,11 @@ where
 }
 
 /// Returns the response of an error that occurs in front of a function, in the form of a function's response. The local
-/// gateway uses it.
+/// gateway uses it. `headers` are those of the request.
 #[must_use]
-pub fn error_response(error: &Error, request_id: &str) -> Reply {
-    reply::finish(reply::from_error(error, request_id, false), false)
+pub fn error_response(error: &Error, request_id: &str, headers: &HeaderMap, pages: &Pages) -> Reply {
+    let format = ErrorFormat::of(headers, None, pages);
+    reply::finish(problem::response(error, request_id, &format), false)
 }
 
 /// The response to Lambda, from the adapter or from the guard. The adapter's response type has no public name, so it is
@@ -102,11 +113,7 @@ enum Outcome<R> {
 }
 
 /// Answers an event that could be converted.
-async fn answer<H, F>(
-    event: lambda_http::Request,
-    allowed_origins: AllowedOrigins,
-    handler: H,
-) -> Result<Reply, Infallible>
+async fn answer<H, F>(event: lambda_http::Request, site: Site, handler: H) -> Result<Reply, Infallible>
 where
     H: Fn(Request) -> F,
     F: Future<Output = Result<Reply>>,
@@ -116,18 +123,29 @@ where
     let log = RequestLog::new(&context, event.request_context_ref().and_then(http_context));
     let is_head = event.method() == Method::HEAD;
     let may_set_cookies = request::may_set_cookies(event.method(), event.headers());
-    let accepts_problem = request::accepts_problem(event.headers());
+    let chosen = event.query_string_parameters_ref().and_then(|query| query.first("lang")).and_then(Language::of_tag);
+    let format = ErrorFormat::of(event.headers(), chosen, &site.pages);
     let outcome = async {
-        allowed_origins.check(event.method(), event.headers())?;
-        handler(Request::new(event, &context)?).await
+        site.allowed_origins.check(event.method(), event.headers())?;
+        handler(Request::new(event, &context, site, format.page().cloned())?).await
     };
-    let response = outcome.await.unwrap_or_else(|error| {
-        let response = log.failed(&error, accepts_problem);
-        if may_set_cookies { response } else { reply::without_cookies(response) }
-    });
+    let response = match outcome.await {
+        Ok(response) if may_set_cookies => reply::with_language(response, chosen),
+        Ok(response) => response,
+        Err(error) if may_set_cookies => log.failed(&error, &format),
+        Err(error) => reply::without_cookies(log.failed(&error, &format)),
+    };
     let response = reply::finish(response, is_head);
     log.answered(&response, started);
     Ok(response)
+}
+
+/// Returns the form in which the client of an event gets an error that occurs before the event is converted.
+fn format_of(payload: &LambdaRequest, pages: &Pages) -> ErrorFormat {
+    match payload {
+        LambdaRequest::ApiGatewayV2(event) => ErrorFormat::of(&event.headers, None, pages),
+        _ => ErrorFormat::Plain,
+    }
 }
 
 /// Returns the request context of an event that has not been converted.

@@ -1,27 +1,29 @@
 //! Responses.
 //!
-//! Owns every status code, every response header, and the mapping from errors to responses. The cause of an error goes
-//! to the log and never into the response (R93).
+//! Owns the headers of every response, and the responses of handlers that succeed. `problem` owns those of errors.
 
 use lambda_http::http::header::{
-    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, SET_COOKIE,
-    WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, SET_COOKIE,
 };
 use lambda_http::http::{HeaderValue, StatusCode};
 use lambda_http::{Body, Response};
 use serde::Serialize;
 
-use super::{Error, Reply, Result};
+use super::{Reply, Result, accept};
 use crate::error::Error as ServiceError;
+use crate::page::{Html, Language, Sources};
 
-/// The `Retry-After` of a 503 in seconds.
-const RETRY_AFTER_SECONDS: u64 = 1;
+/// The media type of a page.
+const HTML: &str = "text/html; charset=utf-8";
+
+/// Keeps a page of another site that opened ours from reaching its window (ASVS 3.4.8).
+const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
 /// The headers of every response (R88, R89). The referrer policy is `same-origin`, because under `no-referrer` a
 /// browser sends `Origin: null` when it submits a form.
 const COMMON_HEADERS: [(HeaderName, &str); 6] = [
     (CACHE_CONTROL, "no-store"),
-    (HeaderName::from_static("content-security-policy"), "default-src 'none'; frame-ancestors 'none'"),
+    (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     (HeaderName::from_static("referrer-policy"), "same-origin"),
     (HeaderName::from_static("strict-transport-security"), "max-age=63072000"),
@@ -37,12 +39,28 @@ pub fn json(value: &impl Serialize) -> Result<Reply> {
     Ok(typed(StatusCode::OK, "application/json", body))
 }
 
+/// 200 with a page.
+///
+/// # Errors
+/// [`ServiceError::Unexpected`] if its content security policy is not a valid header value.
+pub fn page(page: &Html) -> Result<Reply> {
+    html(StatusCode::OK, page)
+}
+
 /// 302: a redirect to another path.
-#[must_use]
-pub fn found(location: &'static str) -> Reply {
-    let mut response = empty(StatusCode::FOUND);
-    response.headers_mut().insert(LOCATION, HeaderValue::from_static(location));
-    response
+///
+/// # Errors
+/// [`ServiceError::Unexpected`] if the location is not a valid header value.
+pub fn found(location: &str) -> Result<Reply> {
+    redirect(StatusCode::FOUND, location)
+}
+
+/// 303: a redirect to another path, which the browser opens with `GET`.
+///
+/// # Errors
+/// [`ServiceError::Unexpected`] if the location is not a valid header value.
+pub fn see_other(location: &str) -> Result<Reply> {
+    redirect(StatusCode::SEE_OTHER, location)
 }
 
 /// 204: done, without a body.
@@ -69,71 +87,32 @@ pub fn with_cookies(mut response: Reply, lines: impl IntoIterator<Item = String>
     Ok(response)
 }
 
-/// Problem details (RFC 9457 §3.1). The type is `about:blank`, because the status says everything.
-#[derive(Serialize)]
-struct Problem<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    title: &'static str,
-    status: u16,
-    detail: String,
-    request_id: &'a str,
+/// Returns a response with a page. Its content security policy allows the inline stylesheet and script by their hashes,
+/// the logo, and forms that lead to our own origin. A browser also applies the last rule to the redirect after a form,
+/// so that it names the origin to which a visitor returns (R89).
+pub(super) fn html(status: StatusCode, page: &Html) -> Result<Reply> {
+    let Sources { style, script, logo } = &*page.sources;
+    let named = |source: Option<&str>| source.map(|source| format!(" {source}")).unwrap_or_default();
+    let policy = format!(
+        "default-src 'none'; style-src '{style}'; script-src '{script}'; img-src data:{}; form-action 'self'{}; \
+         base-uri 'none'; frame-ancestors 'none'",
+        named(logo.as_deref()),
+        named(page.form_target.as_deref())
+    );
+    let policy = HeaderValue::try_from(policy).map_err(ServiceError::unexpected)?;
+    let mut response = typed(status, HTML, page.text.clone());
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+    response.headers_mut().insert(OPENER_POLICY, HeaderValue::from_static("same-origin"));
+    Ok(response)
 }
 
-/// Returns the response of an error: problem details (RFC 9457). A 401 is always the same plain text, as the first
-/// clients expect it, unless the client accepts problem details by name. It has no `Vary`, because no cache may store
-/// it (RFC 9110 §12.5.5).
-pub(super) fn from_error(error: &Error, request_id: &str, accepts_problem: bool) -> Reply {
-    let (status, header) = match error {
-        Error::ForeignOrigin => (StatusCode::FORBIDDEN, None),
-        Error::MethodNotAllowed { allowed } => {
-            (StatusCode::METHOD_NOT_ALLOWED, Some((ALLOW, HeaderValue::from_static(allowed))))
-        }
-        Error::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, None),
-        Error::UnsupportedMediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, None),
-        // This header tells a client that the encoding is the problem, and not the media type (RFC 9110 §12.5.3).
-        Error::UnsupportedContentEncoding { .. } => {
-            (StatusCode::UNSUPPORTED_MEDIA_TYPE, Some((ACCEPT_ENCODING, HeaderValue::from_static("identity"))))
-        }
-        Error::Service(error) => match error {
-            ServiceError::NotAuthorized | ServiceError::NotAuthorizedClearCookies(_) => {
-                (StatusCode::UNAUTHORIZED, Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))))
-            }
-            ServiceError::InvalidRequest(_) => (StatusCode::BAD_REQUEST, None),
-            ServiceError::NotFound(_) => (StatusCode::NOT_FOUND, None),
-            ServiceError::Taken(_) => (StatusCode::CONFLICT, None),
-            ServiceError::TooManyAttempts { wait } => {
-                (StatusCode::TOO_MANY_REQUESTS, Some((RETRY_AFTER, wait.as_secs().into())))
-            }
-            ServiceError::Unavailable(_) | ServiceError::ConcurrentUpdate(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, Some((RETRY_AFTER, RETRY_AFTER_SECONDS.into())))
-            }
-            ServiceError::Corrupt(_)
-            | ServiceError::Setting { .. }
-            | ServiceError::Misconfigured(_)
-            | ServiceError::Unexpected(_) => (StatusCode::INTERNAL_SERVER_ERROR, None),
-        },
-    };
-    let mut response = if status == StatusCode::UNAUTHORIZED && !accepts_problem {
-        typed(status, "text/plain; charset=utf-8", error.to_string())
-    } else {
-        problem(status, error.to_string(), request_id)
-    };
-    if let Some((name, value)) = header {
-        response.headers_mut().insert(name, value);
-    }
-    if let Error::Service(ServiceError::NotAuthorizedClearCookies(lines)) = error {
-        for line in lines.iter().filter_map(|line| HeaderValue::try_from(line).ok()) {
-            response.headers_mut().append(SET_COOKIE, line);
-        }
+/// Keeps the language that a person chose on a page. Other responses stay as they are.
+pub(super) fn with_language(mut response: Reply, chosen: Option<Language>) -> Reply {
+    let is_page = response.headers().get(CONTENT_TYPE).is_some_and(|media_type| media_type == HTML);
+    if let Some(line) = chosen.filter(|_| is_page).and_then(|chosen| accept::language_cookie(chosen).try_into().ok()) {
+        response.headers_mut().append(SET_COOKIE, line);
     }
     response
-}
-
-fn problem(status: StatusCode, detail: String, request_id: &str) -> Reply {
-    let title = status.canonical_reason().unwrap_or_default();
-    let problem = Problem { kind: "about:blank", title, status: status.as_u16(), detail, request_id };
-    typed(status, "application/problem+json", serde_json::to_string(&problem).unwrap_or_default())
 }
 
 /// Removes the `Set-Cookie` lines of a response.
@@ -142,11 +121,11 @@ pub(super) fn without_cookies(mut response: Reply) -> Reply {
     response
 }
 
-/// Adds the headers of every response. Removes the body of a response to `HEAD`, and keeps its length in
+/// Adds the headers of every response, except that a page has its own content security policy. Removes the body of a response to `HEAD`, and keeps its length in
 /// `Content-Length` (RFC 9110 §8.6). Otherwise a server in front of the function would send the length 0.
 pub(super) fn finish(mut response: Reply, is_head: bool) -> Reply {
     for (name, value) in COMMON_HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
     if is_head {
         let length = std::mem::take(response.body_mut()).as_ref().len();
@@ -155,7 +134,14 @@ pub(super) fn finish(mut response: Reply, is_head: bool) -> Reply {
     response
 }
 
-fn typed(status: StatusCode, media_type: &'static str, body: String) -> Reply {
+fn redirect(status: StatusCode, location: &str) -> Result<Reply> {
+    let mut response = empty(status);
+    let location = HeaderValue::try_from(location).map_err(ServiceError::unexpected)?;
+    response.headers_mut().insert(LOCATION, location);
+    Ok(response)
+}
+
+pub(super) fn typed(status: StatusCode, media_type: &'static str, body: String) -> Reply {
     let mut response = Response::new(Body::Text(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

@@ -6,18 +6,25 @@ use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use lambda_http::aws_lambda_events::query_map::QueryMap;
-use lambda_http::http::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
+use lambda_http::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
 use lambda_http::http::{HeaderMap, HeaderValue, Method, header::AsHeaderName};
 use lambda_http::request::RequestContext;
 use lambda_http::{Body, Context, RequestExt as _};
 use serde::de::DeserializeOwned;
 
-use super::{Error, Result, origin};
+use super::{AllowedOrigins, Error, Reply, Result, ReturnTo, Site, origin, reply};
 use crate::budget::Budget;
 use crate::json;
+use crate::page::Page;
 
 /// The largest accepted body in bytes (R32).
 const MAX_BODY: usize = 8 * 1024;
+
+/// The media type of a form.
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// The parameter of the second of two requests, if the first one came from another site.
+const HOP: &str = "hop";
 
 /// The longest name of a content encoding that an error repeats, in bytes.
 const MAX_CODING: usize = 32;
@@ -32,10 +39,13 @@ pub struct Request {
     /// The time budget for the stores.
     pub budget: Budget,
     headers: HeaderMap,
-    path: Vec<(String, String)>,
+    path: String,
+    parameters: Vec<(String, String)>,
     query: Vec<(String, String)>,
     body: Vec<u8>,
     source_ip: Option<String>,
+    allowed_origins: AllowedOrigins,
+    page: Option<Page>,
 }
 
 impl Request {
@@ -43,11 +53,12 @@ impl Request {
     ///
     /// # Errors
     /// [`Error::TooLarge`] if the body is larger than 8 KiB.
-    pub(super) fn new(event: lambda_http::Request, context: &Context) -> Result<Self> {
+    pub(super) fn new(event: lambda_http::Request, context: &Context, site: Site, page: Option<Page>) -> Result<Self> {
         let owned = |parameters: QueryMap| {
             parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<Vec<_>>()
         };
-        let (path, query) = (owned(event.path_parameters()), owned(event.query_string_parameters()));
+        let (parameters, query) = (owned(event.path_parameters()), owned(event.query_string_parameters()));
+        let path = event.raw_http_path().to_owned();
         let source_ip = match event.request_context_ref() {
             Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.clone(),
             _ => None,
@@ -62,13 +73,35 @@ impl Request {
             return Err(Error::TooLarge { limit: MAX_BODY });
         }
         let budget = Budget::new(store_deadline(context));
-        Ok(Self { method: parts.method, budget, headers: parts.headers, path, query, body, source_ip })
+        Ok(Self {
+            method: parts.method,
+            budget,
+            headers: parts.headers,
+            path,
+            parameters,
+            query,
+            body,
+            source_ip,
+            allowed_origins: site.allowed_origins,
+            page,
+        })
     }
 
     /// Returns a request without a body and parameters, for the authorizer.
     pub(super) fn from_headers(method: Method, headers: HeaderMap, context: &Context) -> Self {
         let budget = Budget::new(store_deadline(context));
-        Self { method, budget, headers, path: vec![], query: vec![], body: vec![], source_ip: None }
+        Self {
+            method,
+            budget,
+            headers,
+            path: String::new(),
+            parameters: vec![],
+            query: vec![],
+            body: vec![],
+            source_ip: None,
+            allowed_origins: AllowedOrigins::default(),
+            page: None,
+        }
     }
 
     /// Accepts the methods in `allowed`, a list such as `"GET, HEAD"` (R90).
@@ -89,16 +122,51 @@ impl Request {
     /// body; [`InvalidRequest`](crate::error::Error::InvalidRequest) for any other body. The error never quotes the
     /// body, which may hold a password.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        let media_type = self.header(CONTENT_TYPE).unwrap_or_default();
-        let media_type = media_type.split(';').next().unwrap_or_default().trim();
-        if !media_type.eq_ignore_ascii_case("application/json") {
-            return Err(Error::UnsupportedMediaType { expected: "application/json" });
-        }
-        if let Some(encoding) = self.content_encoding() {
-            return Err(Error::UnsupportedContentEncoding { encoding });
-        }
+        self.expect("application/json")?;
         json::object(&self.body)
             .map_err(|error| Error::invalid_request(format!("The body {}.", json::problem(&self.body, &error))))
+    }
+
+    /// Returns `true` if the body is a form of a page.
+    #[must_use]
+    pub fn has_form(&self) -> bool {
+        self.has_media_type(FORM)
+    }
+
+    /// Returns the fields of a form of a page, which must be those of a `T`.
+    ///
+    /// # Errors
+    /// As [`json`](Self::json).
+    pub fn form<T: DeserializeOwned>(&self) -> Result<T> {
+        self.expect(FORM)?;
+        let is_text = percent_encoding::percent_decode(&self.body).decode_utf8().is_ok();
+        let form = is_text.then(|| serde_urlencoded::from_bytes(&self.body).ok()).flatten();
+        form.ok_or_else(|| Error::invalid_request("A field of the form is missing, unknown, repeated or not valid."))
+    }
+
+    /// Accepts a body of this media type without a content encoding.
+    fn expect(&self, expected: &'static str) -> Result<()> {
+        if !self.has_media_type(expected) {
+            return Err(Error::UnsupportedMediaType { expected });
+        }
+        self.content_encoding().map_or(Ok(()), |encoding| Err(Error::UnsupportedContentEncoding { encoding }))
+    }
+
+    fn has_media_type(&self, expected: &str) -> bool {
+        let media_type = self.header(CONTENT_TYPE).unwrap_or_default();
+        media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(expected)
+    }
+
+    /// Returns the path.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Returns the pages for the client, or `None` if it prefers JSON.
+    #[must_use]
+    pub fn page(&self) -> Option<&Page> {
+        self.page.as_ref()
     }
 
     /// Returns the lines of the `Cookie` header as bytes.
@@ -135,7 +203,58 @@ impl Request {
     /// Returns the path parameter `{name}` of the route.
     #[must_use]
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.path.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the first parameter `name` of the query.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Returns where the visitor goes after the sign-in, or `None` if the request does not say it.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`](crate::error::Error::InvalidRequest) for an address that is neither a path of this service nor
+    /// on an allowed origin, and if the parameter is repeated.
+    pub fn return_to(&self) -> Result<Option<ReturnTo>> {
+        let mut values = self.query.iter().filter(|(name, _)| name == "return_to").map(|(_, value)| value.as_str());
+        let Some(value) = values.next() else { return Ok(None) };
+        let address = ReturnTo::parse(value, &self.allowed_origins).filter(|_| values.next().is_none());
+        let problem = "The parameter `return_to` must be given once, as a path of this service such as /userinfo, or as \
+                       an address of an allowed origin.";
+        address.map(Some).ok_or_else(|| Error::invalid_request(problem))
+    }
+
+    /// Returns `true` if a link on another site led here, so that the browser did not send our cookies. Returns `false`
+    /// for the request that follows after [`hop`](Self::hop).
+    #[must_use]
+    pub fn comes_from_elsewhere(&self) -> bool {
+        origin::only(&self.headers, "sec-fetch-site") == Some("cross-site") && self.query(HOP).is_none()
+    }
+
+    /// Returns the address of this request with one more parameter. `path` is its path. A page of ours leads to it, so
+    /// that the browser sends our cookies. Without the parameter, a browser may treat the same address as a reload, which
+    /// still belongs to the visit from the other site.
+    #[must_use]
+    pub fn hop(&self, path: &str) -> String {
+        let query = self.query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let query: Vec<_> = query.filter(|(name, _)| *name != HOP).chain([(HOP, "1")]).collect();
+        format!("{path}?{}", serde_urlencoded::to_string(query).unwrap_or_default())
+    }
+
+    /// Sends a visitor who is not signed in to another page: 302 after a `GET`, 303 after a form.
+    ///
+    /// # Errors
+    /// The given error, if it says anything else than that the visitor is not signed in.
+    pub fn sign_in_first(&self, error: Error, location: &str) -> Result<Reply> {
+        let lines = match error {
+            Error::Service(crate::error::Error::NotAuthorized) => Vec::new(),
+            Error::Service(crate::error::Error::NotAuthorizedClearCookies(lines)) => lines,
+            other => return Err(other),
+        };
+        let reply = if self.method.is_safe() { reply::found(location) } else { reply::see_other(location) };
+        reply::with_cookies(reply?, lines.into_iter().filter(|_| self.may_set_cookies()))
     }
 
     /// Returns the parameter `name` of the query, or `false` without it.
@@ -217,19 +336,6 @@ impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request").field("method", &self.method).field("budget", &self.budget).finish_non_exhaustive()
     }
-}
-
-/// Returns `true` if the client names `application/problem+json` in `Accept` and does not exclude it with `q=0` (RFC
-/// 9110 §12.5.1). A wildcard is not enough, because the first clients send one and expect the plain text of a 401.
-pub(super) fn accepts_problem(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/problem+json"));
-        let quality =
-            parts.filter_map(|part| part.split_once('=')).find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
-        is_named && quality.is_none_or(|(_, quality)| quality.trim().parse::<f32>().is_ok_and(|quality| quality > 0.0))
-    })
 }
 
 /// Returns the time by which the stores must have answered. Ignores a deadline in the past, because the local tools

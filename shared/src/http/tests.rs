@@ -12,7 +12,7 @@ async fn answered<F>(event: Event, handler: impl Fn(Request) -> F + Clone + Send
 where
     F: Future<Output = Result<Reply>> + Send,
 {
-    let allowed = AllowedOrigins::from_env(&Environment::new(testbed::settings(&[]))).unwrap();
+    let allowed = Site::from_env(&Environment::new(testbed::settings(&[]))).unwrap();
     event.send(&mut service(allowed, handler)).await
 }
 
@@ -42,7 +42,7 @@ async fn echo(request: Request) -> Result<Reply> {
 /// R94, F33.
 #[tokio::test]
 async fn an_event_that_cannot_be_converted_is_400_and_the_next_request_is_served() {
-    let mut service = service(AllowedOrigins::default(), ok);
+    let mut service = service(Site::default(), ok);
     for hostile in [
         get().header("host", "a:99999"),
         get().header("host", "a b"),
@@ -78,7 +78,7 @@ async fn a_panic_is_500_and_the_next_request_is_served() {
         assert_eq!(panicked.header("content-type"), Some("application/problem+json"));
         assert!(!panicked.body().contains("nobody may see"), "{}", panicked.body());
     }
-    let mut service = service(AllowedOrigins::default(), late);
+    let mut service = service(Site::default(), late);
     assert_eq!(get().send(&mut service).await.status, 500);
     assert_eq!(post().send(&mut service).await.status, 200);
 }
@@ -194,7 +194,7 @@ async fn no_header_overrides_the_method() {
 async fn every_response_carries_the_security_headers() {
     let replies = [
         answered(get(), ok).await,
-        answered(get(), |_| async { Ok(reply::found("/userinfo")) }).await,
+        answered(get(), |_| async { reply::found("/userinfo") }).await,
         answered(get(), |_| async { Ok(reply::reset_content()) }).await,
         answered(get(), |_| async { Err(ServiceError::NotAuthorized.into()) }).await,
         answered(get(), |_| async { Err(ServiceError::Unavailable("x".into()).into()) }).await,
@@ -386,7 +386,7 @@ async fn a_bearer_token_is_the_text_after_the_scheme_and_several_credentials_are
 #[tokio::test]
 async fn only_a_same_site_request_for_a_document_or_fetch_may_set_cookies() {
     async fn may_renew(request: Request) -> Result<Reply> {
-        Ok(if request.may_set_cookies() { reply::found("/yes") } else { reply::found("/no") })
+        reply::found(if request.may_set_cookies() { "/yes" } else { "/no" })
     }
     for (event, expected) in [
         (get(), "/yes"),

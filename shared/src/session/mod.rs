@@ -19,6 +19,7 @@ use crate::token::{self, Generation, MAX_SESSION_AGE};
 pub mod renewal;
 #[cfg(test)]
 mod tests;
+mod user_agent;
 
 /// The longest stored user agent in bytes.
 const MAX_USER_AGENT: usize = 512;
@@ -98,6 +99,20 @@ impl Session {
     #[must_use]
     pub fn ends_at(&self) -> Timestamp {
         self.idle_exp.min(self.abs_exp)
+    }
+
+    /// Returns the time of the last renewal to the minute, but not before the login. With the second, a thief who holds
+    /// the refresh token would know when its grace period begins.
+    #[must_use]
+    pub fn last_renewed_at(&self) -> Timestamp {
+        let minute = self.issued_at.as_secs() / 60 * 60;
+        self.created_at.max(Timestamp::from_secs(minute))
+    }
+
+    /// Returns a label for the browser of the login, such as "Firefox on macOS", or `None` for an unknown one.
+    #[must_use]
+    pub fn device(&self) -> Option<String> {
+        self.user_agent.as_deref().and_then(user_agent::label)
     }
 
     /// Returns the refresh token that renews the session, or `None` for a session that is not persistent.

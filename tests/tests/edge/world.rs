@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sessions::OwnSessions;
 use shared::clock::Timestamp;
 use shared::config::Environment;
-use shared::http::{self, AllowedOrigins};
+use shared::http::{self, AllowedOrigins, Site};
 use shared::store::{self, Client};
 use testbed::{Calls, Event, Reply, Tables};
 use userinfo::Userinfo;
@@ -192,7 +192,7 @@ impl Service {
             ($function:expr) => {{
                 let function = $function;
                 let handler = |request| function.handle(request, now);
-                let mut service = http::service(AllowedOrigins::from_env(env).unwrap(), handler);
+                let mut service = http::service(Site::from_env(env).unwrap(), handler);
                 Box::pin(event.send(&mut service)).await
             }};
         }

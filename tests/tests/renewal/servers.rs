@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use shared::clock::Timestamp;
 use shared::config::Environment;
-use shared::http::{self, AllowedOrigins};
+use shared::http::{self, Site};
 use shared::store::{self, User};
 use testbed::{Event, Tables};
 use userinfo::Userinfo;
@@ -143,7 +143,7 @@ pub(crate) fn userinfo(env: &Environment) -> Userinfo {
 /// Sends a refresh token to `userinfo`. Returns the new refresh token, or `None` if it was refused.
 pub(crate) async fn renew(userinfo: &Userinfo, token: &str, now: Timestamp) -> Option<Token> {
     let event = Event::recorded("userinfo").cookies([format!("refresh_jwt={token}")]);
-    let mut service = http::service(AllowedOrigins::default(), |request| userinfo.handle(request, now));
+    let mut service = http::service(Site::default(), |request| userinfo.handle(request, now));
     let reply = event.send(&mut service).await;
     match reply.status {
         200 => Some(reply.cookie("refresh_jwt").expect("a renewal sets a refresh token").to_owned()),

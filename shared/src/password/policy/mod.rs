@@ -89,6 +89,12 @@ impl Policy {
         Self { min_length: min_length.clamp(Self::MIN, Self::MAX) }
     }
 
+    /// Returns the minimum length of a new password in code points.
+    #[must_use]
+    pub fn min_length(self) -> usize {
+        self.min_length
+    }
+
     /// Accepts a new password. Counts the code points of its composed form (R8). Compares the whole password with the
     /// blocklist, so that a common word among other words is accepted (R10). Ignores case and width.
     ///

@@ -50,7 +50,7 @@ const DISGUISED: [(&str, &str, &str); 8] = [
 ];
 
 /// Returns the label of a user agent, or `None` for an unknown one.
-pub(crate) fn label(user_agent: &str) -> Option<String> {
+pub(super) fn label(user_agent: &str) -> Option<String> {
     let known = |table: &[(&str, &'static str)]| {
         table.iter().find(|(text, _)| user_agent.contains(text)).map(|(_, name)| *name)
     };

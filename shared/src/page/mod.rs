@@ -1,0 +1,191 @@
+//! The pages for a person with a browser: sign-in, account, change of password, errors.
+//!
+//! Owns the look, the languages and the words. Turns typed values into HTML that needs no script and no other request.
+//! Knows nothing about requests and responses: `http` decides who gets a page, and sends it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::config::Environment;
+use crate::error::Result;
+
+mod account;
+mod brand;
+mod color;
+mod language;
+mod problem;
+mod sign_in;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use account::{Account, ChangePassword, Notice};
+pub use language::Language;
+pub use problem::{Details, Problem, Reason};
+pub use sign_in::SignIn;
+
+use brand::Brand;
+use color::Color;
+use text::Text;
+
+/// The background of the pages in the light and in the dark scheme: `--paper` in `style.css`.
+const PAPER: [Color; 2] = [Color([0xfb, 0xf9, 0xf5]), Color([0x16, 0x19, 0x18])];
+
+/// The pages of a service, in its look. Cheap to clone.
+#[derive(Clone)]
+pub struct Pages(Arc<Look>);
+
+/// The pages for one request, in its language.
+#[derive(Clone)]
+pub struct Page {
+    look: Arc<Look>,
+    language: Language,
+}
+
+/// What all pages have in common. It is made once for each instance.
+struct Look {
+    brand: Brand,
+    style: String,
+    script: String,
+    /// The icon in the tab of the browser, as a `data:` address. Without it, a browser asks for `/favicon.ico`.
+    icon: String,
+    sources: Arc<Sources>,
+}
+
+/// What a page may load. `http` makes the content security policy of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sources {
+    /// The hash of the stylesheet, such as `sha256-…`.
+    pub style: String,
+    /// The hash of the script.
+    pub script: String,
+    /// The address of the logo, without its query.
+    pub logo: Option<String>,
+}
+
+/// A page.
+pub struct Html {
+    /// The document.
+    pub text: String,
+    /// What it may load.
+    pub sources: Arc<Sources>,
+    /// The origin of another site to which a form may lead, besides our own.
+    pub form_target: Option<String>,
+}
+
+impl Pages {
+    /// Reads `SERVICE_NAME`, `LOGO_URL` and `ACCENT_COLOR`: the name of the service, the address of its logo, and the
+    /// colour of buttons and links.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::error::Error::Setting) for an invalid value.
+    pub fn from_env(env: &Environment) -> Result<Self> {
+        Brand::from_env(env).map(Self::new)
+    }
+
+    fn new(brand: Brand) -> Self {
+        Self(Arc::new(Look::new(brand)))
+    }
+
+    /// Returns the pages in one language.
+    #[must_use]
+    pub fn in_language(&self, language: Language) -> Page {
+        Page { look: Arc::clone(&self.0), language }
+    }
+}
+
+impl fmt::Debug for Html {
+    /// Prints nothing: a page holds what a person typed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Html").finish_non_exhaustive()
+    }
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self::new(Brand::default())
+    }
+}
+
+impl fmt::Debug for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pages").field(&self.0.brand).finish()
+    }
+}
+
+impl Look {
+    fn new(brand: Brand) -> Self {
+        let style = format!("{}\n{}", colors(brand.accent), compact(include_str!("style.css")));
+        let script = compact(include_str!("script.js"));
+        let logo = brand.logo.as_deref().and_then(|logo| logo.split('?').next()).map(str::to_owned);
+        let sources = Sources { style: hash(&style), script: hash(&script), logo };
+        let icon = format!(
+            "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'%3E%3Cpath fill='%23{}' \
+             fill-rule='evenodd' d='M5 23V9a7 7 0 0 1 14 0v14zm7-15a2.3 2.3 0 0 0-1.2 4.3L10 17h4l-.8-4.7A2.3 2.3 0 0 \
+             0 12 8z'/%3E%3C/svg%3E",
+            brand.accent.css().trim_start_matches('#')
+        );
+        Self { brand, style, script, icon, sources: Arc::new(sources) }
+    }
+}
+
+impl Page {
+    fn text(&self) -> &'static Text {
+        self.language.text()
+    }
+
+    fn html(&self, text: String, form_target: Option<&str>) -> Html {
+        Html { text, sources: Arc::clone(&self.look.sources), form_target: form_target.map(str::to_owned) }
+    }
+
+    /// Returns the language switch. Each link leads to `address`, which is a path with an optional query, and sets the
+    /// language.
+    fn switch(&self, address: &str) -> Vec<Choice> {
+        let separator = if address.contains('?') { '&' } else { '?' };
+        let choice = |language: Language| Choice {
+            tag: language.tag(),
+            name: language.name(),
+            address: format!("{address}{separator}lang={}", language.tag()),
+            is_current: language == self.language,
+        };
+        Language::ALL.map(choice).into()
+    }
+}
+
+/// A link of the language switch.
+struct Choice {
+    tag: &'static str,
+    name: &'static str,
+    address: String,
+    is_current: bool,
+}
+
+/// Returns the colours of the brand as custom properties. Each can be read on its background.
+fn colors(accent: Color) -> String {
+    let [light, dark] = PAPER.map(|paper| accent.readable_on(paper));
+    let properties = [
+        ("accent", accent),
+        ("on-accent", accent.text_on()),
+        ("ink-accent", light),
+        ("ink-accent-dark", dark),
+        ("on-ink-accent-dark", dark.text_on()),
+    ];
+    let properties: String = properties.iter().map(|(name, color)| format!("--{name}:{};", color.css())).collect();
+    format!(":root{{{properties}}}")
+}
+
+/// Removes indentation, empty lines, and lines that are a comment.
+fn compact(text: &str) -> String {
+    let lines = text.lines().map(str::trim);
+    let is_code = |line: &&str| !line.is_empty() && !line.starts_with("//") && !line.starts_with("/*");
+    lines.filter(is_code).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the hash of an inline text as a content security policy names it (CSP Level 3).
+fn hash(text: &str) -> String {
+    format!("sha256-{}", STANDARD.encode(digest::digest(&digest::SHA256, text.as_bytes())))
+}
