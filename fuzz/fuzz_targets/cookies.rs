@@ -10,7 +10,7 @@ use std::future::ready;
 use fuzz::{ignore_panics_of_the_adapter, status_now};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
-use shared::http::{self, Site, Request, reply};
+use shared::http::{self, Request, Site, reply};
 use shared::token::{Cookies, PresentedCookies};
 
 /// The names of the access, refresh and device cookies, with a domain and without.

@@ -70,6 +70,34 @@ impl Event {
         self
     }
 
+    /// Sets method and path.
+    #[must_use]
+    pub fn at(mut self, method: &str, path: &str) -> Self {
+        self.json["rawPath"] = json!(path);
+        self.json["requestContext"]["http"]["path"] = json!(path);
+        self.json["requestContext"]["routeKey"] = json!(format!("{method} {path}"));
+        self.method(method)
+    }
+
+    /// Sets the headers of a browser in which a person opens an address. The body is empty.
+    #[must_use]
+    pub fn opened(self) -> Self {
+        let accept = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        let event = self.header("accept", accept).header("sec-fetch-mode", "navigate");
+        event
+            .header("sec-fetch-dest", "document")
+            .header("sec-fetch-site", "none")
+            .without_header("content-type")
+            .body("")
+    }
+
+    /// Sets the headers and the body of a browser in which a person sends a form of our own page.
+    #[must_use]
+    pub fn form(self, fields: &[(&str, &str)]) -> Self {
+        let event = self.opened().header("content-type", "application/x-www-form-urlencoded");
+        event.header("sec-fetch-site", "same-origin").body(serde_urlencoded::to_string(fields).unwrap())
+    }
+
     /// Sets the query string.
     #[must_use]
     pub fn query(mut self, query: &str) -> Self {

@@ -86,7 +86,9 @@ impl Login {
     /// [`NotAuthorized`](shared::error::Error::NotAuthorized) if the login name or the password is wrong;
     /// [`TooManyAttempts`](shared::error::Error::TooManyAttempts); the errors of an invalid request and of a store.
     pub async fn handle(&self, request: Request, now: Timestamp) -> http::Result<Reply> {
-        if let Some(page) = request.page() {
+        if let Some(page) = request.page()
+            && (request.method == "GET" || request.has_form())
+        {
             return self.handle_page(page, &request, now).await;
         }
         request.accept("POST")?;

@@ -9,7 +9,7 @@ use shared::clock::Timestamp;
 use shared::http::{self, Reply, Request, ReturnTo, reply};
 use shared::page::{Page, Reason, SignIn};
 
-use super::{Form, Input, Login};
+use super::{Input, Login};
 
 /// The fields of the form.
 #[derive(Deserialize)]
@@ -52,11 +52,7 @@ impl Login {
                 page.sign_in(&SignIn { reason: Some(Reason::of(error, Reason::WrongPassword)), ..*form })
             })
         };
-        let input: Input = if request.has_form() {
-            request.form::<Fields>().map_err(|error| again(error, &empty))?.into()
-        } else {
-            request.json::<Form>()?.into()
-        };
+        let input: Input = request.form::<Fields>().map_err(|error| again(error, &empty))?.into();
         let typed = SignIn { user_id: &input.user_id, keep: input.persistent, ..empty };
         let cookies = self.sign_in(&input, request, now).await.map_err(|error| again(error.into(), &typed))?;
         let location = return_to.as_ref().map_or("/userinfo", ReturnTo::address);

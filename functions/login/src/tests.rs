@@ -9,6 +9,8 @@ use testbed::{Calls, Event, Fault, Log, Reply, Tables};
 
 use super::*;
 
+mod page;
+
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 fn environment(tables: &Tables, changes: &[(&str, &str)]) -> Environment {

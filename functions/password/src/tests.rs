@@ -8,6 +8,8 @@ use testbed::{Calls, Event, Fault, Reply, Tables};
 
 use super::*;
 
+mod page;
+
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const NEW: &str = "paper boats in the rain";
 

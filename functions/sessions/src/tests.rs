@@ -7,6 +7,8 @@ use testbed::{Calls, Event, Fault, Reply, Tables};
 
 use super::*;
 
+mod page;
+
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 /// Two users. `kim` is signed in on three devices.

@@ -9,6 +9,9 @@ use lambda_http::http::{HeaderMap, HeaderValue};
 
 use crate::page::{Language, Page, Pages};
 
+/// The media type of problem details.
+const PROBLEM: &str = "application/problem+json";
+
 /// The cookie with the language that a person chose. It is for our host only, so that it cannot meet a cookie of the
 /// application.
 const LANGUAGE_COOKIE: &str = "__Host-lang";
@@ -49,15 +52,16 @@ impl ErrorFormat {
 /// client that accepts anything gets JSON.
 pub(super) fn prefers_html(headers: &HeaderMap) -> bool {
     let ranges = weighted(headers, ACCEPT);
-    let quality = |names: &[&str]| names.iter().find_map(|name| quality_of(&ranges, name));
-    let html = quality(&["text/html"]).unwrap_or(0.0);
-    html > quality(&["application/json", "application/*", "*/*"]).unwrap_or(0.0)
+    let quality = |name| quality_of(&ranges, name);
+    let json = [quality("application/json"), quality(PROBLEM)].into_iter().flatten().reduce(f32::max);
+    let json = json.or_else(|| quality("application/*")).or_else(|| quality("*/*"));
+    quality("text/html").unwrap_or(0.0) > json.unwrap_or(0.0)
 }
 
 /// Returns `true` if the client names `application/problem+json` and does not exclude it. A wildcard is not enough,
 /// because the first clients send one and expect the plain text of a 401.
 fn accepts_problem(headers: &HeaderMap) -> bool {
-    quality_of(&weighted(headers, ACCEPT), "application/problem+json").is_some_and(|quality| quality > 0.0)
+    quality_of(&weighted(headers, ACCEPT), PROBLEM).is_some_and(|quality| quality > 0.0)
 }
 
 /// Returns the language of the cookie, else the preferred one of `Accept-Language`, else English.
@@ -149,6 +153,8 @@ mod tests {
             ("text/html;q=0.8, */*", false),
             ("text/html;q=0.8, application/*;q=0.9", false),
             ("application/problem+json", false),
+            ("text/html, application/problem+json", false),
+            ("text/html, application/problem+json;q=0.9", true),
             ("image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", false),
             ("text/event-stream", false),
             ("text/*", false),

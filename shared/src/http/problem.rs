@@ -8,9 +8,9 @@ use lambda_http::http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use super::accept::ErrorFormat;
-use super::{Error, Reply, Result, reply};
+use super::{Error, Reply, reply};
 use crate::error::Error as ServiceError;
-use crate::page::{self, Page};
+use crate::page;
 
 /// The `Retry-After` of a 503 in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
@@ -27,8 +27,8 @@ struct Problem<'a> {
 }
 
 /// Returns the response of an error: problem details (RFC 9457), or a page for a client that prefers HTML. A 401 is
-/// always the same plain text, as the first clients expect it, unless the client asks for another form by name. It has
-/// no `Vary`, because no cache may store it (RFC 9110 §12.5.5).
+/// always the same plain text, as the first clients expect it, unless the client accepts problem details by name, or the
+/// handler explains it in a page. It has no `Vary`, because no cache may store it (RFC 9110 §12.5.5).
 pub(super) fn response(error: &Error, request_id: &str, format: &ErrorFormat) -> Reply {
     let (status, header) = match error {
         Error::ForeignOrigin => (StatusCode::FORBIDDEN, None),
@@ -60,15 +60,21 @@ pub(super) fn response(error: &Error, request_id: &str, format: &ErrorFormat) ->
             | ServiceError::Unexpected(_) => (StatusCode::INTERNAL_SERVER_ERROR, None),
         },
     };
-    let mut response = match (error, format) {
+    let detail = error.to_string();
+    let page = match (error, format) {
         (Error::InPage { page, .. }, _) => reply::html(status, page).ok(),
-        (_, ErrorFormat::Page(page)) => error_page(error, status, request_id, page).ok(),
-        (_, ErrorFormat::Plain) if status == StatusCode::UNAUTHORIZED => {
-            Some(reply::typed(status, "text/plain; charset=utf-8", error.to_string()))
-        }
+        (_, ErrorFormat::Page(page)) => problem_of(error).and_then(|problem| {
+            let details = page::Details { status: status.as_u16(), detail: &detail, request_id };
+            reply::html(status, &page.problem(problem, Some(details)).ok()?).ok()
+        }),
         (_, ErrorFormat::Problem | ErrorFormat::Plain) => None,
-    }
-    .unwrap_or_else(|| details(status, error.to_string(), request_id));
+    };
+    let is_plain = status == StatusCode::UNAUTHORIZED && !matches!(format, ErrorFormat::Problem);
+    let mut response = match page {
+        Some(page) => page,
+        None if is_plain => reply::typed(status, "text/plain; charset=utf-8", detail),
+        None => details(status, detail, request_id),
+    };
     if let Some((name, value)) = header {
         response.headers_mut().insert(name, value);
     }
@@ -88,15 +94,16 @@ fn details(status: StatusCode, detail: String, request_id: &str) -> Reply {
     reply::typed(status, "application/problem+json", serde_json::to_string(&problem).unwrap_or_default())
 }
 
-/// Returns the page of an error.
-fn error_page(error: &Error, status: StatusCode, request_id: &str, page: &Page) -> Result<Reply> {
-    let problem = match error {
+/// Returns the problem that a page explains, or `None` for a 401. A visitor who is not signed in is led to the sign-in
+/// page instead, and a wrong password is explained above its form.
+fn problem_of(error: &Error) -> Option<page::Problem> {
+    Some(match error {
         Error::ForeignOrigin => page::Problem::Forbidden,
         Error::MethodNotAllowed { .. } => page::Problem::MethodNotAllowed,
         Error::TooLarge { .. } => page::Problem::TooLarge,
         Error::UnsupportedMediaType { .. } | Error::UnsupportedContentEncoding { .. } => page::Problem::Unsupported,
         Error::Service(error) | Error::InPage { error, .. } => match error {
-            ServiceError::NotAuthorized | ServiceError::NotAuthorizedClearCookies(_) => page::Problem::NotAuthorized,
+            ServiceError::NotAuthorized | ServiceError::NotAuthorizedClearCookies(_) => return None,
             ServiceError::InvalidRequest(_) | ServiceError::Taken(_) => page::Problem::InvalidRequest,
             ServiceError::NotFound(_) => page::Problem::NotFound,
             ServiceError::TooManyAttempts { wait } => page::Problem::TooManyAttempts(*wait),
@@ -106,7 +113,5 @@ fn error_page(error: &Error, status: StatusCode, request_id: &str, page: &Page) 
             | ServiceError::Misconfigured(_)
             | ServiceError::Unexpected(_) => page::Problem::Fault,
         },
-    };
-    let details = page::Details { status: status.as_u16(), detail: &error.to_string(), request_id };
-    reply::html(status, &page.problem(problem, Some(details))?)
+    })
 }

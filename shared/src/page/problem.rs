@@ -33,8 +33,6 @@ pub enum Reason {
 pub enum Problem {
     /// The request is invalid.
     InvalidRequest,
-    /// No user is signed in.
-    NotAuthorized,
     /// A user signed out everywhere, but only this browser could be signed out.
     NotEverywhere,
     /// The form came from another site.
@@ -136,7 +134,6 @@ impl Problem {
     fn passage(self, text: &'static Text) -> Passage {
         match self {
             Self::InvalidRequest => text.invalid_request,
-            Self::NotAuthorized => text.not_authorized,
             Self::NotEverywhere => text.not_everywhere,
             Self::Forbidden => text.forbidden,
             Self::NotFound => text.not_found,
@@ -152,7 +149,7 @@ impl Problem {
     /// Returns where the page leads, and the words on its link.
     fn onward(self, text: &'static Text) -> (&'static str, &'static str) {
         match self {
-            Self::InvalidRequest | Self::NotAuthorized | Self::NotEverywhere => ("/login", text.sign_in),
+            Self::InvalidRequest | Self::NotEverywhere => ("/login", text.sign_in),
             Self::NotFound => ("/userinfo", text.back_to_account),
             _ => ("/", text.go_on),
         }

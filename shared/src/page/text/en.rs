@@ -60,7 +60,6 @@ pub(crate) static EN: Text = Text {
     is_repetitive: "The new password repeats a few characters, or is a sequence such as 123456. Choose another one.",
 
     invalid_request: ("This link or form does not work", "A part of it is missing or wrong. Nothing was changed."),
-    not_authorized: ("You are not signed in", "Your session has ended. Sign in to go on."),
     not_everywhere: (
         "Only this device is signed out",
         "Your session had ended before, so we could not sign out the other devices. Sign in again, then choose “Sign \

@@ -82,7 +82,6 @@ pub(super) struct Text {
 
     // The pages of errors.
     pub(super) invalid_request: Passage,
-    pub(super) not_authorized: Passage,
     pub(super) not_everywhere: Passage,
     pub(super) forbidden: Passage,
     pub(super) not_found: Passage,
@@ -113,9 +112,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use serde_json::Value;
-    use time::macros::datetime;
 
     use super::*;
+    use crate::clock::Timestamp;
 
     /// Returns the strings by their names.
     fn strings(text: &Text) -> BTreeMap<String, String> {
@@ -177,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_time_has_its_zone() {
-        let time = datetime!(2026-11-06 07:05 UTC);
+        let time = Timestamp::from_secs(1_793_948_700).date_time();
         assert_eq!((EN.time)(time), "6 November 2026, 07:05 UTC");
         assert_eq!((KO.time)(time), "2026년 11월 6일 07:05 UTC");
     }
