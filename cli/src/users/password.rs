@@ -5,6 +5,7 @@ use clap::Args;
 use secrecy::ExposeSecret as _;
 use shared::config::Environment;
 use shared::error::Error;
+use shared::page::service_name;
 use shared::password::policy::{PersonalWords, Policy};
 use shared::password::{Hasher, Password, PasswordHash};
 use shared::store::{Account, Profile};
@@ -61,7 +62,8 @@ impl SetPassword {
 pub(super) struct NewPassword {
     policy: Policy,
     hasher: Hasher,
-    service: String,
+    /// The names of the service, which must not be a password.
+    services: [String; 2],
 }
 
 impl NewPassword {
@@ -73,7 +75,8 @@ impl NewPassword {
         let env: Environment = stack.settings(&["login", "password"]).await?;
         let read = || {
             let (policy, hasher) = (Policy::from_env(&env)?, Hasher::from_env(&env)?);
-            Ok::<_, Error>(Self { policy, hasher, service: env.or("ISSUER", "latchkey") })
+            let services = [env.or("ISSUER", "latchkey"), service_name(&env)?];
+            Ok::<_, Error>(Self { policy, hasher, services })
         };
         read().context("the settings of the stack are invalid")
     }
@@ -89,7 +92,7 @@ impl NewPassword {
             login_name: &profile.user_id,
             email: &profile.email,
             name: &profile.name,
-            service: &self.service,
+            services: self.services.each_ref().map(String::as_str),
             current_password: None,
         };
         self.policy.check(password.expose(), &words).map_err(Error::from)?;

@@ -8,6 +8,7 @@ use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::Error;
 use shared::http::{self, Reply, Request, reply};
+use shared::page::service_name;
 use shared::password::Password;
 use shared::password::policy::{PersonalWords, Policy, Refusal};
 use shared::session::{Lifetimes, NewSession, Session, Source};
@@ -29,8 +30,8 @@ pub struct PasswordChange {
     pub lifetimes: Lifetimes,
     /// Signs the tokens of the new session.
     pub signer: Signer,
-    /// The name of this service, which must not be a password.
-    pub service: String,
+    /// The names of this service, which must not be a password.
+    pub services: [String; 2],
 }
 
 /// The body of the contract, and the fields of the form.
@@ -82,14 +83,14 @@ impl PasswordChange {
     /// [`Error::Setting`] for a missing or unsafe value; [`Error::Unexpected`] without memory for a hash.
     pub fn from_env(client: Client, env: &Environment) -> shared::error::Result<Self> {
         let access = Access::from_env(client.clone(), env)?;
-        let service = access.reader.access_verifier.issuer().to_owned();
+        let services = [access.reader.access_verifier.issuer().to_owned(), service_name(env)?];
         Ok(Self {
             access,
             authenticator: Authenticator::from_env(client, env)?,
             policy: Policy::from_env(env)?,
             lifetimes: Lifetimes::from_env(env)?,
             signer: Signer::from_env(env)?,
-            service,
+            services,
         })
     }
 
@@ -169,7 +170,7 @@ impl PasswordChange {
             login_name: &profile.user_id,
             email: &profile.email,
             name: &profile.name,
-            service: &self.service,
+            services: self.services.each_ref().map(String::as_str),
             current_password: Some(current.expose()),
         }
     }

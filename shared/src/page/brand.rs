@@ -35,10 +35,6 @@ impl Brand {
     /// default).
     pub(super) fn from_env(env: &Environment) -> Result<Self> {
         let default = Self::default();
-        let name = env.text("SERVICE_NAME", MAX_NAME)?.unwrap_or(default.name);
-        if name.chars().any(char::is_control) {
-            return reject("SERVICE_NAME", "must not have control characters");
-        }
         let logo = env.optional("LOGO_URL");
         if logo.as_deref().is_some_and(|logo| !is_image_address(logo)) {
             return reject("LOGO_URL", "must be an address such as https://www.example.com/logo.svg");
@@ -50,8 +46,20 @@ impl Brand {
                 None => return reject("ACCENT_COLOR", "must be a colour such as #1d5c4c"),
             },
         };
-        Ok(Self { name, logo, accent })
+        Ok(Self { name: service_name(env)?, logo, accent })
     }
+}
+
+/// Reads `SERVICE_NAME`: the name of the service, `Latchkey` by default.
+///
+/// # Errors
+/// [`Error::Setting`](crate::error::Error::Setting) for an invalid value.
+pub fn service_name(env: &Environment) -> Result<String> {
+    let name = env.text("SERVICE_NAME", MAX_NAME)?.unwrap_or_else(|| Brand::default().name);
+    if name.chars().any(char::is_control) {
+        return reject("SERVICE_NAME", "must not have control characters");
+    }
+    Ok(name)
 }
 
 /// Returns `true` for an https address with a host and a path, of characters that a content security policy can

@@ -24,6 +24,7 @@ mod tests;
 mod text;
 
 pub use account::{Account, ChangePassword, Notice};
+pub use brand::service_name;
 pub use language::Language;
 pub use problem::{Details, Problem, Reason};
 pub use sign_in::SignIn;

@@ -34,8 +34,8 @@ pub struct PersonalWords<'a> {
     pub email: &'a str,
     /// The full name of the user.
     pub name: &'a str,
-    /// The name of the service.
-    pub service: &'a str,
+    /// The names of the service: in its tokens, and on its pages.
+    pub services: [&'a str; 2],
     /// The current password.
     pub current_password: Option<&'a str>,
 }
@@ -133,7 +133,7 @@ impl PersonalWords<'_> {
     fn list(&self) -> Vec<String> {
         let local_part = self.email.rsplit_once('@').map_or("", |(local_part, _)| local_part);
         let mut words = Vec::new();
-        for text in [self.login_name, self.email, local_part, self.name, self.service] {
+        for text in [self.login_name, self.email, local_part, self.name].iter().chain(&self.services) {
             let text = fold(text);
             let parts = text.split(|character: char| !character.is_alphanumeric());
             words.extend(parts.clone().map(str::to_owned));
@@ -157,7 +157,7 @@ mod tests {
         login_name: "countess",
         email: "ada.k@lovelace.example",
         name: "Ada King-Noel",
-        service: "Latchkey",
+        services: ["latchkey", "Jeju Books"],
         current_password: None,
     };
 
@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn words_about_the_user_or_the_service_are_rejected_as_they_are_and_stretched() {
         let words = ["countess", "ada.k@lovelace.example", "adaklovelaceexample", "ada.k", "adak", "lovelace"];
-        let names = ["Ada King-Noel", "AdaKingNoel", "KING", "noel", "Latchkey", "ｌａｔｃｈｋｅｙ"];
+        let names = ["Ada King-Noel", "AdaKingNoel", "KING", "noel", "Latchkey", "ｌａｔｃｈｋｅｙ", "Jeju Books"];
         for password in words.into_iter().chain(names).flat_map(stretched).filter(|password| length(password) >= 15) {
             assert_eq!(check(&password), Err(Refusal::Personal), "{password}");
             assert_ne!(
