@@ -589,7 +589,7 @@ export interface components {
                 "text/html; charset=utf-8": components["schemas"]["Page"];
             };
         };
-        /** @description The request is not authenticated, or the password is wrong. The response is the same for every reason. The cookies are cleared only if a refresh token was reused, if one cookie name came twice with different values, or if `everywhere=true` came without a token of an active session. The body is plain text, unless `Accept` names `application/problem+json` or prefers `text/html`. A wildcard is not enough. */
+        /** @description The request is not authenticated, or the password is wrong. The response is the same for every reason. The cookies are cleared only if a refresh token was reused, if one cookie name came twice with different values, or if `everywhere=true` came without a token of an active session. The body is plain text, unless `Accept` names `application/problem+json`. A wildcard is not enough. It is a page only in answer to a form. */
         NotAuthorized: {
             headers: {
                 "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
