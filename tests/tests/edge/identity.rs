@@ -7,8 +7,8 @@ use testbed::{Event, Reply, Tables};
 
 use super::world::{NOW, Service, after};
 
-/// The routes of the table, in its order. Each column has the requests of a client of the API and those of a person with
-/// a browser.
+/// The routes of the table, in its order. Each column has the requests of a client of the API, and those of a person
+/// with a browser.
 const COLUMNS: [&[&str]; 6] = [
     &["userinfo", "userinfo-page"],
     &["sessions", "password", "password-page", "password-form"],
