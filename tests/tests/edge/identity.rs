@@ -103,8 +103,9 @@ fn outcome(request: &str, reply: &Reply, people: &People) -> String {
         }
         ("password", 204) => ends,
         ("password-form", 303) if reply.header("location").unwrap().contains("notice=") => ends,
-        ("login" | "login-form", 302) | ("logout" | "logout, everywhere", 205) => format!("ends {ends}"),
-        ("logout-form" | "logout-form, everywhere", 303) => format!("ends {ends}"),
+        ("login" | "login-form", 302)
+        | ("logout" | "logout, everywhere", 205)
+        | ("logout-form" | "logout-form, everywhere", 303) => format!("ends {ends}"),
         // A person who is not signed in is led to the sign-in page.
         ("userinfo-page" | "password-page" | "password-form", 302 | 303) => {
             format!("401{}", if clears { ", clears" } else { "" })

@@ -270,9 +270,7 @@ async fn an_unreadable_session_is_401_and_an_unreadable_user_is_500() {
                 let is_read = match (name, record) {
                     ("login" | "sign-in form", record) => record != "session",
                     ("logout" | "sign-out form" | "sign-in page" | "well-known", _) => false,
-                    // A page or a form reads the password only for the right user.
-                    ("password form", "login#kimcoding") => true,
-                    ("password", _) => true,
+                    ("password" | "password form", _) => true,
                     (_, record) => record != "login#kimcoding",
                 };
                 let expected = if is_read { expected } else { status };

@@ -9,103 +9,32 @@ use crate::world::{
     CHANGES, NOW, Service, World, all_requests, is_of_a_person, is_page, not_signed_in, reveals_a_user,
 };
 
+/// A request: its name, the expected status, and its event.
+type Case = (String, u16, Event);
+
 /// Returns a response of every function with every status that the function has: a name for the request, the expected
 /// status, and the response.
 async fn every_response() -> Vec<(String, u16, Reply)> {
     let world = World::new().await;
     let service = world.service();
     let mut responses = Vec::new();
-    let mut requests: Vec<(String, u16, Event)> = Vec::new();
-    for (name, status) in all_requests() {
-        let good = || world.request(name);
-        let ours = format!("access_jwt={}", world.access);
-        requests.push((format!("{name}, valid"), status, good()));
-        requests.push((format!("{name}, unreadable"), 400, good().header("host", "a:99999")));
-        requests.push((format!("{name}, with another method"), 405, good().method("PATCH")));
-        let large = "x".repeat(8193);
-        let large = if name.ends_with("form") { good().form_body(large) } else { good().body(large) };
-        requests.push((format!("{name}, too large"), 413, large));
-        if CHANGES.contains(&name) {
-            let foreign = good().header("sec-fetch-site", "cross-site").header("origin", "https://evil.example");
-            requests.push((format!("{name}, from a foreign origin"), 403, foreign));
-        }
-        if name == "login" || name == "password" {
-            requests.push((format!("{name}, with invalid JSON"), 400, good().body("{")));
-            requests.push((format!("{name}, as text/plain"), 415, good().header("content-type", "text/plain")));
-        }
-        if name.starts_with("logout") {
-            requests.push((format!("{name}, with an invalid flag"), 400, good().query("everywhere=perhaps")));
-            let bearer = good().header("authorization", "Bearer garbage");
-            requests.push((format!("{name}, with an invalid token"), 205, bearer));
-            let without = if name == "logout" { 205 } else { 401 };
-            requests.push((format!("{name}, without a token"), without, good().without_cookies()));
-        }
-        if name.ends_with("form") {
-            requests.push((format!("{name}, with invalid fields"), 400, good().form_body("x=1").query("everywhere=x")));
-        }
-        if ["sign-in form", "password form", "end one form"].contains(&name) {
-            requests.push((format!("{name}, as text/plain"), 415, good().header("content-type", "text/plain")));
-        }
-        if let Some((unknown, _)) = not_signed_in(name).filter(|_| name != "logout, everywhere") {
-            requests.push((format!("{name}, without a token"), unknown, good().without_cookies()));
-            let twice = good().cookies([ours, "access_jwt=tossed".to_owned()]);
-            let expected = if name == "sign-out everywhere form" { status } else { unknown };
-            requests.push((format!("{name}, with ambiguous cookies"), expected, twice));
-        }
-    }
-    requests.push((
-        "sign-in page, invalid return_to".to_owned(),
-        400,
-        world.request("sign-in page").query("return_to=x"),
-    ));
-    let language = |name: &str| world.request(name).query("lang=ko");
-    requests.push(("sign-in page, with a language".to_owned(), 200, language("sign-in page")));
-    requests.push(("sign-in form, with a language".to_owned(), 302, language("sign-in form")));
-    requests.push(("account page, with a language".to_owned(), 200, language("account page")));
-    requests.push(("userinfo, with a language".to_owned(), 200, language("userinfo")));
-    requests.push(("login, wrong password".to_owned(), 401, Event::recorded("login-wrong")));
-    let wrong = language("sign-in form").form_body("userId=kimcoding&password=4321");
-    requests.push(("sign-in form, wrong password".to_owned(), 401, wrong));
-    let wrong = language("password form").form_body("currentPassword=4321&newPassword=paper+boats+in+the+rain");
-    requests.push(("password form, wrong password".to_owned(), 401, wrong));
-    let weak = language("password form").form_body("currentPassword=1234&newPassword=short");
-    requests.push(("password form, weak password".to_owned(), 400, weak));
-    let unknown = world.request("end one form").form_body("id=AAAAAAAAAAAAAAAAAAAAAA");
-    requests.push(("end one form, unknown session".to_owned(), 404, unknown));
-    let own = world.request("end one form").form_body(format!("id={}", world.session));
-    requests.push(("end one form, its own session".to_owned(), 303, own));
-    let head = world.request("account page").method("HEAD");
-    requests.push(("account page, HEAD".to_owned(), 200, head.query("lang=ko")));
-    let elsewhere = world.request("sign-in page").header("sec-fetch-site", "cross-site");
-    requests.push(("sign-in page, from elsewhere".to_owned(), 200, elsewhere.query("lang=ko")));
-    requests.push(("sessions, end an unknown session".to_owned(), 404, world.end_session("AAAAAAAAAAAAAAAAAAAAAA")));
-    requests.push(("sessions, end its own session".to_owned(), 204, world.end_session(&world.session)));
-    requests.push(("userinfo, HEAD".to_owned(), 200, world.request("userinfo").method("HEAD")));
-    for (what, status, event) in requests {
+    let requests = all_requests().flat_map(|(name, status)| variants(&world, name, status));
+    for (what, status, event) in requests.chain(others(&world)) {
         responses.push((what, status, service.send(&event, NOW).await.reply));
         world.restore();
     }
     // A refresh token from before the last two renewals: the session ends, and the cookies are cleared.
-    let mut renewing = world.request("userinfo, renewing");
-    for _ in 0..2 {
-        let renewed = service.send(&renewing, NOW).await.reply;
-        renewing =
-            Event::recorded("userinfo").cookies([format!("refresh_jwt={}", renewed.cookie("refresh_jwt").unwrap())]);
+    for (name, status) in [("userinfo", 401), ("account page", 302)] {
+        let first = || world.request(&format!("{name}, renewing"));
+        let mut renewing = first();
+        for _ in 0..2 {
+            let renewed = service.send(&renewing, NOW).await.reply;
+            renewing = first().cookies([format!("refresh_jwt={}", renewed.cookie("refresh_jwt").unwrap())]);
+        }
+        let reused = service.send(&first(), NOW).await.reply;
+        responses.push((format!("{name}, with a reused token"), status, reused));
+        world.restore();
     }
-    let reused = service.send(&world.request("userinfo, renewing"), NOW).await.reply;
-    responses.push(("userinfo, with a reused token".to_owned(), 401, reused));
-    world.restore();
-    let mut renewing = world.request("account page, renewing");
-    for _ in 0..2 {
-        let renewed = service.send(&renewing, NOW).await.reply;
-        renewing = world
-            .request("account page, renewing")
-            .cookies([format!("refresh_jwt={}", renewed.cookie("refresh_jwt").unwrap())]);
-    }
-    let reused = service.send(&world.request("account page, renewing"), NOW).await.reply;
-    responses.push(("account page, with a reused token".to_owned(), 302, reused));
-    world.restore();
-
     let operations = ["BatchGetItem", "GetItem", "UpdateItem"];
     let with_calls = all_requests().filter(|(name, _)| !["sign-in page", "well-known"].contains(name));
     let broken = with_calls.map(|(name, _)| (name, &operations[..]));
@@ -117,21 +46,12 @@ async fn every_response() -> Vec<(String, u16, Reply)> {
             let faults = [fault; 9];
             let faults: Vec<_> = operations.iter().map(|operation| (*operation, &faults[..])).collect();
             let env = Environment::new(world.tables.failing(&faults).await);
-            let event = if is_of_a_person(name) { with_language(world.request(name)) } else { world.request(name) };
-            let reply = Service::new(env).send(&event, NOW).await.reply;
+            let reply = Service::new(env).send(&in_korean(&world, name), NOW).await.reply;
             responses.push((format!("{name}, with a broken store"), status, reply));
         }
     }
     world.restore();
-    let wrong = world.request("password").body(r#"{"currentPassword":"4321","newPassword":"paper boats in the rain"}"#);
-    let wrong_form = language("sign-in form").form_body("userId=kimcoding&password=4321");
-    let wrong_change = language("password form").form_body("currentPassword=4321&newPassword=paper+boats+in+the+rain");
-    for (name, event) in [
-        ("login", Event::recorded("login-wrong")),
-        ("password", wrong),
-        ("sign-in form", wrong_form),
-        ("password form", wrong_change),
-    ] {
+    for (name, event) in wrong_passwords(&world) {
         for _ in 0..5 {
             assert_eq!(service.send(&event, NOW).await.reply.status, 401);
         }
@@ -141,12 +61,95 @@ async fn every_response() -> Vec<(String, u16, Reply)> {
     responses
 }
 
-/// Adds the parameter that selects a language. Only a page that is no error keeps the language.
-fn with_language(event: Event) -> Event {
-    let query = event.payload()["rawQueryString"].as_str().unwrap().to_owned();
-    event.query(
-        &[query.as_str(), "lang=ko"].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("&"),
-    )
+/// Returns the request of this name, valid and with each mistake that it can have.
+fn variants(world: &World, name: &str, status: u16) -> Vec<Case> {
+    let good = || world.request(name);
+    let large = "x".repeat(8193);
+    let large = if name.ends_with("form") { good().form_body(large) } else { good().body(large) };
+    let mut requests = vec![
+        (format!("{name}, valid"), status, good()),
+        (format!("{name}, unreadable"), 400, good().header("host", "a:99999")),
+        (format!("{name}, with another method"), 405, good().method("PATCH")),
+        (format!("{name}, too large"), 413, large),
+    ];
+    if CHANGES.contains(&name) {
+        let foreign = good().header("sec-fetch-site", "cross-site").header("origin", "https://evil.example");
+        requests.push((format!("{name}, from a foreign origin"), 403, foreign));
+    }
+    if name == "login" || name == "password" {
+        requests.push((format!("{name}, with invalid JSON"), 400, good().body("{")));
+    }
+    if ["login", "password", "sign-in form", "password form", "end one form"].contains(&name) {
+        requests.push((format!("{name}, as text/plain"), 415, good().header("content-type", "text/plain")));
+    }
+    if name.starts_with("logout") {
+        requests.push((format!("{name}, with an invalid flag"), 400, good().query("everywhere=perhaps")));
+        let bearer = good().header("authorization", "Bearer garbage");
+        requests.push((format!("{name}, with an invalid token"), 205, bearer));
+        let without = if name == "logout" { 205 } else { 401 };
+        requests.push((format!("{name}, without a token"), without, good().without_cookies()));
+    }
+    if name.ends_with("form") {
+        requests.push((format!("{name}, with invalid fields"), 400, good().form_body("x=1").query("everywhere=x")));
+    }
+    if let Some((unknown, _)) = not_signed_in(name).filter(|_| name != "logout, everywhere") {
+        requests.push((format!("{name}, without a token"), unknown, good().without_cookies()));
+        let twice = good().cookies([format!("access_jwt={}", world.access), "access_jwt=tossed".to_owned()]);
+        let expected = if name == "sign-out everywhere form" { status } else { unknown };
+        requests.push((format!("{name}, with ambiguous cookies"), expected, twice));
+    }
+    requests
+}
+
+/// Returns the requests with a status or a cookie that no mistake leads to.
+fn others(world: &World) -> Vec<Case> {
+    const UNKNOWN: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+    let end = |id: &str| world.request("end one form").form_body(format!("id={id}"));
+    let weak = in_korean(world, "password form").form_body("currentPassword=1234&newPassword=short");
+    let elsewhere = in_korean(world, "sign-in page").header("sec-fetch-site", "cross-site");
+    let mut requests = vec![
+        ("sign-in page, invalid return_to", 400, world.request("sign-in page").query("return_to=x")),
+        ("sign-in page, with a language", 200, in_korean(world, "sign-in page")),
+        ("sign-in page, from elsewhere", 200, elsewhere),
+        ("sign-in form, with a language", 302, in_korean(world, "sign-in form")),
+        ("account page, with a language", 200, in_korean(world, "account page")),
+        ("account page, HEAD", 200, in_korean(world, "account page").method("HEAD")),
+        ("userinfo, with a language", 200, world.request("userinfo").query("lang=ko")),
+        ("userinfo, HEAD", 200, world.request("userinfo").method("HEAD")),
+        ("password form, weak password", 400, weak),
+        ("end one form, unknown session", 404, end(UNKNOWN)),
+        ("end one form, its own session", 303, end(&world.session)),
+        ("sessions, end an unknown session", 404, world.end_session(UNKNOWN)),
+        ("sessions, end its own session", 204, world.end_session(&world.session)),
+    ];
+    requests.extend(wrong_passwords(world).map(|(name, event)| (name, 401, event)));
+    let named = |(what, status, event): (&str, u16, Event)| {
+        let what = if status == 401 { format!("{what}, wrong password") } else { what.to_owned() };
+        (what, status, event)
+    };
+    requests.into_iter().map(named).collect()
+}
+
+/// Returns the requests with a password, which is wrong.
+fn wrong_passwords(world: &World) -> [(&'static str, Event); 4] {
+    let json = r#"{"currentPassword":"4321","newPassword":"paper boats in the rain"}"#;
+    let change = "currentPassword=4321&newPassword=paper+boats+in+the+rain";
+    [
+        ("login", Event::recorded("login-wrong")),
+        ("password", world.request("password").body(json)),
+        ("sign-in form", in_korean(world, "sign-in form").form_body("userId=kimcoding&password=4321")),
+        ("password form", in_korean(world, "password form").form_body(change)),
+    ]
+}
+
+/// Returns the request of this name. If it is of a person, it also selects a language. Only a page that is no error
+/// keeps the language.
+fn in_korean(world: &World, name: &str) -> Event {
+    match world.request(name) {
+        event if name == "sign-out everywhere form" => event.query("everywhere=true&lang=ko"),
+        event if is_of_a_person(name) => event.query("lang=ko"),
+        event => event,
+    }
 }
 
 /// The content security policy of every page, without the hashes of its stylesheet and its script.
