@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::people::{KIM, Login};
@@ -61,8 +63,7 @@ impl Event {
 
     /// Returns the password that this event changes, or `None` if it changes no password.
     pub(crate) fn current_password(&self) -> Option<String> {
-        let body: Value = serde_json::from_str(self.event["body"].as_str()?).ok()?;
-        Some(body["currentPassword"].as_str()?.to_owned())
+        self.field("currentPassword")
     }
 
     /// Replaces the placeholders: the cookies by those of a new login, and the id of a session by that of another new
@@ -70,20 +71,46 @@ impl Event {
     ///
     /// # Errors
     /// Fails if the stack does not respond, or if it does not sign the user in.
-    pub(crate) async fn live(self, target: &Target, login: &Login) -> Result<Value> {
-        let mut event = self.event;
-        if event.get("cookies").is_some() {
-            event["cookies"] = json!(target.sign_in(login).await?);
+    pub(crate) async fn live(mut self, target: &Target, login: &Login) -> Result<Value> {
+        if self.event.get("cookies").is_some() {
+            self.event["cookies"] = json!(target.sign_in(login).await?);
         }
-        if let Some(placeholder) = event["pathParameters"]["id"].as_str().map(str::to_owned) {
-            let id = token::session_id(&target.sign_in(login).await?)?;
-            for pointer in ["/rawPath", "/requestContext/http/path", "/pathParameters/id"] {
-                if let Some(Value::String(text)) = event.pointer_mut(pointer) {
-                    *text = text.replace(&placeholder, &id);
-                }
+        let in_path = self.event["pathParameters"]["id"].as_str().map(str::to_owned);
+        if let Some(placeholder) = in_path.or_else(|| self.field("id")) {
+            self.replace(&placeholder, &token::session_id(&target.sign_in(login).await?)?);
+        }
+        Ok(self.event)
+    }
+
+    /// Returns a field of the body, which is JSON or a form.
+    fn field(&self, name: &str) -> Option<String> {
+        let body = self.body()?;
+        let fields: Value = serde_json::from_str(&body).ok().or_else(|| serde_urlencoded::from_str(&body).ok())?;
+        Some(fields[name].as_str()?.to_owned())
+    }
+
+    /// Returns the body as text. API Gateway encodes a form as base64.
+    fn body(&self) -> Option<String> {
+        let body = self.event["body"].as_str()?;
+        if self.event["isBase64Encoded"] == true {
+            String::from_utf8(STANDARD.decode(body).ok()?).ok()
+        } else {
+            Some(body.to_owned())
+        }
+    }
+
+    /// Replaces an id in the path and in the body.
+    fn replace(&mut self, placeholder: &str, id: &str) {
+        let body = self.body().map(|body| body.replace(placeholder, id));
+        for pointer in ["/rawPath", "/requestContext/http/path", "/pathParameters/id"] {
+            if let Some(Value::String(text)) = self.event.pointer_mut(pointer) {
+                *text = text.replace(placeholder, id);
             }
         }
-        Ok(event)
+        if let Some(body) = body {
+            let is_encoded = self.event["isBase64Encoded"] == true;
+            self.event["body"] = json!(if is_encoded { STANDARD.encode(body) } else { body });
+        }
     }
 }
 
@@ -95,4 +122,33 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     let mut names: Vec<_> = names.collect();
     names.sort();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorded(name: &str) -> Event {
+        Event::read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")), name).unwrap()
+    }
+
+    #[test]
+    fn a_field_is_found_in_json_and_in_a_form() {
+        for name in ["password", "password-form"] {
+            assert_eq!(recorded(name).current_password().as_deref(), Some("1234"), "{name}");
+        }
+        for name in ["login", "login-form", "sessions-end-form", "userinfo", "logout-form"] {
+            assert_eq!(recorded(name).current_password(), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_id_of_a_session_is_replaced_in_the_path_and_in_a_form() {
+        for (name, pointer) in [("sessions-end", "/rawPath"), ("sessions-end-form", "/body")] {
+            let mut event = recorded(name);
+            event.replace("AAAAAAAAAAAAAAAAAAAAAA", "the-new-id");
+            let text = event.body().unwrap_or_else(|| event.event.pointer(pointer).unwrap().to_string());
+            assert!(text.contains("the-new-id") && !text.contains("AAAA"), "{name}: {text}");
+        }
+    }
 }

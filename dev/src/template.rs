@@ -296,6 +296,7 @@ mod tests {
             ["AuthorizerFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*", ""],
             ["LoginFunction", "dynamodb:BatchGetItem", "AttemptsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", "", ""],
+            ["LoginFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*", ""],
             ["LoginFunction", "dynamodb:ConditionCheckItem", "SessionsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:DeleteItem", "AttemptsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:GetItem", "UsersTable.Arn", "", ""],
@@ -331,6 +332,7 @@ mod tests {
             ["SessionsFunction", "dynamodb:UpdateItem", "UsersTable.Arn", "user#*", "pk,session_epoch"],
             ["UserinfoFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", "", ""],
             ["UserinfoFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*", ""],
+            ["UserinfoFunction", "dynamodb:Query", "${SessionsTable.Arn}/index/ActiveSessions", "", ""],
             ["UserinfoFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", "", ""],
         ];
         assert_eq!(granted, expected.map(|row| row.map(str::to_owned)).into());

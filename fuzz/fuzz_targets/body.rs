@@ -11,16 +11,9 @@
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::{HttpClient, RuntimeComponents, SharedHttpClient};
-use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
-};
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_runtime_api::client::result::ConnectorError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use fuzz::{NOW, env, ignore_panics_of_the_adapter, member, members, status};
+use fuzz::{NOW, env, ignore_panics_of_the_adapter, member, members, status, unreachable_client};
 use libfuzzer_sys::fuzz_target;
 use login::Login;
 use password::PasswordChange;
@@ -28,7 +21,6 @@ use serde_json::{Value, json};
 use shared::http::{self, Site};
 use shared::id::{SessionId, UserId};
 use shared::password::Password;
-use shared::store::{self, Client};
 use shared::token::{Signer, Subject};
 use tokio::runtime::{Builder, Runtime};
 
@@ -45,10 +37,7 @@ struct World {
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
     let env = env(&[]);
-    let client = store::connect(&env).expect("good settings");
-    let unreachable = client.config().to_builder().http_client(SharedHttpClient::new(Unreachable));
-    let client = Client::from_conf(unreachable.retry_config(RetryConfig::disabled()).build());
-
+    let client = unreachable_client(&env);
     let (user_id, session_id) = (UserId::parse("0").expect("an id"), SessionId::random().expect("an id"));
     let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
     let signer = Signer::from_env(&env).expect("good settings");
@@ -63,22 +52,6 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         runtime: Builder::new_current_thread().enable_time().build().expect("a runtime"),
     }
 });
-
-/// An HTTP client that fails every call to DynamoDB.
-#[derive(Clone, Debug)]
-struct Unreachable;
-
-impl HttpConnector for Unreachable {
-    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-        HttpConnectorFuture::ready(Err(ConnectorError::io("no server".into())))
-    }
-}
-
-impl HttpClient for Unreachable {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
 
 fuzz_target!(init: ignore_panics_of_the_adapter(), |input: &[u8]| {
     let Some((&variant, rest)) = input.split_first() else { return };

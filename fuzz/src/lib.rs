@@ -8,6 +8,15 @@ use std::convert::Infallible;
 use std::fmt;
 use std::panic;
 
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::{HttpClient, RuntimeComponents, SharedHttpClient};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt as _;
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Context, LambdaEvent, Service};
@@ -17,6 +26,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use shared::clock::Timestamp;
 use shared::config::Environment;
+use shared::store::{self, Client};
 
 /// The current time in all targets.
 pub const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
@@ -50,6 +60,36 @@ pub fn env(changes: &[(&str, &str)]) -> Environment {
     let settings = changes.iter().chain(&SETTINGS);
     let settings: Vec<_> = settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Environment::new(move |name| settings.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()))
+}
+
+/// An HTTP client that fails every call to DynamoDB.
+#[derive(Clone, Debug)]
+struct Unreachable;
+
+impl HttpConnector for Unreachable {
+    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::ready(Err(ConnectorError::io("no server".into())))
+    }
+}
+
+impl HttpClient for Unreachable {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+/// Returns a client that reaches no DynamoDB. Every call fails at once.
+#[must_use]
+pub fn unreachable_client(env: &Environment) -> Client {
+    let client = store::connect(env).expect("good settings");
+    let unreachable = client.config().to_builder().http_client(SharedHttpClient::new(Unreachable));
+    Client::from_conf(unreachable.retry_config(RetryConfig::disabled()).build())
+}
+
+/// Encodes bytes as API Gateway encodes a body.
+#[must_use]
+pub fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
 }
 
 /// Sends an event to a function, as bytes and as Lambda does, and returns the status of the response.

@@ -16,6 +16,12 @@ use shared::config::Environment;
 use shared::id::{SessionId, UserId};
 use shared::token::{Generation, Kind, Signer, Subject, Verifier};
 
+/// The `Accept` header of a browser in which a person opens an address or sends a form.
+const ACCEPT_OF_A_PERSON: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+/// The media type of a form.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// A running stack.
 pub struct Stack {
     /// The address, without a slash at the end.
@@ -55,8 +61,13 @@ pub async fn check(stack: &Stack) {
         a_request_from_a_foreign_page_is_rejected,
         every_response_has_the_security_headers,
         a_head_request_has_no_body_and_sets_no_cookies,
+        a_person_with_a_browser_signs_in_and_out,
+        a_person_with_a_browser_ends_sessions,
+        a_link_on_another_site_finds_the_session,
+        a_form_of_a_foreign_page_is_rejected,
         too_many_wrong_passwords_are_throttled,
         a_change_of_password_needs_the_current_one_and_opens_a_new_session,
+        a_person_with_a_browser_changes_the_password,
     );
 }
 
@@ -268,9 +279,134 @@ async fn too_many_wrong_passwords_are_throttled(stack: &Stack) {
     assert_problem(last, 429).await;
 }
 
-/// Runs last, because later logins with the old password would fail.
+async fn a_person_with_a_browser_signs_in_and_out(stack: &Stack) {
+    let person = stack.browser();
+    assert_leads(&person.open("/").await, 303, "/login");
+    assert_leads(&person.open("/userinfo?return_to=%2Fshop").await, 302, "/login?return_to=%2Fshop");
+    let page = text_of_page(person.open("/login").await, 200).await;
+    assert!(page.contains("<form id=\"sign-in\" method=\"post\" action=\"/login\">"), "{page}");
+
+    let wrong = person.submit("/login", &[("userId", KIM.user_id), ("password", "4321")]).await;
+    let again = text_of_page(wrong, 401).await;
+    assert!(again.contains("id=\"problem\"") && again.contains("value=\"kimcoding\""), "{again}");
+    let fields = [("userId", KIM.user_id), ("password", KIM.password), ("checkedKeepLogin", "true")];
+    let signed_in = person.submit("/login?return_to=%2Fuserinfo%3Fsessions%3Dall", &fields).await;
+    assert_leads(&signed_in, 302, "/userinfo?sessions=all");
+    assert_eq!(set_cookies(&signed_in).len(), 2);
+
+    assert_leads(&person.open("/").await, 303, "/userinfo");
+    assert_leads(&person.open("/login").await, 303, "/userinfo");
+    assert_leads(&person.open("/userinfo?return_to=%2Fshop").await, 303, "/shop");
+    let account = text_of_page(person.open("/userinfo").await, 200).await;
+    assert!(account.contains(&format!("<h1>{}</h1>", KIM.name)), "{account}");
+    let korean = person.open("/userinfo?lang=ko").await;
+    assert!(set_cookies(&korean)[0].starts_with("__Host-lang=ko; Path=/; Secure; HttpOnly; SameSite=Lax"));
+    assert!(text_of_page(korean, 200).await.contains("<html lang=\"ko\""));
+    assert!(
+        text_of_page(person.open("/userinfo").await, 200).await.contains("<html lang=\"ko\""),
+        "the language stays"
+    );
+    assert_eq!(json_of(person.get("/userinfo").await).await, user(KIM), "a client of the API still gets JSON");
+
+    let copy = person.cookies();
+    let signed_out = person.submit("/logout", &[]).await;
+    assert_leads(&signed_out, 303, "/login");
+    assert_eq!(set_cookies(&signed_out).len(), 2);
+    assert_leads(&person.open("/userinfo").await, 302, "/login");
+    assert_unauthorized(stack.with_raw_cookies(&copy, "/userinfo").await).await;
+    let nobody = person.submit("/logout?everywhere=true", &[]).await;
+    assert_eq!(set_cookies(&nobody).len(), 2);
+    text_of_page(nobody, 401).await;
+}
+
+async fn a_person_with_a_browser_ends_sessions(stack: &Stack) {
+    let (person, phone, laptop) = (stack.browser(), stack.browser(), stack.browser());
+    person.submit("/login", &[("userId", KIM.user_id), ("password", KIM.password)]).await;
+    assert_leads(&person.submit("/sessions/end", &[("others", "true")]).await, 303, "/userinfo?notice=others-ended");
+    phone.log_in(KIM, json!(true)).await;
+    let account = text_of_page(person.open("/userinfo?notice=others-ended").await, 200).await;
+    assert!(account.contains("id=\"notice\""), "{account}");
+    let (_, id) = account.split_once("name=\"id\" value=\"").unwrap();
+    let (id, rest) = id.split_once('"').unwrap();
+    assert!(!rest.contains("name=\"id\""), "there is one other session: {account}");
+    assert_leads(&person.submit("/sessions/end", &[("id", id)]).await, 303, "/userinfo?notice=session-ended");
+    assert_unauthorized(phone.get("/userinfo").await).await;
+    text_of_page(person.submit("/sessions/end", &[("id", &SessionId::random().unwrap().to_string())]).await, 404).await;
+    assert_problem(person.send(Method::POST, "/sessions/end", |request| request).await, 405).await;
+
+    laptop.log_in(KIM, json!(true)).await;
+    assert_leads(&person.submit("/logout?everywhere=true", &[]).await, 303, "/login");
+    assert_unauthorized(laptop.get("/userinfo").await).await;
+    assert_leads(&person.submit("/sessions/end", &[("others", "true")]).await, 303, "/userinfo");
+}
+
+/// A browser does not send our cookies if a page of another site leads to us.
+async fn a_link_on_another_site_finds_the_session(stack: &Stack) {
+    let from_elsewhere = |path: &str| {
+        let request = stack.request(Method::GET, path).header("accept", ACCEPT_OF_A_PERSON);
+        request.header("sec-fetch-site", "cross-site").header("sec-fetch-mode", "navigate").send()
+    };
+    assert_leads(&from_elsewhere("/").await.unwrap(), 303, "/userinfo");
+    for (path, next) in [("/userinfo", "/userinfo?hop=1"), ("/login", "/login?hop=1")] {
+        let page = text_of_page(from_elsewhere(path).await.unwrap(), 200).await;
+        assert!(page.contains(&format!("<meta http-equiv=\"refresh\" content=\"0;url={next}\">")), "{page}");
+    }
+    let person = stack.browser();
+    person.submit("/login", &[("userId", KIM.user_id), ("password", KIM.password)]).await;
+    let account = text_of_page(person.open("/userinfo?hop=1").await, 200).await;
+    assert!(account.contains(KIM.name), "{account}");
+}
+
+/// A foreign page can make a browser send a form without asking (CSRF).
+async fn a_form_of_a_foreign_page_is_rejected(stack: &Stack) {
+    let person = stack.browser();
+    let fields = [("userId", KIM.user_id), ("password", KIM.password)];
+    for (path, fields) in
+        [("/login", &fields[..]), ("/logout", &[]), ("/sessions/end", &[("others", "true")]), ("/password", &[])]
+    {
+        let form = form(fields);
+        let foreign = person.send(Method::POST, path, |request| {
+            let request = request.header("accept", ACCEPT_OF_A_PERSON).header("content-type", FORM).body(form);
+            request.header("origin", "https://evil.example").header("sec-fetch-site", "cross-site")
+        });
+        let foreign = foreign.await;
+        assert_eq!(set_cookies(&foreign).len(), 0, "{path}");
+        text_of_page(foreign, 403).await;
+    }
+}
+
+const NEW_PASSWORD: &str = "paper boats in the rain";
+
+/// Runs after the change of password.
+async fn a_person_with_a_browser_changes_the_password(stack: &Stack) {
+    const LATER: &str = "한글 boats & a += 100%";
+    let (person, there) = (stack.browser(), stack.browser());
+    assert_leads(&person.open("/.well-known/change-password").await, 303, "/password");
+    assert_leads(&person.open("/password").await, 302, "/userinfo?return_to=%2Fpassword");
+    person.submit("/login", &[("userId", PARK.user_id), ("password", NEW_PASSWORD)]).await;
+    there.log_in_as(PARK.user_id, NEW_PASSWORD, json!(true)).await;
+    assert!(text_of_page(person.open("/password").await, 200).await.contains("<form id=\"change-password\""));
+
+    let change = async |current: &str, new: &str| {
+        person.submit("/password", &[("currentPassword", current), ("newPassword", new)]).await
+    };
+    for (current, new, status) in [("wrong", LATER, 401), (NEW_PASSWORD, "short", 400)] {
+        let refused = change(current, new).await;
+        assert_eq!(set_cookies(&refused).len(), 0);
+        assert!(text_of_page(refused, status).await.contains("id=\"problem\""));
+    }
+    assert_eq!(json_of(there.get("/userinfo").await).await, user(PARK), "the session is still active");
+    let changed = change(NEW_PASSWORD, LATER).await;
+    assert_leads(&changed, 303, "/userinfo?notice=password-changed");
+    assert_eq!(set_cookies(&changed).len(), 1);
+    assert_unauthorized(there.get("/userinfo").await).await;
+    assert!(text_of_page(person.open("/userinfo").await, 200).await.contains(PARK.name));
+    assert_eq!(there.log_in_as(PARK.user_id, LATER, json!(true)).await.status().as_u16(), 302);
+}
+
+/// Runs late, because later logins with the old password would fail.
 async fn a_change_of_password_needs_the_current_one_and_opens_a_new_session(stack: &Stack) {
-    const NEW: &str = "paper boats in the rain";
+    const NEW: &str = NEW_PASSWORD;
     let (here, there) = (stack.browser(), stack.browser());
     here.log_in(PARK, json!(true)).await;
     there.log_in(PARK, json!(true)).await;
@@ -364,6 +500,9 @@ async fn every_response_has_the_security_headers(stack: &Stack) {
         stack.browser().log_in(KIM, json!(true)).await,
         stack.request(Method::POST, "/login").send().await.unwrap(),
         stack.request(Method::POST, "/logout").send().await.unwrap(),
+        stack.browser().open("/").await,
+        stack.browser().open("/login").await,
+        stack.browser().submit("/login", &[]).await,
     ];
     for answer in answers {
         let header = |name: &str| answer.headers()[name].to_str().unwrap();
@@ -467,6 +606,26 @@ impl Browser<'_> {
         self.send(Method::GET, path, |request| request).await
     }
 
+    /// Opens an address as a person does.
+    async fn open(&self, path: &str) -> Response {
+        let with = |request: RequestBuilder| {
+            let request = request.header("accept", ACCEPT_OF_A_PERSON).header("accept-language", "en-US,en;q=0.5");
+            request.header("sec-fetch-site", "none").header("sec-fetch-mode", "navigate")
+        };
+        self.send(Method::GET, path, |request| with(request).header("sec-fetch-dest", "document")).await
+    }
+
+    /// Sends a form of our own page as a person does.
+    async fn submit(&self, path: &str, fields: &[(&str, &str)]) -> Response {
+        let form = form(fields);
+        let with = |request: RequestBuilder| {
+            let request = request.header("accept", ACCEPT_OF_A_PERSON).header("content-type", FORM).body(form);
+            let request = request.header("origin", &self.stack.url).header("sec-fetch-site", "same-origin");
+            request.header("sec-fetch-mode", "navigate").header("sec-fetch-dest", "document")
+        };
+        self.send(Method::POST, path, with).await
+    }
+
     async fn send(&self, method: Method, path: &str, with: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Response {
         let request = self.client.request(method, format!("{}{path}", self.stack.url));
         with(request).send().await.unwrap()
@@ -480,6 +639,29 @@ impl Browser<'_> {
         pairs.sort_unstable();
         pairs.join("; ")
     }
+}
+
+/// Encodes the fields of a form as a browser does.
+fn form(fields: &[(&str, &str)]) -> String {
+    serde_urlencoded::to_string(fields).unwrap()
+}
+
+/// Asserts that a response leads to this address.
+fn assert_leads(answer: &Response, status: u16, location: &str) {
+    let found = answer.headers().get("location").map(|value| value.to_str().unwrap());
+    assert_eq!((answer.status().as_u16(), found), (status, Some(location)), "{answer:?}");
+}
+
+/// Asserts that a response is a page with this status, and returns its text.
+async fn text_of_page(answer: Response, status: u16) -> String {
+    assert_eq!(answer.status().as_u16(), status, "{answer:?}");
+    let header = |name: &str| answer.headers()[name].to_str().unwrap();
+    assert_eq!(header("content-type"), "text/html; charset=utf-8");
+    assert_eq!(header("cross-origin-opener-policy"), "same-origin");
+    assert!(header("content-security-policy").contains("form-action 'self'; base-uri 'none'; frame-ancestors 'none'"));
+    let text = answer.text().await.unwrap();
+    assert!(text.starts_with("<!doctype html>"), "{text}");
+    text
 }
 
 fn set_cookies(answer: &Response) -> Vec<String> {

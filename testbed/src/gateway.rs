@@ -1,5 +1,7 @@
 //! API Gateway as a function sees it: an event in, a response out.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Context, LambdaEvent, Service};
 use serde::{Deserialize, Serialize};
@@ -94,8 +96,16 @@ impl Event {
     /// Sets the headers and the body of a browser in which a person sends a form of our own page.
     #[must_use]
     pub fn form(self, fields: &[(&str, &str)]) -> Self {
-        let event = self.opened().header("content-type", "application/x-www-form-urlencoded");
-        event.header("sec-fetch-site", "same-origin").body(serde_urlencoded::to_string(fields).unwrap())
+        let event = self.opened().header("sec-fetch-site", "same-origin");
+        event.form_body(serde_urlencoded::to_string(fields).unwrap())
+    }
+
+    /// Sets the body to a form. API Gateway encodes a form as base64.
+    #[must_use]
+    pub fn form_body(mut self, fields: impl AsRef<[u8]>) -> Self {
+        self.json["body"] = json!(STANDARD.encode(fields));
+        self.json["isBase64Encoded"] = json!(true);
+        self.header("content-type", "application/x-www-form-urlencoded")
     }
 
     /// Sets the query string.

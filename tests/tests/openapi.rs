@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use dev::people::KIM;
 use lambda_http::http::StatusCode;
-use serde_json::{Value, json};
+use regex::Regex;
+use serde_json::{Map, Value, json};
 use shared::error::Error;
 use shared::http::{self, Request, Site, reply};
+use shared::page::SignIn;
 use shared::token::{Cookies, Kind};
 use testbed::workspace::{read, template};
 use testbed::{Event, Reply};
@@ -16,8 +18,14 @@ use testbed::{Event, Reply};
 /// The keys of a path that are operations.
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
-/// The component that no operation uses: the template routes a method only to a function that answers it.
-const NEVER_ROUTED: &str = "#/components/responses/MethodNotAllowed";
+/// The `Accept` headers that select the forms of a response: JSON, problem details, and a page.
+const FORMS: [&str; 3] = ["*/*", "application/problem+json", "text/html"];
+
+/// The responses that always change cookies.
+const CHANGE_COOKIES: [&str; 4] = ["PasswordChanged", "SignedIn", "SignedOut", "SignedOutByForm"];
+
+/// The media type of a page.
+const HTML: &str = "text/html; charset=utf-8";
 
 fn document() -> Value {
     serde_saphyr::from_str(&read("openapi.yaml")).unwrap()
@@ -44,7 +52,7 @@ fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
 
 /// Returns the references to responses that the operations use, by status.
 fn responses(document: &Value) -> BTreeMap<u16, BTreeSet<&str>> {
-    let mut responses: BTreeMap<u16, BTreeSet<&str>> = BTreeMap::from([(405, BTreeSet::from([NEVER_ROUTED]))]);
+    let mut responses: BTreeMap<u16, BTreeSet<&str>> = BTreeMap::new();
     for (_, _, operation) in operations(document) {
         for (status, response) in operation["responses"].as_object().unwrap() {
             responses.entry(status.parse().unwrap()).or_default().insert(reference(response));
@@ -53,29 +61,40 @@ fn responses(document: &Value) -> BTreeMap<u16, BTreeSet<&str>> {
     responses
 }
 
-/// Returns a response with each status that `reply` can give, as the gateway receives it. Leaves out 409, which only
+/// Returns a response with each status that a function can give, as the gateway receives it. Leaves out 409, which only
 /// the operator's tool can cause. The requests have this `Accept` header.
 async fn real_responses(accept: &str) -> BTreeMap<u16, Reply> {
-    type Make = fn() -> http::Result<http::Reply>;
-    let makes: [Make; 14] = [
-        || reply::json(&KIM.user()?.profile),
-        || reply::with_cookies(reply::found("/userinfo")?, ["access_jwt=x; Path=/".to_owned()]),
-        || Ok(reply::no_content()),
-        || reply::with_cookies(reply::reset_content(), ["access_jwt=; Path=/".to_owned()]),
-        || Err(Error::InvalidRequest("The body is not valid JSON (line 1, column 2).".into()).into()),
-        || Err(Error::NotAuthorized.into()),
-        || Err(http::Error::ForeignOrigin),
-        || Err(Error::NotFound("session").into()),
-        || Err(http::Error::MethodNotAllowed { allowed: "GET, HEAD" }),
-        || Err(http::Error::TooLarge { limit: 8192 }),
-        || Err(http::Error::UnsupportedMediaType { expected: "application/json" }),
-        || Err(Error::TooManyAttempts { wait: Duration::from_secs(1) }.into()),
-        || Err(Error::Unexpected("a cause".into()).into()),
-        || Err(Error::Unavailable("a cause".into()).into()),
+    type Make = fn(&Request) -> http::Result<http::Reply>;
+    let makes: [Make; 15] = [
+        |request| match request.page() {
+            Some(page) => reply::page(&page.sign_in(&SignIn::default())?),
+            None => reply::json(&KIM.user()?.profile),
+        },
+        |_| reply::found("/userinfo"),
+        |_| reply::see_other("/userinfo"),
+        |_| Ok(reply::no_content()),
+        |_| Ok(reply::reset_content()),
+        |_| Err(Error::InvalidRequest("The body is not valid JSON (line 1, column 2).".into()).into()),
+        |request| {
+            let error = http::Error::from(Error::NotAuthorized);
+            Err(match request.page() {
+                // A form is shown again. Without a form, a visitor is led to the sign-in page.
+                Some(page) => error.in_page(|_| page.sign_in(&SignIn::default())),
+                None => error,
+            })
+        },
+        |_| Err(http::Error::ForeignOrigin),
+        |_| Err(Error::NotFound("session").into()),
+        |_| Err(http::Error::MethodNotAllowed { allowed: "POST" }),
+        |_| Err(http::Error::TooLarge { limit: 8192 }),
+        |_| Err(http::Error::UnsupportedMediaType { expected: "application/json" }),
+        |_| Err(Error::TooManyAttempts { wait: Duration::from_secs(1) }.into()),
+        |_| Err(Error::Unexpected("a cause".into()).into()),
+        |_| Err(Error::Unavailable("a cause".into()).into()),
     ];
     let mut responses = BTreeMap::new();
     for make in makes {
-        let mut service = http::service(Site::default(), move |_: Request| async move { make() });
+        let mut service = http::service(Site::default(), move |request: Request| async move { make(&request) });
         let response = Event::recorded("userinfo").header("accept", accept).send(&mut service).await;
         responses.insert(response.status, response);
     }
@@ -108,12 +127,12 @@ fn references<'a>(value: &'a Value, found: &mut BTreeSet<&'a str>) {
 #[test]
 fn every_reference_resolves_and_every_component_is_used() {
     let document = document();
-    let mut found = BTreeSet::from([NEVER_ROUTED]);
+    let mut found = BTreeSet::new();
     references(&document, &mut found);
     for reference in &found {
         at(&document, reference);
     }
-    let parts = ["schemas", "headers", "responses"].into_iter().flat_map(|part| {
+    let parts = ["schemas", "headers", "parameters", "responses"].into_iter().flat_map(|part| {
         let names = document["components"][part].as_object().unwrap().keys();
         names.map(move |name| format!("#/components/{part}/{name}"))
     });
@@ -124,7 +143,7 @@ fn every_reference_resolves_and_every_component_is_used() {
 async fn statuses_match_the_code() {
     let document = document();
     let documented: BTreeSet<_> = responses(&document).into_keys().collect();
-    let code = read("shared/src/http/reply.rs");
+    let code = read("shared/src/http/reply.rs") + &read("shared/src/http/problem.rs");
     let is_in_code = |status: &StatusCode| {
         let name = status.canonical_reason().unwrap_or("?").to_uppercase().replace(' ', "_");
         code.contains(&format!("StatusCode::{name}"))
@@ -135,62 +154,86 @@ async fn statuses_match_the_code() {
     assert_eq!(documented, real_responses("*/*").await.into_keys().collect());
 }
 
-/// R88, R89: the document describes every header with its value, and a response has no other header.
+/// R88, R89: the document describes every form of a response, with each header and its value. A response has no other
+/// header.
 #[tokio::test]
 async fn headers_media_types_and_examples_match_real_responses() {
     let document = document();
-    let (real_responses, problems) = (real_responses("*/*").await, real_responses("application/problem+json").await);
+    let mut forms = Vec::new();
+    for accept in FORMS {
+        forms.push(real_responses(accept).await);
+    }
     for (status, references) in responses(&document) {
-        let real = &real_responses[&status];
         for reference in references {
             let response = at(&document, reference);
-            // Of the responses with 204, only this one sets cookies.
-            let mut real = real.clone();
-            real.cookies.extend(reference.ends_with("/PasswordChanged").then(|| "access_jwt=x".to_owned()));
-            let real = &real;
-            assert_headers(&document, response, real, reference);
-            let Some(content) = response.get("content").and_then(Value::as_object) else { continue };
-            let documented: BTreeSet<_> = content.keys().map(String::as_str).collect();
-            let given = [real, &problems[&status]];
-            let media_types = given.map(|response| response.header("content-type").unwrap());
-            assert_eq!(documented, media_types.into(), "{reference}");
-            for (response, media_type) in given.into_iter().zip(media_types) {
-                let example = &content[media_type]["example"];
-                if media_type == "application/problem+json" {
-                    let mut problem = response.json();
-                    problem["request_id"] = example["request_id"].clone();
-                    assert_eq!(*example, problem, "{reference}");
-                } else if status == 401 {
-                    assert_eq!(*example, response.body(), "{reference}");
-                } else if example.get("userId").is_some() {
-                    assert_eq!(*example, response.json(), "{reference}");
-                }
+            let content = response.get("content").and_then(Value::as_object);
+            // A response to `HEAD` has no content. Its headers say whether it can be that of a page.
+            let has_page = response["headers"].get("Cross-Origin-Opener-Policy").is_some();
+            let is_described = |real: &&Reply| {
+                let media_type = real.header("content-type").unwrap_or_default();
+                content.map_or(has_page || media_type != HTML, |content| content.contains_key(media_type))
+            };
+            let given: Vec<_> = forms.iter().map(|form| &form[&status]).filter(is_described).collect();
+            assert_headers(&document, response, &given, reference);
+            let Some(content) = content else { continue };
+            let found: BTreeSet<_> = given.iter().filter_map(|real| real.header("content-type")).collect();
+            assert_eq!(content.keys().map(String::as_str).collect::<BTreeSet<_>>(), found, "{reference}");
+            assert!(status < 400 || given.len() == FORMS.len(), "{reference} lacks a form");
+            for real in given {
+                assert_example(content, real, reference);
             }
         }
     }
 }
 
-fn assert_headers(document: &Value, response: &Value, real: &Reply, name: &str) {
+/// Asserts that a real response is like the example of its media type.
+fn assert_example(content: &Map<String, Value>, real: &Reply, name: &str) {
+    let media_type = real.header("content-type").unwrap();
+    let example = &content[media_type]["example"];
+    match media_type {
+        HTML => assert!(real.body().starts_with("<!doctype html>"), "{name}: {}", real.body()),
+        "application/problem+json" => {
+            let mut problem = real.json();
+            problem["request_id"] = example["request_id"].clone();
+            assert_eq!(*example, problem, "{name}");
+        }
+        "application/json" if example.get("userId").is_some() => assert_eq!(*example, real.json(), "{name}"),
+        "application/json" => {}
+        _ => assert_eq!(*example, real.body(), "{name}"),
+    }
+}
+
+/// Asserts that the described headers are those of the forms of a response. A header that is not required is in some of
+/// the forms only.
+fn assert_headers(document: &Value, response: &Value, forms: &[&Reply], name: &str) {
     let described = response["headers"].as_object().unwrap();
     for (header, described) in described {
         let (described, header) = (at(document, reference(described)), header.to_lowercase());
         if header == "set-cookie" {
-            assert_eq!(real.cookies.len(), usize::from(described["required"] == true), "{name}");
+            let changes = CHANGE_COOKIES.iter().any(|one| name.ends_with(&format!("/{one}")));
+            assert_eq!(described["required"] == true, changes, "{name}");
             continue;
         }
-        let Some(value) = real.header(&header) else {
-            assert_ne!(described["required"], true, "{name} has no header {header}");
-            continue;
-        };
-        assert_eq!(described["required"], true, "{name}: {header}");
-        if let Some(fixed) = described["schema"].get("const") {
-            assert_eq!(*fixed, value, "{name}: {header}");
+        let values: Vec<_> = forms.iter().filter_map(|real| real.header(&header)).collect();
+        if described["required"] == true {
+            assert_eq!(values.len(), forms.len(), "{name}: {header}");
+        }
+        for value in values {
+            let schema = &described["schema"];
+            let choices = schema["anyOf"].as_array().cloned().unwrap_or_else(|| vec![schema.clone()]);
+            assert!(choices.iter().any(|choice| allows(choice, value)), "{name}: {header}: {value}");
         }
     }
     let described: BTreeSet<_> = described.keys().map(|header| header.to_lowercase()).collect();
-    for header in real.header_names().filter(|&header| header != "content-type") {
+    for header in forms.iter().flat_map(|real| real.header_names()).filter(|&header| header != "content-type") {
         assert!(described.contains(header), "{name} does not describe {header}");
     }
+}
+
+/// Returns `true` if a schema of a header allows this value.
+fn allows(schema: &Value, value: &str) -> bool {
+    let pattern = schema["pattern"].as_str().map(|pattern| Regex::new(pattern).unwrap());
+    schema.get("const").is_none_or(|fixed| fixed == value) && pattern.is_none_or(|pattern| pattern.is_match(value))
 }
 
 #[test]

@@ -16,8 +16,14 @@ async fn a_panic_is_an_event_with_its_place_and_without_its_message() {
         (Event::recorded("userinfo"), 500, &["panicked", "internal_error"][..]),
         // `lambda_http` panics before the handler runs.
         (Event::recorded("userinfo").header("host", "a:99999"), 400, &["panicked"]),
+        (Event::recorded("userinfo-page"), 500, &["panicked", "internal_error"]),
+        (Event::recorded("userinfo-page").header("host", "a:99999"), 400, &["panicked"]),
     ] {
-        assert_eq!(event.send(&mut service).await.status, status, "{event:?}");
+        let reply = event.send(&mut service).await;
+        assert_eq!(reply.status, status, "{event:?}");
+        let is_page = reply.header("content-type") == Some("text/html; charset=utf-8");
+        assert_eq!(is_page, event.payload()["headers"]["accept"].as_str().unwrap().starts_with("text/html"));
+        assert!(!reply.body().contains("quote a request") && !reply.body().contains("99999"), "{reply:?}");
         let text = log.take();
         assert!(!text.contains("quote a request") && !text.contains("99999"), "{text}");
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

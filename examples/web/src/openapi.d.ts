@@ -4,6 +4,43 @@
  */
 
 export interface paths {
+    "/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lead to the account page or to the sign-in page
+         * @description Leads to `/userinfo` if the request has a valid access or refresh token, and to `/login` otherwise. If a link on another site led here, the browser sent no cookies. The response then leads to `/userinfo`, which finds out whether the visitor is signed in.
+         */
+        get: operations["start"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/.well-known/change-password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lead a password manager to the page where a password is changed */
+        get: operations["findChangePassword"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/login": {
         parameters: {
             query?: never;
@@ -11,13 +48,21 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Show the sign-in page
+         * @description To sign a visitor in from your own page, link to `/login?return_to=` with the address of your page. A visitor who is signed in already goes there at once. A client that does not prefer `text/html` gets 405.
+         */
+        get: operations["showSignIn"];
         put?: never;
         /**
          * Check the password and open a session
          * @description Opens a session, and ends the sessions whose cookies the browser sent. With `checkedKeepLogin: true` ("keep me
          *     signed in") the browser also gets a refresh cookie. The user then stays signed in until 7 days pass without a
          *     renewal, and for 30 days at most.
+         *
+         *     The form of the sign-in page sends `application/x-www-form-urlencoded`. Only a client that prefers `text/html`
+         *     may send a form. If the form is not accepted, the response is the sign-in page again, with the reason and the
+         *     status of the error.
          *
          *     The names `loginInfo` and `checkedKeepLogin`, and the status 205 of `POST /logout`, come from the small Node
          *     server that the first clients were written for. Latchkey keeps them, so that these clients work unchanged.
@@ -38,7 +83,11 @@ export interface paths {
         };
         /**
          * Return the signed-in user
-         * @description If the access token is missing or expired, a valid refresh cookie is enough. The session is then renewed, and the response sets both cookies. A prefetch or a request from another site renews nothing and gets no cookies.
+         * @description If the access token is missing or expired, a valid refresh cookie is enough. The session is then renewed, and
+         *     the response sets both cookies. A prefetch or a request from another site renews nothing and gets no cookies.
+         *
+         *     A person with a browser gets the account page, or is led to the sign-in page. With `return_to`, a visitor who is
+         *     signed in is led to that address.
          */
         get: operations["getUserinfo"];
         put?: never;
@@ -64,7 +113,7 @@ export interface paths {
         put?: never;
         /**
          * End the session and clear the cookies
-         * @description Ends the session of every token in the request, even if the token has expired. From then on, the service rejects every copy of these tokens. The response is the same if there was no session. An invalid `Authorization` header is ignored. With `everywhere=true`, the request needs a token of an active session. Otherwise the response is 401 and clears the cookies.
+         * @description Ends the session of every token in the request, even if the token has expired. From then on, the service rejects every copy of these tokens. The response is the same if there was no session. An invalid `Authorization` header is ignored. With `everywhere=true`, the request needs a token of an active session. Otherwise the response is 401 and clears the cookies. A person with a browser is led to the sign-in page.
          */
         post: operations["signOut"];
         delete?: never;
@@ -86,6 +135,26 @@ export interface paths {
         post?: never;
         /** End all other sessions of the user */
         delete: operations["endOtherSessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End one session or all other sessions, by the form of the account page
+         * @description A form cannot send `DELETE`. Leads back to the account page, or to the sign-in page if the session was that of the request. A client that does not prefer `text/html` gets 405.
+         */
+        post: operations["endSessionsByForm"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -115,13 +184,21 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Show the page to change the password
+         * @description Without a valid access token, leads to `/userinfo`, which renews the session or asks the visitor to sign in, and then leads back. A client that does not prefer `text/html` gets 405.
+         */
+        get: operations["showPassword"];
         /**
          * Change the password
          * @description Requires the current password. Sets the cookies of a new session, and ends all older sessions of the user, the session of this request included. A new password gets 400 if it is common, repetitive, about its user, or the current password. Show `detail` to the user.
          */
         put: operations["changePassword"];
-        post?: never;
+        /**
+         * Change the password by the form of the page
+         * @description Does the same as `PUT`, because a form cannot send `PUT`. Leads to the account page. If the form is not accepted, the response is the page again, with the reason and the status of the error. A client that does not prefer `text/html` gets 405.
+         */
+        post: operations["changePasswordByForm"];
         delete?: never;
         options?: never;
         head?: never;
@@ -144,6 +221,26 @@ export interface components {
              */
             checkedKeepLogin: boolean | null;
         };
+        /** @description The form of the sign-in page. */
+        LoginForm: {
+            /** @description The login name. */
+            userId: string;
+            password: components["schemas"]["AnyPassword"];
+            /**
+             * @description The checkbox "keep me signed in". A browser leaves the field out if it is not checked.
+             * @default false
+             * @enum {string}
+             */
+            checkedKeepLogin: "true" | "on" | "false";
+        };
+        /** @description The form with the sessions on the account page. Each of its buttons sends one of the fields. */
+        SessionsForm: {
+            id?: components["schemas"]["SessionId"];
+            /** @constant */
+            others?: "true";
+        };
+        /** @description An HTML page, for a client that prefers `text/html`. */
+        Page: string;
         /**
          * Format: password
          * @description Every byte counts. At most 4096 bytes in UTF-8.
@@ -213,6 +310,11 @@ export interface components {
         CookieSet: string;
         /** @example access_jwt=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT */
         CookieCleared: string;
+        /**
+         * @description The language of the pages, if the request has the parameter `lang`.
+         * @example __Host-lang=ko; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=31536000
+         */
+        LanguageCookie: string;
     };
     responses: {
         /** @description The user is signed in. Follow `Location`. `fetch` follows it by itself, so its response is the user. */
@@ -230,12 +332,13 @@ export interface components {
             };
             content?: never;
         };
-        /** @description The signed-in user. */
+        /** @description The signed-in user. For a client that prefers `text/html`, the account page. */
         User: {
             headers: {
                 "Set-Cookie": components["headers"]["Renew"];
                 "Cache-Control": components["headers"]["Cache-Control"];
-                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Content-Security-Policy": components["headers"]["EitherPolicy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
                 "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
                 "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
@@ -255,13 +358,109 @@ export interface components {
                  *     }
                  */
                 "application/json": components["schemas"]["User"];
+                "text/html; charset=utf-8": components["schemas"]["Page"];
+            };
+        };
+        /** @description Leads to the next page. If the request has `return_to` and the visitor is signed in, that is the next page. If the session was renewed, the response sets both cookies. */
+        LeadsOn: {
+            headers: {
+                Location: components["headers"]["Next"];
+                "Set-Cookie": components["headers"]["Renew"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description For a client that prefers `text/html`: the visitor is not signed in. The cookies are cleared only if a refresh token was reused, or if one cookie name came twice with different values. */
+        SignInFirst: {
+            headers: {
+                Location: components["headers"]["SignInFirst"];
+                "Set-Cookie": components["headers"]["ClearedCookies"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description For a client that prefers `text/html`: as 205, and leads to the sign-in page. */
+        SignedOutByForm: {
+            headers: {
+                Location: components["headers"]["Next"];
+                "Set-Cookie": components["headers"]["SignOut"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description Leads to the account page, which says what was done. Leads to the sign-in page if the session of the request has ended. Without a valid access token, nothing was done, and the response leads to `/userinfo`, which renews the session or asks the visitor to sign in. */
+        FormDone: {
+            headers: {
+                Location: components["headers"]["Next"];
+                "Set-Cookie": components["headers"]["ChangedCookies"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description The sign-in page. If a link on another site led here, the browser sent no cookies. The response is then a page that leads to the same address with `hop=1` at once, so that a visitor who is signed in is recognised. */
+        SignInPage: {
+            headers: {
+                "Set-Cookie": components["headers"]["KeptLanguage"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html; charset=utf-8": components["schemas"]["Page"];
+            };
+        };
+        /** @description The page to change the password. */
+        PasswordPage: {
+            headers: {
+                "Set-Cookie": components["headers"]["KeptLanguage"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["PagePolicy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "text/html; charset=utf-8": components["schemas"]["Page"];
             };
         };
         /** @description A user is signed in. */
         SignedInWithoutBody: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
-                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Content-Security-Policy": components["headers"]["EitherPolicy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
                 "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
                 "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
@@ -368,7 +567,8 @@ export interface components {
         InvalidRequest: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
-                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Content-Security-Policy": components["headers"]["EitherPolicy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
                 "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
                 "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
@@ -386,15 +586,17 @@ export interface components {
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
+                "text/html; charset=utf-8": components["schemas"]["Page"];
             };
         };
-        /** @description The request is not authenticated, or the password is wrong. The response is the same for every reason. The cookies are cleared only if a refresh token was reused, if one cookie name came twice with different values, or if `everywhere=true` came without a token of an active session. The body is plain text, unless `Accept` names `application/problem+json`. A wildcard is not enough. */
+        /** @description The request is not authenticated, or the password is wrong. The response is the same for every reason. The cookies are cleared only if a refresh token was reused, if one cookie name came twice with different values, or if `everywhere=true` came without a token of an active session. The body is plain text, unless `Accept` names `application/problem+json`. A wildcard is not enough. It is a page only in answer to a form. */
         NotAuthorized: {
             headers: {
                 "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
                 "Set-Cookie": components["headers"]["ClearedCookies"];
                 "Cache-Control": components["headers"]["Cache-Control"];
-                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Content-Security-Policy": components["headers"]["EitherPolicy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
                 "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
                 "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
@@ -414,6 +616,7 @@ export interface components {
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
+                "text/html; charset=utf-8": components["schemas"]["Page"];
             };
         };
         /** @description No user is signed in. */
@@ -435,7 +638,8 @@ export interface components {
         ForeignOrigin: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
-                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Content-Security-Policy": components["headers"]["EitherPolicy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
                 "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
                 "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
@@ -453,13 +657,15 @@ export interface components {
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
+                "text/html; charset=utf-8": components["schemas"]["Page"];
             };
         };
         /** @description The session does not exist, or it belongs to another user. */
         NoSuchSession: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
-                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Content-Security-Policy": components["headers"]["EitherPolicy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
                 "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
                 "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
@@ -477,14 +683,16 @@ export interface components {
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
+                "text/html; charset=utf-8": components["schemas"]["Page"];
             };
         };
-        /** @description The function does not have this method. No route of this document leads to this response. It occurs only if you add a route to a function. */
+        /** @description The client does not prefer `text/html`, and the path has only a page for this method. A function also gives this response if you add a route to it whose method it does not have. */
         MethodNotAllowed: {
             headers: {
                 Allow: components["headers"]["Allow"];
                 "Cache-Control": components["headers"]["Cache-Control"];
-                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Content-Security-Policy": components["headers"]["EitherPolicy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
                 "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
                 "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
@@ -497,18 +705,20 @@ export interface components {
                  *       "type": "about:blank",
                  *       "title": "Method Not Allowed",
                  *       "status": 405,
-                 *       "detail": "This path accepts only GET, HEAD.",
+                 *       "detail": "This path accepts only POST.",
                  *       "request_id": "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
+                "text/html; charset=utf-8": components["schemas"]["Page"];
             };
         };
         /** @description The body is larger than 8 KiB. */
         TooLarge: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
-                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Content-Security-Policy": components["headers"]["EitherPolicy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
                 "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
                 "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
@@ -526,14 +736,16 @@ export interface components {
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
+                "text/html; charset=utf-8": components["schemas"]["Page"];
             };
         };
-        /** @description The `Content-Type` is not `application/json`, or the body has a `Content-Encoding` other than `identity`. In the second case, `detail` names the encoding. */
-        NotJson: {
+        /** @description The `Content-Type` is none of those of the request body, or a client that does not prefer `text/html` sent a form, or the body has a `Content-Encoding` other than `identity`. In the last case, `detail` names the encoding. */
+        Unsupported: {
             headers: {
                 "Accept-Encoding": components["headers"]["Accept-Encoding"];
                 "Cache-Control": components["headers"]["Cache-Control"];
-                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Content-Security-Policy": components["headers"]["EitherPolicy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
                 "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
                 "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
@@ -551,6 +763,7 @@ export interface components {
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
+                "text/html; charset=utf-8": components["schemas"]["Page"];
             };
         };
         /** @description There were too many wrong passwords for this login name, on this device or from this IP address. The password was not checked, so a right password gets the same response. Wait for `Retry-After` seconds. */
@@ -558,7 +771,8 @@ export interface components {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 "Cache-Control": components["headers"]["Cache-Control"];
-                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Content-Security-Policy": components["headers"]["EitherPolicy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
                 "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
                 "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
@@ -576,13 +790,15 @@ export interface components {
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
+                "text/html; charset=utf-8": components["schemas"]["Page"];
             };
         };
         /** @description The service has a fault. The log has more about it under `request_id`. */
         Failed: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
-                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Content-Security-Policy": components["headers"]["EitherPolicy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
                 "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
                 "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
@@ -600,6 +816,7 @@ export interface components {
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
+                "text/html; charset=utf-8": components["schemas"]["Page"];
             };
         };
         /** @description The service cannot check the request now, for example because DynamoDB does not answer. Do not sign the user out. Repeat the request after `Retry-After` seconds. */
@@ -607,7 +824,8 @@ export interface components {
             headers: {
                 "Retry-After": components["headers"]["Retry-After"];
                 "Cache-Control": components["headers"]["Cache-Control"];
-                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Content-Security-Policy": components["headers"]["EitherPolicy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
                 "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
                 "Referrer-Policy": components["headers"]["Referrer-Policy"];
                 "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
@@ -625,19 +843,40 @@ export interface components {
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
+                "text/html; charset=utf-8": components["schemas"]["Page"];
             };
         };
     };
-    parameters: never;
+    parameters: {
+        /** @description Where a visitor goes after the sign-in: a path of this service, or an address whose origin is in `ALLOWED_ORIGINS`. Encode it, as `encodeURIComponent` does. Any other address gets 400, and so does a repeated parameter. Only for a client that prefers `text/html`. */
+        ReturnTo: string;
+        /** @description The language of the page. The cookie `__Host-lang` keeps it. An unknown language is ignored. */
+        Language: string;
+        /** @description `all` shows all sessions on the account page. Otherwise it shows the first ten. */
+        Sessions: string;
+        /** @description What the account page says about the last form. An unknown value is ignored. */
+        Notice: string;
+    };
     requestBodies: never;
     headers: {
         "Cache-Control": "no-store";
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'";
+        /** @description A page loads nothing but the logo. The hashes are those of its stylesheet and its script. `form-action` also has the origin of `return_to`. */
+        PagePolicy: string;
+        /** @description The second form is that of a page. */
+        EitherPolicy: "default-src 'none'; frame-ancestors 'none'" | string;
+        /** @description Present if the response is a page. */
+        "Cross-Origin-Opener-Policy": "same-origin";
         "Cross-Origin-Resource-Policy": "same-origin";
         "Referrer-Policy": "same-origin";
         "Strict-Transport-Security": "max-age=63072000";
         "X-Content-Type-Options": "nosniff";
-        Location: "/userinfo";
+        /** @description `/userinfo`, unless the request has `return_to`. Characters outside ASCII are percent-encoded. */
+        Location: string;
+        /** @description The next page. */
+        Next: string;
+        /** @description The way to the sign-in page. It has `return_to` if the visitor is to come back. */
+        SignInFirst: string;
         "WWW-Authenticate": "Bearer";
         /** @description Present if the content encoding of the body is the problem, and not its media type. */
         "Accept-Encoding": "identity";
@@ -647,8 +886,12 @@ export interface components {
         "Retry-After": number;
         /** @description One header line for each cookie. Before these lines, the response may clear older cookies: a refresh cookie if the new session has none, and cookies of the same names in another scope. */
         SignIn: components["schemas"]["CookieSet"] | components["schemas"]["CookieCleared"];
-        /** @description Both cookies, if the session was renewed. */
-        Renew: components["schemas"]["CookieSet"];
+        /** @description Both cookies, if the session was renewed. The language, if the request selects it for a page. */
+        Renew: components["schemas"]["CookieSet"] | components["schemas"]["LanguageCookie"];
+        /** @description The language, if the request selects it. */
+        KeptLanguage: components["schemas"]["LanguageCookie"];
+        /** @description The cookies of a new session, or both cookies cleared, if the response changes them. */
+        ChangedCookies: components["schemas"]["CookieSet"] | components["schemas"]["CookieCleared"];
         /** @description Both cookies, empty and expired. */
         SignOut: components["schemas"]["CookieCleared"];
         /** @description Both cookies, empty and expired, if the response clears them. */
@@ -658,31 +901,7 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    signIn: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Login"];
-            };
-        };
-        responses: {
-            302: components["responses"]["SignedIn"];
-            400: components["responses"]["InvalidRequest"];
-            401: components["responses"]["NotAuthorized"];
-            403: components["responses"]["ForeignOrigin"];
-            413: components["responses"]["TooLarge"];
-            415: components["responses"]["NotJson"];
-            429: components["responses"]["TooManyAttempts"];
-            500: components["responses"]["Failed"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    getUserinfo: {
+    start: {
         parameters: {
             query?: never;
             header?: never;
@@ -691,7 +910,107 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            303: components["responses"]["LeadsOn"];
+            400: components["responses"]["InvalidRequest"];
+            413: components["responses"]["TooLarge"];
+            500: components["responses"]["Failed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    findChangePassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            303: components["responses"]["LeadsOn"];
+            400: components["responses"]["InvalidRequest"];
+            413: components["responses"]["TooLarge"];
+            500: components["responses"]["Failed"];
+        };
+    };
+    showSignIn: {
+        parameters: {
+            query?: {
+                /** @description Where a visitor goes after the sign-in: a path of this service, or an address whose origin is in `ALLOWED_ORIGINS`. Encode it, as `encodeURIComponent` does. Any other address gets 400, and so does a repeated parameter. Only for a client that prefers `text/html`. */
+                return_to?: components["parameters"]["ReturnTo"];
+                /** @description The language of the page. The cookie `__Host-lang` keeps it. An unknown language is ignored. */
+                lang?: components["parameters"]["Language"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["SignInPage"];
+            303: components["responses"]["LeadsOn"];
+            400: components["responses"]["InvalidRequest"];
+            405: components["responses"]["MethodNotAllowed"];
+            413: components["responses"]["TooLarge"];
+            500: components["responses"]["Failed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    signIn: {
+        parameters: {
+            query?: {
+                /** @description Where a visitor goes after the sign-in: a path of this service, or an address whose origin is in `ALLOWED_ORIGINS`. Encode it, as `encodeURIComponent` does. Any other address gets 400, and so does a repeated parameter. Only for a client that prefers `text/html`. */
+                return_to?: components["parameters"]["ReturnTo"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Login"];
+                /**
+                 * @example {
+                 *       "userId": "kimcoding",
+                 *       "password": "1234",
+                 *       "checkedKeepLogin": "true"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["LoginForm"];
+            };
+        };
+        responses: {
+            302: components["responses"]["SignedIn"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["NotAuthorized"];
+            403: components["responses"]["ForeignOrigin"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["Unsupported"];
+            429: components["responses"]["TooManyAttempts"];
+            500: components["responses"]["Failed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getUserinfo: {
+        parameters: {
+            query?: {
+                /** @description Where a visitor goes after the sign-in: a path of this service, or an address whose origin is in `ALLOWED_ORIGINS`. Encode it, as `encodeURIComponent` does. Any other address gets 400, and so does a repeated parameter. Only for a client that prefers `text/html`. */
+                return_to?: components["parameters"]["ReturnTo"];
+                /** @description The language of the page. The cookie `__Host-lang` keeps it. An unknown language is ignored. */
+                lang?: components["parameters"]["Language"];
+                /** @description `all` shows all sessions on the account page. Otherwise it shows the first ten. */
+                sessions?: components["parameters"]["Sessions"];
+                /** @description What the account page says about the last form. An unknown value is ignored. */
+                notice?: components["parameters"]["Notice"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
             200: components["responses"]["User"];
+            302: components["responses"]["SignInFirst"];
+            303: components["responses"]["LeadsOn"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NotAuthorized"];
             413: components["responses"]["TooLarge"];
@@ -701,7 +1020,16 @@ export interface operations {
     };
     headUserinfo: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Where a visitor goes after the sign-in: a path of this service, or an address whose origin is in `ALLOWED_ORIGINS`. Encode it, as `encodeURIComponent` does. Any other address gets 400, and so does a repeated parameter. Only for a client that prefers `text/html`. */
+                return_to?: components["parameters"]["ReturnTo"];
+                /** @description The language of the page. The cookie `__Host-lang` keeps it. An unknown language is ignored. */
+                lang?: components["parameters"]["Language"];
+                /** @description `all` shows all sessions on the account page. Otherwise it shows the first ten. */
+                sessions?: components["parameters"]["Sessions"];
+                /** @description What the account page says about the last form. An unknown value is ignored. */
+                notice?: components["parameters"]["Notice"];
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -709,6 +1037,8 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["SignedInWithoutBody"];
+            302: components["responses"]["SignInFirst"];
+            303: components["responses"]["LeadsOn"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NotAuthorizedWithoutBody"];
             413: components["responses"]["TooLarge"];
@@ -729,6 +1059,7 @@ export interface operations {
         requestBody?: never;
         responses: {
             205: components["responses"]["SignedOut"];
+            303: components["responses"]["SignedOutByForm"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NotAuthorized"];
             403: components["responses"]["ForeignOrigin"];
@@ -772,6 +1103,30 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    endSessionsByForm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["SessionsForm"];
+            };
+        };
+        responses: {
+            303: components["responses"]["FormDone"];
+            400: components["responses"]["InvalidRequest"];
+            403: components["responses"]["ForeignOrigin"];
+            404: components["responses"]["NoSuchSession"];
+            405: components["responses"]["MethodNotAllowed"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["Unsupported"];
+            500: components["responses"]["Failed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     endSession: {
         parameters: {
             query?: never;
@@ -789,6 +1144,27 @@ export interface operations {
             401: components["responses"]["NotAuthorized"];
             403: components["responses"]["ForeignOrigin"];
             404: components["responses"]["NoSuchSession"];
+            413: components["responses"]["TooLarge"];
+            500: components["responses"]["Failed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    showPassword: {
+        parameters: {
+            query?: {
+                /** @description The language of the page. The cookie `__Host-lang` keeps it. An unknown language is ignored. */
+                lang?: components["parameters"]["Language"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["PasswordPage"];
+            302: components["responses"]["SignInFirst"];
+            400: components["responses"]["InvalidRequest"];
+            405: components["responses"]["MethodNotAllowed"];
             413: components["responses"]["TooLarge"];
             500: components["responses"]["Failed"];
             503: components["responses"]["Unavailable"];
@@ -818,7 +1194,38 @@ export interface operations {
             401: components["responses"]["NotAuthorized"];
             403: components["responses"]["ForeignOrigin"];
             413: components["responses"]["TooLarge"];
-            415: components["responses"]["NotJson"];
+            415: components["responses"]["Unsupported"];
+            429: components["responses"]["TooManyAttempts"];
+            500: components["responses"]["Failed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    changePasswordByForm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "currentPassword": "5678",
+                 *       "newPassword": "paper boats in the rain"
+                 *     }
+                 */
+                "application/x-www-form-urlencoded": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            303: components["responses"]["FormDone"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["NotAuthorized"];
+            403: components["responses"]["ForeignOrigin"];
+            405: components["responses"]["MethodNotAllowed"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["Unsupported"];
             429: components["responses"]["TooManyAttempts"];
             500: components["responses"]["Failed"];
             503: components["responses"]["Unavailable"];

@@ -42,8 +42,8 @@ impl Login {
         request.accept("GET, POST")?;
         let return_to = request.return_to()?;
         let query = return_to.as_ref().map(|return_to| return_to.after("")).unwrap_or_default();
-        let returns_to = return_to.as_ref().and_then(ReturnTo::origin);
-        let empty = SignIn { query: &query, returns_to, ..SignIn::default() };
+        let other_site = return_to.as_ref().and_then(ReturnTo::origin);
+        let empty = SignIn { query: &query, returns_to: other_site, ..SignIn::default() };
         if request.method == "GET" {
             return self.show(page, &empty, request, now).await;
         }

@@ -175,8 +175,8 @@ fn colors(accent: Color) -> String {
         ("ink-accent-dark", dark),
         ("on-ink-accent-dark", dark.text_on()),
     ];
-    let properties: String = properties.iter().map(|(name, color)| format!("--{name}:{};", color.css())).collect();
-    format!(":root{{{properties}}}")
+    let properties = properties.map(|(name, color)| format!("--{name}:{};", color.css()));
+    format!(":root{{{}}}", properties.concat())
 }
 
 /// Removes indentation, empty lines, and lines that are a comment.

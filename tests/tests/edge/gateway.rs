@@ -162,6 +162,18 @@ fn assert_problem((status, response): &(u16, String), expected: u16) {
     assert_eq!(head.contains("retry-after: 1\r\n"), expected == 503, "{response}");
 }
 
+/// Asserts that the same error is a page for a person with a browser.
+fn assert_page((status, response): &(u16, String), expected: u16) {
+    assert_eq!(*status, expected, "{response}");
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    let shown = format!("<span id=\"status\">{expected}</span>");
+    assert!(body.starts_with("<!doctype html>") && body.contains(&shown), "{response}");
+    assert!(head.contains("content-type: text/html; charset=utf-8\r\n") && !head.contains("set-cookie"), "{response}");
+    assert!(head.contains("cross-origin-opener-policy: same-origin\r\n"), "{response}");
+    assert!(OURS.iter().all(|header| head.contains(header)), "{response}");
+    assert_eq!(head.contains("retry-after: 1\r\n"), expected == 503, "{response}");
+}
+
 /// Runs the checks with a gateway in front of the real functions.
 async fn with_functions(checks: impl AsyncFnOnce(Client, &world::World)) {
     let world = world::World::new().await;
@@ -290,6 +302,12 @@ async fn a_large_or_broken_body_gets_the_error_of_a_function() {
         let mut response = String::new();
         stream.read_to_string(&mut response).await.unwrap();
         assert_problem(&(400, response), 400);
+        let form = "accept: text/html\r\ncontent-type: application/x-www-form-urlencoded\r\n";
+        for length in [8193, 6 * 1024 * 1024 + 1] {
+            assert_page(&gateway.send("POST /login", form, vec![b'x'; length]).await, 413);
+        }
+        let (status, response) = gateway.send("POST /login", form, b"userId=\xff&password=1").await;
+        assert!(status == 400 && response.contains("<p id=\"problem\""), "{response}");
     })
     .await;
 }
@@ -366,6 +384,8 @@ async fn an_invocation_that_fails_gets_the_error_of_a_function() {
         assert_problem(&gateway.send("GET /userinfo", "", "").await, expected);
     }
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let of_a_person = "accept: text/html\r\n";
+    assert_page(&Client::of_gateway(closed, TIMEOUT).await.send("GET /userinfo", of_a_person, "").await, 503);
     assert_problem(&Client::of_gateway(closed, TIMEOUT).await.send("GET /userinfo", "", "").await, 503);
 }
 
@@ -373,7 +393,19 @@ async fn an_invocation_that_fails_gets_the_error_of_a_function() {
 #[tokio::test]
 async fn a_request_without_a_route_reaches_no_function() {
     let world = World::new().await;
-    for line in ["GET /userinfo", "HEAD /userinfo", "DELETE /sessions/AAAAAAAAAAAAAAAAAAAAAA", "GET /userinfo?a=//b"] {
+    for line in [
+        "GET /userinfo",
+        "HEAD /userinfo",
+        "DELETE /sessions/AAAAAAAAAAAAAAAAAAAAAA",
+        "DELETE /sessions/end",
+        "POST /sessions/end",
+        "GET /userinfo?a=//b",
+        "GET /",
+        "GET /?a=b",
+        "GET /login",
+        "GET /password",
+        "GET /.well-known/change-password",
+    ] {
         let (status, _, reached) = world.send(line, "").await;
         assert!(reached && status == 200, "{line}: {status}");
     }
@@ -390,8 +422,17 @@ async fn a_request_without_a_route_reaches_no_function() {
         "GET /login/../userinfo",
         "GET /$default/userinfo",
         "GET /prod/userinfo",
-        "GET /",
-        "GET /login",
+        "GET //",
+        "HEAD /",
+        "POST /",
+        "GET /login/",
+        "HEAD /login",
+        "GET /.well-known/",
+        "GET /.well-known/change-password/",
+        "GET /sessions/end",
+        "POST /sessions/end/",
+        "POST /sessions/%65nd",
+        "POST /sessions",
         "GET /logout",
         "POST /userinfo",
         "TRACE /userinfo",

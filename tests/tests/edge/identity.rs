@@ -7,9 +7,16 @@ use testbed::{Event, Reply, Tables};
 
 use super::world::{NOW, Service, after};
 
-/// The routes of the table, in its order. Each column has one or two requests.
-const COLUMNS: [&[&str]; 6] =
-    [&["userinfo"], &["sessions", "password"], &["authorizer"], &["login"], &["logout"], &["logout, everywhere"]];
+/// The routes of the table, in its order. Each column has the requests of a client of the API, and those of a person
+/// with a browser.
+const COLUMNS: [&[&str]; 6] = [
+    &["userinfo", "userinfo-page"],
+    &["sessions", "password", "password-page", "password-form"],
+    &["authorizer"],
+    &["login", "login-form"],
+    &["logout", "logout-form"],
+    &["logout, everywhere", "logout-form, everywhere"],
+];
 
 /// Two users, each of whom is signed in, and the tokens of their sessions.
 struct People {
@@ -88,8 +95,21 @@ fn outcome(request: &str, reply: &Reply, people: &People) -> String {
             let owner = &sessions.iter().find(|item| item["session_id"]["S"] == listed).unwrap()["user_id"]["S"];
             if owner == "0" { "kim".into() } else { "park".into() }
         }
+        ("userinfo-page" | "password-page", 200) => {
+            let is_kims = reply.body().contains("kimcoding");
+            assert_ne!(is_kims, reply.body().contains("parkhacker"));
+            let renews = reply.cookies.iter().any(|line| line.starts_with("refresh_jwt=ey"));
+            format!("{}{}", if is_kims { "kim" } else { "park" }, if renews { ", renewed" } else { "" })
+        }
         ("password", 204) => ends,
-        ("login", 302) | ("logout" | "logout, everywhere", 205) => format!("ends {ends}"),
+        ("password-form", 303) if reply.header("location").unwrap().contains("notice=") => ends,
+        ("login" | "login-form", 302)
+        | ("logout" | "logout, everywhere", 205)
+        | ("logout-form" | "logout-form, everywhere", 303) => format!("ends {ends}"),
+        // A person who is not signed in is led to the sign-in page.
+        ("userinfo-page" | "password-page" | "password-form", 302 | 303) => {
+            format!("401{}", if clears { ", clears" } else { "" })
+        }
         (_, status) => format!("{status}{}", if clears { ", clears" } else { "" }),
     }
 }
@@ -113,6 +133,8 @@ async fn a_request_has_one_identity_or_none_on_every_route() {
                 let service = Service::new(people.tables.environment(&[]));
                 let event = match *request {
                     "logout, everywhere" => Event::recorded("logout").query("everywhere=true"),
+                    "logout-form, everywhere" => Event::recorded("logout-form").query("everywhere=true"),
+                    "login-form" => Event::recorded("login-form").form_body("userId=kimcoding&password=1234"),
                     "login" => {
                         let body = json!({ "loginInfo": { "userId": "kimcoding", "password": "1234" } });
                         Event::recorded("login").body(body.to_string())

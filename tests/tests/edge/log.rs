@@ -19,7 +19,7 @@ use shared::token::Verifier;
 use testbed::{Event, Fault, Log};
 use userinfo::Userinfo;
 
-use crate::world::{NOW, REQUESTS, Service, World, after};
+use crate::world::{NOW, Service, World, after, all_requests};
 
 /// The events of a request that writes none.
 const NO_EVENTS: [&str; 0] = [];
@@ -132,6 +132,19 @@ async fn each_request_writes_the_expected_events() {
         ("sessions, end others", &["sessions_ended others"]),
         ("userinfo", &[]),
         ("userinfo, renewing", &["session_renewed"]),
+        ("start", &[]),
+        ("sign-in page", &[]),
+        ("sign-in page, signed in", &[]),
+        ("sign-in form", &["login_succeeded"]),
+        ("account page", &[]),
+        ("account page, renewing", &["session_renewed"]),
+        ("password page", &[]),
+        ("password form", &["password_changed"]),
+        ("end one form", &["sessions_ended one"]),
+        ("end others form", &["sessions_ended others"]),
+        ("sign-out form", &["logged_out"]),
+        ("sign-out everywhere form", &["logged_out", "sessions_ended everywhere"]),
+        ("well-known", &[]),
     ] {
         assert_eq!(send(world.request(what), NOW).await, expected, "{what}");
         world.restore();
@@ -335,7 +348,7 @@ async fn no_line_contains_a_secret_or_caller_input() {
     let services = [world.service(), Service::new(Environment::new(failing)), Service::new(Environment::new(broken))];
     let mut sent = 0;
     for service in &services {
-        for (name, _) in REQUESTS {
+        for (name, _) in all_requests() {
             let good = || with_canaries(world.request(name));
             let hostile = "canary\nINFO all is well\r\u{1b}[31m\"}\u{2028}";
             let escaped = serde_json::to_string(hostile).unwrap();
@@ -352,6 +365,15 @@ async fn no_line_contains_a_secret_or_caller_input() {
                 good().body(format!(r#"{{"loginInfo":{{"userId":{escaped},"password":{escaped}}}}}"#)),
                 good().body(format!(r#"{{"currentPassword":{escaped},"newPassword":{escaped}}}"#)),
                 good().body(r#"{"currentPassword":"1234","newPassword":"canary"}"#),
+                good().form_body("userId=canary&password=canary&checkedKeepLogin=true"),
+                good().form_body("userId=kimcoding&password=canary"),
+                good().form_body("currentPassword=1234&newPassword=canary"),
+                good().form_body("currentPassword=canary&newPassword=paper+boats+in+the+canary"),
+                good().form_body("id=canary"),
+                good().form_body("canary=canary&userId=%ff"),
+                good().query("return_to=https%3A%2F%2Fcanary.example&lang=canary&notice=canary&sessions=canary"),
+                good().query("return_to=%2Fcanary&hop=canary"),
+                good().header("accept-language", "canary"),
                 world.end_session("canary"),
             ] {
                 service.send(&event, NOW).await;

@@ -7,6 +7,7 @@ mod gateway;
 mod identity;
 mod log;
 mod outages;
+mod pages;
 mod requests;
 mod responses;
 mod world;

@@ -12,13 +12,16 @@ use shared::store;
 use testbed::{Death, Event, Fault, Log};
 use tokio::task::{LocalSet, spawn_local, yield_now};
 
-use crate::world::{Answer, DAY, NOW, REQUESTS, Service, World, after, reveals_a_user, status_of};
+use crate::world::{
+    Answer, DAY, NOW, Service, World, after, all_requests, is_of_a_person, is_page, not_signed_in, reveals_a_user,
+    says, status_of,
+};
 
 /// One call to DynamoDB: the request that makes it, its operation, and the number of earlier calls of this operation.
 type Step = (&'static str, &'static str, usize);
 
 /// Every call that must succeed for its request to succeed.
-const STEPS: [Step; 25] = [
+const STEPS: [Step; 52] = [
     ("login", "BatchGetItem", 0),
     ("login", "GetItem", 0),
     ("login", "GetItem", 1),
@@ -44,6 +47,33 @@ const STEPS: [Step; 25] = [
     ("userinfo", "BatchGetItem", 0),
     ("userinfo, renewing", "BatchGetItem", 0),
     ("userinfo, renewing", "UpdateItem", 0),
+    ("start", "BatchGetItem", 0),
+    ("sign-in page, signed in", "BatchGetItem", 0),
+    ("sign-in form", "BatchGetItem", 0),
+    ("sign-in form", "GetItem", 0),
+    ("sign-in form", "GetItem", 1),
+    ("sign-in form", "PutItem", 0),
+    ("sign-in form", "PutItem", 1),
+    ("sign-in form", "PutItem", 2),
+    ("account page", "BatchGetItem", 0),
+    ("account page", "Query", 0),
+    ("account page", "BatchGetItem", 1),
+    ("account page, renewing", "BatchGetItem", 0),
+    ("account page, renewing", "UpdateItem", 0),
+    ("password page", "BatchGetItem", 0),
+    ("password form", "BatchGetItem", 0),
+    ("password form", "BatchGetItem", 1),
+    ("password form", "GetItem", 0),
+    ("password form", "GetItem", 1),
+    ("password form", "PutItem", 0),
+    ("password form", "TransactWriteItems", 0),
+    ("end one form", "BatchGetItem", 0),
+    ("end one form", "UpdateItem", 0),
+    ("end others form", "BatchGetItem", 0),
+    ("end others form", "TransactWriteItems", 0),
+    ("sign-out form", "UpdateItem", 0),
+    ("sign-out everywhere form", "BatchGetItem", 0),
+    ("sign-out everywhere form", "TransactWriteItems", 0),
 ];
 
 /// The call of the authorizer.
@@ -60,6 +90,12 @@ async fn send_through(world: &World, step: Step, faults: &[Fault]) -> (Answer, D
     let service = failing(world, step, faults).await;
     let (event, started) = (world.request(step.0), Instant::now());
     (service.send(&event, NOW).await, started.elapsed())
+}
+
+/// Returns the requests that need a signed-in user and do not sign anyone out, with what they get without a user.
+fn needing_a_user() -> impl Iterator<Item = (&'static str, (u16, Option<&'static str>))> {
+    let needing = all_requests().filter_map(|(name, _)| Some((name, not_signed_in(name)?)));
+    needing.filter(|(name, _)| !["logout, everywhere", "sign-out everywhere form"].contains(name))
 }
 
 /// Returns one world for each step, for steps that run at the same time.
@@ -90,6 +126,7 @@ async fn a_hanging_or_busy_store_is_503_in_time() {
         let requests = worlds.iter().map(|(world, step)| async move {
             let (answer, took) = send_through(world, *step, &[fault; 12]).await;
             assert!(is_outage(&answer), "{step:?} {fault:?}: {answer:?}");
+            assert_eq!(is_page(&answer.reply), is_of_a_person(step.0), "{step:?} {fault:?}: {answer:?}");
             assert!(took < Duration::from_secs(4), "{step:?} {fault:?}: {took:?}");
         });
         all_at_once(requests).await;
@@ -124,7 +161,7 @@ async fn the_response_comes_before_the_deadline_of_the_invocation() {
 #[tokio::test]
 async fn an_unreachable_store_is_503_in_every_function() {
     let world = World::new().await;
-    for (name, _) in REQUESTS {
+    for (name, _) in all_requests().filter(|(name, _)| !["sign-in page", "well-known"].contains(name)) {
         let service = Service::new(Environment::new(testbed::settings(&[])));
         let started = Instant::now();
         let answer = service.send(&world.request(name), NOW).await;
@@ -164,7 +201,8 @@ async fn a_permanent_store_error_is_500_and_logged_as_an_error() {
             let (answer, _) = send_through(&world, step, &[Fault::Refuse(400, code); 12]).await;
             let Answer { reply, calls, .. } = answer;
             assert_eq!((reply.status, reply.cookies.len()), (500, 0), "{step:?} {code}: {reply:?}");
-            assert_eq!(reply.json()["detail"], "The service is not set up correctly.", "{step:?} {code}");
+            assert!(says(&reply, "The service is not set up correctly."), "{step:?} {code}: {reply:?}");
+            assert_eq!(is_page(&reply), is_of_a_person(step.0), "{step:?} {code}");
             for word in [code, "as the test wants", "Table", "dynamo", "Dynamo"] {
                 assert!(!reply.body().contains(word), "{step:?} {code}: {}", reply.body());
             }
@@ -220,8 +258,9 @@ async fn an_unreadable_session_is_401_and_an_unreadable_user_is_500() {
     let service = world.service();
     for (what, names, value) in corruptions {
         let corrupt = |item: &mut Value| corrupt(item, &names, &value);
-        for (name, status) in REQUESTS {
-            for (record, expected) in [("session", 401), ("user#0", 500), ("login#kimcoding", 500)] {
+        for (name, status) in all_requests() {
+            let unknown = not_signed_in(name).map_or(401, |(status, _)| status);
+            for (record, expected) in [("session", unknown), ("user#0", 500), ("login#kimcoding", 500)] {
                 world.restore();
                 world.change(record, corrupt);
                 drop(log.take());
@@ -229,15 +268,15 @@ async fn an_unreadable_session_is_401_and_an_unreadable_user_is_500() {
                 // A login reads no session. Only a login and a change of password read the `login#` item. A logout ends
                 // a session without reading it. A logout everywhere reads the user and the session.
                 let is_read = match (name, record) {
-                    ("login", record) => record != "session",
-                    ("logout", _) => false,
-                    ("password", _) => true,
+                    ("login" | "sign-in form", record) => record != "session",
+                    ("logout" | "sign-out form" | "sign-in page" | "well-known", _) => false,
+                    ("password" | "password form", _) => true,
                     (_, record) => record != "login#kimcoding",
                 };
                 let expected = if is_read { expected } else { status };
                 let Answer { reply, .. } = answer;
                 assert_eq!(reply.status, expected, "{name}: {record} with {what}: {reply:?}");
-                let clears = name == "logout, everywhere" && reply.status == 401;
+                let clears = name.contains("everywhere") && reply.status == 401;
                 assert!(!is_read || clears || reply.cookies.is_empty(), "{name}: {record} with {what}: {reply:?}");
                 let is_logged = log.take().lines().any(|line| line.contains("\"ERROR\""));
                 assert_eq!(is_logged, is_read, "{name}: {record} with {what}");
@@ -271,10 +310,11 @@ async fn a_session_is_expired_while_its_record_still_exists() {
     expired["ttl"] = json!({ "N": after(14 * DAY).as_secs().to_string() });
     expired.as_object_mut().unwrap().remove("active_key");
     for secs in [7 * DAY, 8 * DAY, 30 * DAY, 37 * DAY, 40 * DAY] {
-        for (name, _) in REQUESTS.into_iter().filter(|(name, _)| !name.starts_with("log")) {
+        for (name, expected) in needing_a_user() {
             let both = [format!("access_jwt={}", world.access), format!("refresh_jwt={}", world.refresh)];
-            let answer = service.send(&world.request(name).cookies(both), after(secs)).await;
-            assert_eq!((answer.reply.status, answer.reply.cookies.len()), (401, 0), "{name} after {secs} s");
+            let Answer { reply, .. } = service.send(&world.request(name).cookies(both), after(secs)).await;
+            assert_eq!((reply.status, reply.header("location")), expected, "{name} after {secs} s");
+            assert_eq!(reply.cookies.len(), 0, "{name} after {secs} s");
         }
         let decision = service.authorize(&world.authorizer_event(), after(secs)).await.unwrap();
         assert_eq!(decision["isAuthorized"], false, "{secs}");
@@ -291,11 +331,17 @@ async fn a_deleted_session_is_401_and_is_not_written_again() {
     for id in [&world.session, &world.other] {
         world.tables.delete("SessionsTable", &json!({ "user_id": { "S": "0" }, "session_id": { "S": id } }));
     }
-    for (name, _) in REQUESTS.into_iter().filter(|(name, _)| !name.starts_with("log")) {
-        let answer = service.send(&world.request(name), NOW).await;
-        assert_eq!((answer.reply.status, answer.reply.cookies.len()), (401, 0), "{name}");
+    for (name, expected) in needing_a_user() {
+        let Answer { reply, .. } = service.send(&world.request(name), NOW).await;
+        assert_eq!(
+            (reply.status, reply.header("location"), reply.cookies.len()),
+            (expected.0, expected.1, 0),
+            "{name}"
+        );
     }
-    for (name, status) in [("logout", 205), ("logout, everywhere", 401)] {
+    for (name, status) in
+        [("logout", 205), ("logout, everywhere", 401), ("sign-out form", 303), ("sign-out everywhere form", 401)]
+    {
         assert_eq!(service.send(&world.request(name), NOW).await.reply.status, status, "{name}");
     }
     assert_eq!(world.tables.items("SessionsTable"), Vec::<Value>::new());
@@ -310,7 +356,7 @@ async fn every_read_of_every_function_is_strongly_consistent() {
     let settings = [("SESSIONS_PER_USER", "10"), ("DEVICE_COOKIE", "on")];
     let service = Service::new(world.tables.environment(&settings));
     let (mut reads, mut writes) = (BTreeSet::new(), BTreeSet::new());
-    for (name, status) in REQUESTS.into_iter().chain([("authorizer", 0)]) {
+    for (name, status) in all_requests().chain([("authorizer", 0)]) {
         if name == "authorizer" {
             assert!(service.authorize(&world.authorizer_event(), NOW).await.is_some());
         } else {
@@ -363,7 +409,7 @@ async fn a_token_newer_than_a_restored_record_is_not_reuse() {
 async fn unknown_attributes_of_a_record_are_ignored() {
     let world = World::new().await;
     let service = world.service();
-    for (name, status) in REQUESTS {
+    for (name, status) in all_requests() {
         for record in ["user#0", "login#kimcoding", "session"] {
             world.change(record, |item| item["of_a_later_version"] = json!({ "M": { "more": { "S": "to know" } } }));
         }
@@ -395,7 +441,8 @@ async fn a_panic_at_any_call_is_500_and_the_next_request_is_served() {
         }
         let Answer { reply, .. } = service.send(&world.request(name), NOW).await;
         assert_eq!((reply.status, reply.cookies.len()), (500, 0), "{step:?}: {reply:?}");
-        assert_eq!(reply.json()["detail"], "Something went wrong on our side.", "{step:?}");
+        assert!(says(&reply, "Something went wrong on our side."), "{step:?}: {reply:?}");
+        assert_eq!(is_page(&reply), is_of_a_person(name), "{step:?}");
         assert!(!reply.body().contains("no response may contain") && !reveals_a_user(&reply), "{step:?}");
         let next = service.send(&world.request(name), NOW).await.reply;
         assert_eq!(next.status, status_of(name), "{step:?}: {next:?}");
@@ -407,7 +454,8 @@ async fn a_panic_at_any_call_is_500_and_the_next_request_is_served() {
 #[tokio::test]
 async fn the_first_request_after_a_thaw_is_answered_over_a_new_connection() {
     let world = World::new().await;
-    let resets = REQUESTS.map(|(name, _)| (name, Death::Reset));
+    let with_calls = all_requests().filter(|(name, _)| !["sign-in page", "well-known"].contains(name));
+    let resets = with_calls.map(|(name, _)| (name, Death::Reset));
     // Each takes as long as the timeout of a call.
     let silences = ["login", "logout", "userinfo", "userinfo, renewing"].map(|name| (name, Death::Silence));
     for (name, death) in resets.into_iter().chain(silences) {
@@ -502,12 +550,15 @@ async fn interrupt_a_login_after_its_write() {
     assert_eq!(world.service().send(&event, NOW).await.reply.status, 302);
 }
 
+/// Where a changed password leads.
+const CHANGED: &str = "/userinfo?notice=password-changed";
+
 /// F36: the gateway or the client sends the same event twice, one after the other or at the same time.
 #[tokio::test]
 async fn a_duplicate_event_is_answered_twice_and_never_with_500() {
     let world = World::new().await;
     for at_once in [false, true] {
-        for (name, status) in REQUESTS {
+        for (name, status) in all_requests() {
             world.restore();
             let (one, other, event) = (world.service(), world.service(), world.request(name));
             let (first, second) = if at_once {
@@ -519,10 +570,16 @@ async fn a_duplicate_event_is_answered_twice_and_never_with_500() {
             let tokens = replies.each_ref().map(|reply| reply.cookie("refresh_jwt"));
             match name {
                 // The other one has no active session any more.
-                "logout, everywhere" => {
+                "logout, everywhere" | "sign-out everywhere form" => {
                     let mut statuses = replies.each_ref().map(|reply| reply.status);
                     statuses.sort_unstable();
-                    assert_eq!(statuses, [205, 401], "{at_once}: {replies:?}");
+                    assert_eq!(statuses, [status, 401], "{at_once}: {replies:?}");
+                }
+                "password form" => {
+                    // The other one is not signed in any more, or meets the concurrent update.
+                    let others = replies.iter().filter(|reply| reply.header("location") != Some(CHANGED));
+                    assert_eq!(others.clone().count(), 1, "{at_once}: {replies:?}");
+                    assert!(others.map(|reply| reply.status).all(|status| matches!(status, 303 | 503)), "{replies:?}");
                 }
                 "password" => {
                     // One of them finds a new password, or meets the concurrent update.
@@ -533,8 +590,8 @@ async fn a_duplicate_event_is_answered_twice_and_never_with_500() {
                 _ => assert!(replies.iter().all(|reply| reply.status == status), "{name} {at_once}: {replies:?}"),
             }
             match name {
-                "userinfo, renewing" => assert_eq!(tokens[0], tokens[1], "{at_once}"),
-                "login" => assert_ne!(tokens[0], tokens[1], "{name} {at_once}"),
+                "userinfo, renewing" | "account page, renewing" => assert_eq!(tokens[0], tokens[1], "{at_once}"),
+                "login" | "sign-in form" => assert_ne!(tokens[0], tokens[1], "{name} {at_once}"),
                 _ => {}
             }
         }
@@ -547,9 +604,10 @@ async fn a_duplicate_event_is_answered_twice_and_never_with_500() {
 async fn no_work_continues_after_the_response() {
     let world = World::new().await;
     let service = world.service();
-    for (name, _) in REQUESTS {
+    for (name, _) in all_requests() {
         let wrong = world.request(name).body(r#"{"loginInfo":{"userId":"kimcoding","password":"4321"}}"#);
-        for event in [world.request(name), wrong, world.request(name).without_cookies()] {
+        let wrong_form = world.request(name).form_body("userId=kimcoding&password=4321");
+        for event in [world.request(name), wrong, wrong_form, world.request(name).without_cookies()] {
             service.send(&event, NOW).await;
             let records = [world.records(), world.tables.items("AttemptsTable")];
             for _ in 0..1000 {

@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use testbed::{Event, WHO_MAY_POST};
 
-use crate::world::{CHANGES, NOW, REQUESTS, World, reveals_a_user, status_of};
+use crate::world::{
+    CHANGES, NOW, World, all_requests, is_of_a_person, is_page, not_signed_in, reveals_a_user, status_of,
+};
 
 /// Returns the event with these three headers, or without those that are `None`. A page of another site can make a
 /// browser send such a request.
@@ -34,11 +36,12 @@ async fn every_route_has_the_same_origin_check() {
                 world.restore();
             } else {
                 assert!(answer.is_rejected_before_any_work(403), "{name}: {origin:?} {site:?} {host:?}: {answer:?}");
+                assert_eq!(is_page(&answer.reply), is_of_a_person(name), "{name}");
                 rejected += 1;
             }
         }
     }
-    assert!(rejected > 200, "{rejected}");
+    assert!(rejected > 400, "{rejected}");
     assert!(before.iter().all(|record| world.records().contains(record)));
 }
 
@@ -233,6 +236,13 @@ async fn every_other_method_is_405_before_any_work() {
         ("sessions", "GET, DELETE"),
         ("sessions, end one", "DELETE"),
         ("userinfo", "GET, HEAD"),
+        ("start", "GET, HEAD"),
+        ("sign-in form", "GET, POST"),
+        ("sign-out form", "POST"),
+        ("account page", "GET, HEAD"),
+        ("password form", "GET, POST, PUT"),
+        ("end one form", "POST"),
+        ("well-known", "GET"),
     ] {
         for method in
             ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "post", "FOO"]
@@ -247,6 +257,7 @@ async fn every_other_method_is_405_before_any_work() {
             assert!(answer.is_rejected_before_any_work(405), "{name}: {method}: {answer:?}");
             assert_eq!(answer.reply.header("allow"), Some(allowed), "{name}: {method}");
             assert_eq!(answer.reply.body().is_empty(), method == "HEAD", "{name}: {method}");
+            assert_eq!(is_page(&answer.reply), is_of_a_person(name), "{name}: {method}");
         }
     }
     assert_eq!(world.records(), before);
@@ -326,19 +337,27 @@ async fn an_invalid_session_id_is_404_and_ends_no_session() {
     }
 }
 
-/// R92: the request is rejected and changes nothing for either user. A login and a logout are exceptions.
+/// R92: the request is rejected and changes nothing for either user. A login and a logout are exceptions, and the pages
+/// that lead to a login do not treat the visitor as signed in.
 #[tokio::test]
 async fn a_bearer_token_and_a_cookie_of_different_users_are_400() {
     let world = World::new().await;
     let park = testbed::add_park(&world.env).await;
     let (parks, _) = testbed::sign_in(&world.env, &park, true, NOW).await;
     let (service, before) = (world.service(), world.records());
-    for (name, status) in REQUESTS.into_iter().filter(|(name, _)| !["login", "logout"].contains(name)) {
+    for (name, status) in all_requests() {
+        let Some(without_a_user) = not_signed_in(name) else { continue };
         let event = world.request(name).header("authorization", &format!("Bearer {}", world.access));
         let both = event.clone().cookies([format!("access_jwt={parks}")]);
         let answer = service.send(&both, NOW).await;
-        assert_eq!((answer.reply.status, answer.reply.cookies.len()), (400, 0), "{name}: {answer:?}");
-        assert!(answer.calls.is_empty() && !reveals_a_user(&answer.reply), "{name}: {answer:?}");
+        let expected = match name {
+            "start" | "sign-in page, signed in" => without_a_user,
+            _ => (400, None),
+        };
+        assert_eq!((answer.reply.status, answer.reply.header("location")), expected, "{name}: {answer:?}");
+        assert!(answer.reply.cookies.is_empty() && answer.calls.is_empty(), "{name}: {answer:?}");
+        assert!(!reveals_a_user(&answer.reply), "{name}: {answer:?}");
+        assert_eq!(is_page(&answer.reply), is_of_a_person(name) && name != "start", "{name}");
         assert_eq!(world.records(), before, "{name}");
         let same = event.cookies([format!("access_jwt={}", world.access)]);
         assert_eq!(service.send(&same, NOW).await.reply.status, status, "{name}: of the same user");
@@ -355,9 +374,13 @@ async fn a_token_in_any_other_place_is_ignored() {
     let world = World::new().await;
     let (service, before) = (world.service(), world.records());
     let (access, refresh) = (&world.access, &world.refresh);
-    for (name, _) in REQUESTS.into_iter().filter(|(name, _)| !name.starts_with("login")) {
+    for (name, status) in all_requests() {
+        if ["login", "sign-in page", "sign-in form", "well-known"].contains(&name) {
+            continue;
+        }
+        let (expected, location) = not_signed_in(name).unwrap_or((status, None));
         let bare = world.request(name).without_cookies();
-        let everywhere = if name == "logout, everywhere" { "everywhere=true&" } else { "" };
+        let everywhere = if name.contains("everywhere") { "everywhere=true&" } else { "" };
         let query = format!("{everywhere}access_token={access}&access_jwt={access}&refresh_jwt={refresh}");
         let mut places = vec![
             bare.clone().query(&query),
@@ -369,12 +392,12 @@ async fn a_token_in_any_other_place_is_ignored() {
             bare.clone().cookies([format!("session={access}"), format!("__Host-access_jwt={access}")]),
         ];
         if name != "password" {
-            places.push(bare.body(format!("access_token={access}&refresh_jwt={refresh}")));
+            places.push(bare.form_body(format!("access_token={access}&refresh_jwt={refresh}")));
         }
         for event in places {
             let answer = service.send(&event, NOW).await;
-            let expected = if name == "logout" { 205 } else { 401 };
             assert_eq!((answer.reply.status, answer.calls.len()), (expected, 0), "{name}: {event:?}");
+            assert!(location.is_none() || answer.reply.header("location") == location, "{name}: {event:?}: {answer:?}");
             assert_eq!(world.records(), before, "{name}: {event:?}");
         }
     }
@@ -386,7 +409,7 @@ async fn a_token_in_any_other_place_is_ignored() {
 async fn a_hostile_header_is_400_in_every_function_and_the_next_request_is_served() {
     let world = World::new().await;
     let service = world.service();
-    for (name, status) in REQUESTS {
+    for (name, status) in all_requests() {
         let good = world.request(name);
         for hostile in [
             good.clone().header("host", "a:99999"),
@@ -398,6 +421,7 @@ async fn a_hostile_header_is_400_in_every_function_and_the_next_request_is_serve
         ] {
             let answer = service.send(&hostile, NOW).await;
             assert!(answer.is_rejected_before_any_work(400), "{name}: {hostile:?}: {answer:?}");
+            assert_eq!(is_page(&answer.reply), is_of_a_person(name), "{name}: {hostile:?}");
         }
         assert_eq!(service.send(&good, NOW).await.reply.status, status, "{name}");
         world.restore();

@@ -31,13 +31,67 @@ pub(crate) const REQUESTS: [(&str, u16); 9] = [
     ("userinfo, renewing", 200),
 ];
 
+/// Every kind of request of a person with a browser: its name, and its status when it succeeds.
+pub(crate) const PAGES: [(&str, u16); 13] = [
+    ("start", 303),
+    ("sign-in page", 200),
+    ("sign-in page, signed in", 303),
+    ("sign-in form", 302),
+    ("account page", 200),
+    ("account page, renewing", 200),
+    ("password page", 200),
+    ("password form", 303),
+    ("end one form", 303),
+    ("end others form", 303),
+    ("sign-out form", 303),
+    ("sign-out everywhere form", 303),
+    ("well-known", 303),
+];
+
 /// The requests that change something if the origin check passes.
-pub(crate) const CHANGES: [&str; 6] =
-    ["login", "logout", "logout, everywhere", "password", "sessions, end one", "sessions, end others"];
+pub(crate) const CHANGES: [&str; 12] = [
+    "login",
+    "logout",
+    "logout, everywhere",
+    "password",
+    "sessions, end one",
+    "sessions, end others",
+    "sign-in form",
+    "password form",
+    "end one form",
+    "end others form",
+    "sign-out form",
+    "sign-out everywhere form",
+];
+
+/// Returns all requests, of a client of the API and of a person with a browser.
+pub(crate) fn all_requests() -> impl Iterator<Item = (&'static str, u16)> {
+    REQUESTS.into_iter().chain(PAGES)
+}
 
 /// The status of a request that succeeds.
 pub(crate) fn status_of(name: &str) -> u16 {
-    REQUESTS.iter().find(|(request, _)| *request == name).unwrap().1
+    all_requests().find(|(request, _)| *request == name).unwrap().1
+}
+
+/// Returns the status and the `Location` of a request whose user is not signed in. Returns `None` if the request needs
+/// no user.
+pub(crate) fn not_signed_in(name: &str) -> Option<(u16, Option<&'static str>)> {
+    Some(match name {
+        "login" | "logout" | "sign-in page" | "sign-in form" | "sign-out form" | "well-known" => return None,
+        "start" => (303, Some("/login")),
+        "sign-in page, signed in" => (200, None),
+        "account page" | "account page, renewing" => (302, Some("/login")),
+        "password page" => (302, Some("/userinfo?return_to=%2Fpassword")),
+        "password form" => (303, Some("/userinfo?return_to=%2Fpassword")),
+        "end one form" | "end others form" => (303, Some("/userinfo")),
+        _ => (401, None),
+    })
+}
+
+/// Returns `true` if the request is of a person with a browser.
+pub(crate) fn is_of_a_person(name: &str) -> bool {
+    PAGES.iter().any(|(page, _)| *page == name)
 }
 
 pub(crate) fn after(secs: u64) -> Timestamp {
@@ -73,7 +127,7 @@ impl World {
         Self { tables, env, access, refresh, session, other, before }
     }
 
-    /// Returns the event of one of [`REQUESTS`]. It has all that the request needs to succeed.
+    /// Returns the event of one of [`REQUESTS`] and [`PAGES`]. It has all that the request needs to succeed.
     pub(crate) fn request(&self, name: &str) -> Event {
         let with = |event: Event| event.cookies(["theme=dark".to_owned(), format!("access_jwt={}", self.access)]);
         match name {
@@ -86,6 +140,21 @@ impl World {
             "sessions, end others" => with(Event::recorded("sessions-end-others")),
             "userinfo" => with(Event::recorded("userinfo")),
             "userinfo, renewing" => Event::recorded("userinfo").cookies([format!("refresh_jwt={}", self.refresh)]),
+            "start" => with(Event::recorded("userinfo-start")),
+            "sign-in page" => Event::recorded("login-page"),
+            "sign-in page, signed in" => with(Event::recorded("login-page")),
+            "sign-in form" => Event::recorded("login-form"),
+            "account page" => with(Event::recorded("userinfo-page")),
+            "account page, renewing" => {
+                Event::recorded("userinfo-page").cookies([format!("refresh_jwt={}", self.refresh)])
+            }
+            "password page" => with(Event::recorded("password-page")),
+            "password form" => with(Event::recorded("password-form")),
+            "end one form" => with(Event::recorded("sessions-end-form")).form_body(format!("id={}", self.other)),
+            "end others form" => with(Event::recorded("sessions-end-form")).form_body("others=true"),
+            "sign-out form" => with(Event::recorded("logout-form")),
+            "sign-out everywhere form" => with(Event::recorded("logout-form")).query("everywhere=true"),
+            "well-known" => Event::recorded("password-well-known"),
             _ => panic!("there is no request {name}"),
         }
     }
@@ -203,7 +272,7 @@ impl Service {
                 hashes = login.authenticator.hasher.evaluations();
                 reply
             }
-            "password" => {
+            "password" | ".well-known" => {
                 let change = PasswordChange::from_env(client, env).unwrap();
                 let reply = answer!(&change);
                 hashes = change.authenticator.hasher.evaluations();
@@ -211,7 +280,7 @@ impl Service {
             }
             "logout" => answer!(Logout::from_env(client, env).unwrap()),
             "sessions" => answer!(OwnSessions::from_env(client, env).unwrap()),
-            "userinfo" => answer!(Userinfo::from_env(client, env).unwrap()),
+            "userinfo" | "" => answer!(Userinfo::from_env(client, env).unwrap()),
             _ => panic!("there is no route {route}"),
         };
         (reply, hashes)
@@ -231,7 +300,21 @@ impl Service {
     }
 }
 
-/// Returns `true` if the response says anything about a user.
+/// Returns `true` if the response says anything about a user. A form may have the login name that was typed.
 pub(crate) fn reveals_a_user(reply: &Reply) -> bool {
-    ["kimcoding", "Seoul", "session_id"].iter().any(|word| reply.body().contains(word))
+    let body = reply.body().replace("value=\"kimcoding\"", "");
+    ["kimcoding", "김코딩", "Seoul", "session_id"].iter().any(|word| body.contains(word))
+}
+
+/// Returns `true` if the response is a page.
+pub(crate) fn is_page(reply: &Reply) -> bool {
+    reply.header("content-type") == Some("text/html; charset=utf-8")
+}
+
+/// Returns `true` if an error says this, in its problem details or on its page. A form says it in words of its own.
+pub(crate) fn says(reply: &Reply, detail: &str) -> bool {
+    match reply.header("content-type") {
+        Some("application/problem+json") => reply.json()["detail"] == detail,
+        _ => is_page(reply) && (reply.body().contains(detail) || reply.body().contains("id=\"problem\"")),
+    }
 }
