@@ -5,6 +5,8 @@
 //! functions in containers, and checks the contract on them.
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "runs only in tests, where a panic is a failure")]
 
+#[cfg(feature = "browser")]
+pub mod browser;
 mod calls;
 #[cfg(feature = "watch")]
 pub mod contract;
