@@ -1,0 +1,42 @@
+//! axe-core, which finds violations of accessibility rules.
+
+use fantoccini::Client;
+use serde_json::Value;
+use testbed::workspace::{read, root};
+
+use crate::npm;
+
+/// The source text of axe-core.
+pub(crate) struct Axe(String);
+
+impl Axe {
+    /// Installs axe-core.
+    pub(crate) async fn install() -> Self {
+        static INSTALLED: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
+        INSTALLED.get_or_init(|| async { npm::install(&root().join("tests/pages")).await }).await;
+        Self(read("tests/pages/node_modules/axe-core/axe.min.js"))
+    }
+
+    /// Adds axe-core to the current page. WebDriver may do this, whatever the content security policy of the page says.
+    pub(crate) async fn load(&self, browser: &Client) {
+        browser.execute(&self.0, vec![]).await.unwrap();
+    }
+
+    /// Returns the violations of all rules but those of level AAA, and what axe-core cannot decide.
+    pub(crate) async fn violations(&self, browser: &Client) -> Vec<String> {
+        let script = "
+            const done = arguments[0];
+            const isWanted = ({ tags }) => !tags.includes('wcag2aaa');
+            const rules = axe.getRules().map((rule) => [rule.ruleId, { enabled: isWanted(rule) }]);
+            axe.run(document, { rules: Object.fromEntries(rules), resultTypes: ['violations', 'incomplete'] }).then(
+              ({ violations, incomplete, passes }) => {
+                const words = (result) => ({ id, help, nodes }) =>
+                  `axe: ${result}: ${id}: ${help}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`)}`;
+                done([passes.length, ...violations.map(words('violation')), ...incomplete.map(words('undecided'))]);
+              }, (error) => done([0, String(error)]));";
+        let found = browser.execute_async(script, vec![]).await.unwrap();
+        let (passes, problems) = found.as_array().unwrap().split_first().unwrap();
+        assert!(passes.as_u64().unwrap() > 10, "{found}");
+        problems.iter().map(|problem| Value::as_str(problem).unwrap().to_owned()).collect()
+    }
+}
