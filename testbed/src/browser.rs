@@ -1,5 +1,6 @@
 //! Chromium, controlled through chromedriver.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -29,24 +30,36 @@ const FLAGS: [&str; 9] = [
     "--window-size=800,600",
 ];
 
-/// Starts a driver and a browser, and returns both with the folder of the new profile.
-pub async fn start_browser() -> (Process, Client, TempDir) {
-    start_browser_with(json!({})).await
+/// The options of a browser.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BrowserOptions<'a> {
+    /// Records the events of the DevTools domains Network and Page, for [`recorded_events`].
+    pub record_events: bool,
+    /// The configuration of the fonts, in place of the one of the system.
+    pub fonts: Option<&'a Path>,
 }
 
-/// Starts a browser as [`start_browser`] does, with more capabilities.
-pub async fn start_browser_with(capabilities: Value) -> (Process, Client, TempDir) {
+/// Starts a driver and a browser, and returns both with the folder of the new profile.
+pub async fn start_browser() -> (Process, Client, TempDir) {
+    start_browser_with(BrowserOptions::default()).await
+}
+
+/// Starts a browser as [`start_browser`] does, with options.
+pub async fn start_browser_with(options: BrowserOptions<'_>) -> (Process, Client, TempDir) {
     let port = free_port();
     let profile = tempfile::tempdir_in(root().join("target").canonicalize().unwrap()).unwrap();
     let mut driver = Command::new("chromedriver");
     driver.arg(format!("--port={port}")).stdout(Stdio::null());
+    driver.envs(options.fonts.map(|file| ("FONTCONFIG_FILE", file)));
     let driver = Process::start("chromedriver", &mut driver).unwrap();
     let folder = format!("--user-data-dir={}", profile.path().display());
     let flags: Vec<_> = FLAGS.into_iter().chain([folder.as_str()]).collect();
-    let mut all = json!({ "acceptInsecureCerts": true, "goog:chromeOptions": { "args": flags } });
-    all.as_object_mut().unwrap().extend(capabilities.as_object().unwrap().clone());
+    let mut capabilities = json!({ "acceptInsecureCerts": true, "goog:chromeOptions": { "args": flags } });
+    if options.record_events {
+        capabilities["goog:loggingPrefs"] = json!({ "performance": "ALL" });
+    }
     let mut builder = ClientBuilder::new(HttpConnector::new());
-    builder.capabilities(all.as_object().unwrap().clone());
+    builder.capabilities(capabilities.as_object().unwrap().clone());
     let url = format!("http://127.0.0.1:{port}");
     for _ in 0..100 {
         if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
@@ -71,8 +84,7 @@ pub async fn devtools(browser: &Client, method: &str, parameters: Value) -> Valu
     browser.issue_cmd(command).await.unwrap()
 }
 
-/// Returns the events of the DevTools domains Network and Page since the last call. The browser records them only with
-/// the capability [`record_events`].
+/// Returns the events of the DevTools domains Network and Page since the last call.
 pub async fn recorded_events(browser: &Client) -> Vec<Value> {
     let log = browser.issue_cmd(Extension { path: "se/log", body: json!({ "type": "performance" }) }).await.unwrap();
     let event = |entry: &Value| {
@@ -80,12 +92,6 @@ pub async fn recorded_events(browser: &Client) -> Vec<Value> {
         entry["message"].take()
     };
     log.as_array().unwrap().iter().map(event).collect()
-}
-
-/// The capability that makes the browser record the events for [`recorded_events`].
-#[must_use]
-pub fn record_events() -> Value {
-    json!({ "goog:loggingPrefs": { "performance": "ALL" } })
 }
 
 /// A command of chromedriver that WebDriver does not have.

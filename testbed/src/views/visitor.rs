@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::people::{PASSWORD, People};
 use super::{Language, View};
-use crate::browser::{devtools, start_browser_with};
+use crate::browser::{BrowserOptions, devtools, start_browser_with};
 use crate::contract::Stack;
 use crate::local_stack::{self, Options};
 use crate::outage::Outage;
@@ -42,14 +42,14 @@ pub struct Visitor {
 
 impl Visitor {
     /// Starts the browser and both stacks.
-    pub async fn new(capabilities: Value) -> Self {
-        let options = Options { unlimited_sources: true, ..Options::default() };
-        let (process, stack) = local_stack::start(options).await;
+    pub async fn new(options: BrowserOptions<'_>) -> Self {
+        let stack_options = Options { unlimited_sources: true, ..Options::default() };
+        let (process, stack) = local_stack::start(stack_options).await;
         let running = RunningStack::all(root()).into_iter().find(|running| running.url == stack.url).unwrap();
         let outage = Outage::beside(&running, &OTHER_BRAND).await;
         let people = People::add(running.environment()).await;
         people.break_record(&people.unreadable).await;
-        let (driver, browser, profile) = start_browser_with(capabilities).await;
+        let (driver, browser, profile) = start_browser_with(options).await;
         Self { browser, stack, outage, people, _running: (process, driver, profile) }
     }
 

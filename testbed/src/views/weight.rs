@@ -42,8 +42,7 @@ struct Parts {
 }
 
 impl Weight {
-    /// Opens a view, and weighs it. The browser needs the capability
-    /// [`record_events`](crate::browser::record_events).
+    /// Opens a view, and weighs it. The browser must record events.
     pub async fn of(visitor: &Visitor, view: View, language: Language) -> Self {
         let browser = &visitor.browser;
         recorded_events(browser).await;

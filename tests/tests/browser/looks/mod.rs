@@ -4,7 +4,7 @@ mod axe;
 mod checks;
 
 use serde_json::json;
-use testbed::browser::{record_events, start_browser};
+use testbed::browser::{BrowserOptions, start_browser};
 use testbed::views::weight::Weight;
 use testbed::views::{Language, Preferences, Screen, View, Visitor};
 use testbed::workspace::root;
@@ -14,13 +14,11 @@ use axe::Axe;
 /// The most bytes of a page, headers included.
 const MAX_BYTES: u64 = 15_000;
 
-/// R97.
 #[tokio::test]
 async fn each_page_in_english_is_accessible_fits_every_screen_and_is_light() {
     check(Language::English).await;
 }
 
-/// R97.
 #[tokio::test]
 async fn each_page_in_korean_is_accessible_fits_every_screen_and_is_light() {
     check(Language::Korean).await;
@@ -66,7 +64,7 @@ async fn the_checks_find_the_defects_of_a_page() {
 /// Checks all views in a language, and fails with all problems.
 async fn check(language: Language) {
     let axe = Axe::install().await;
-    let visitor = Visitor::new(record_events()).await;
+    let visitor = Visitor::new(BrowserOptions { record_events: true, ..BrowserOptions::default() }).await;
     let mut problems = Vec::new();
     for view in View::ALL {
         let found = check_view(&visitor, view, language, &axe).await;
