@@ -56,8 +56,6 @@ pub enum View {
     RepetitivePassword,
     /// The same after too many wrong passwords: 429.
     TooManyChanges,
-    /// The same during an outage: 503.
-    ChangeDuringOutage,
     /// An invalid request: 400.
     BadRequest,
     /// A user without an active session signs out everywhere: 401.
@@ -78,7 +76,7 @@ pub enum View {
 
 impl View {
     /// All views.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 29] = [
         Self::SignIn,
         Self::SignInToReturn,
         Self::WrongPassword,
@@ -100,7 +98,6 @@ impl View {
         Self::CommonPassword,
         Self::RepetitivePassword,
         Self::TooManyChanges,
-        Self::ChangeDuringOutage,
         Self::BadRequest,
         Self::NotEverywhere,
         Self::Forbidden,
@@ -140,7 +137,7 @@ impl View {
             Self::UnsupportedForm => 415,
             Self::TooManyAttempts | Self::TooManyChanges => 429,
             Self::Fault => 500,
-            Self::SignInDuringOutage | Self::ChangeDuringOutage | Self::Outage => 503,
+            Self::SignInDuringOutage | Self::Outage => 503,
         }
     }
 }

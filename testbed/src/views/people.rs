@@ -79,7 +79,7 @@ impl People {
             location: "X".repeat(200),
             bio: "word ".repeat(80),
             roles: vec!["administrator-of-everything".repeat(4), "analyst".to_owned()],
-            ..named(&"l".repeat(120))
+            ..named(&"l".repeat(64))
         };
         let (mina, long) = (add(mina).await, add(long).await);
         let (newcomer, unreadable) = (add(named("newcomer")).await, add(named("unreadable")).await);

@@ -37,6 +37,7 @@ pub struct Visitor {
     stack: Stack,
     outage: Outage,
     people: People,
+    user_agent: String,
     _running: (Process, Process, TempDir),
 }
 
@@ -50,12 +51,14 @@ impl Visitor {
         let people = People::add(running.environment()).await;
         people.break_record(&people.unreadable).await;
         let (driver, browser, profile) = start_browser_with(options).await;
-        Self { browser, stack, outage, people, _running: (process, driver, profile) }
+        let user_agent = browser.execute("return navigator.userAgent", vec![]).await.unwrap();
+        let user_agent = user_agent.as_str().unwrap().to_owned();
+        Self { browser, stack, outage, people, user_agent, _running: (process, driver, profile) }
     }
 
     /// Shows a view in this language. Fails if the response does not have the status of the view.
     pub async fn open(&self, view: View, language: Language) {
-        let outage = self.outage.url.as_str();
+        let (stack, outage) = (self.stack.url.as_str(), self.outage.url.as_str());
         self.forget_everything(language).await;
         match view {
             View::SignIn => self.visit("/login").await,
@@ -69,7 +72,7 @@ impl Visitor {
                 self.browser.goto(&format!("{outage}/login")).await.unwrap();
                 self.fill_and_submit("#sign-in", &[("userId", KIM.user_id), ("password", KIM.password)]).await;
             }
-            View::Hop => self.show_hop().await,
+            View::Hop => self.show_hop(language).await,
             View::NewAccount => self.account(1, "/userinfo").await,
             View::Account => self.account(3, "/userinfo").await,
             View::AccountWithManySessions => self.account(14, "/userinfo").await,
@@ -91,32 +94,32 @@ impl Visitor {
                 self.people.lock(&self.people.mina.profile.user_id).await;
                 self.change_password(PASSWORD, "kites over the harbour").await;
             }
-            View::ChangeDuringOutage => {
-                self.account(1, "/password").await;
-                self.browser.goto(&format!("{outage}/password")).await.unwrap();
-                let fields = [("currentPassword", PASSWORD), ("newPassword", "kites over the harbour")];
-                self.fill_and_submit("#change-password", &fields).await;
-            }
             View::BadRequest => self.visit("/login?return_to=%2F%2Fexample.com").await,
             View::NotEverywhere => {
                 self.visit("/login").await;
-                self.post("/logout?everywhere=true", &json!({}), "").await;
+                self.post(&format!("{stack}/logout?everywhere=true"), &json!({}), "").await;
             }
             View::Forbidden => {
                 self.browser.goto(FOREIGN_PAGE).await.unwrap();
-                self.post("/login", &json!({ "userId": KIM.user_id, "password": KIM.password }), "").await;
+                self.post(&format!("{stack}/login"), &json!({ "userId": KIM.user_id, "password": KIM.password }), "")
+                    .await;
             }
             View::NoSuchSession => {
                 self.account(1, "/userinfo").await;
-                self.post("/sessions/end", &json!({ "id": UNKNOWN_SESSION }), "").await;
+                self.post(&format!("{stack}/sessions/end"), &json!({ "id": UNKNOWN_SESSION }), "").await;
             }
             View::TooLarge => {
                 self.visit("/login").await;
-                self.post("/login", &json!({ "userId": "x".repeat(100_000) }), "").await;
+                self.post(&format!("{stack}/login"), &json!({ "userId": "x".repeat(10_000) }), "").await;
             }
             View::UnsupportedForm => {
                 self.visit("/login").await;
-                self.post("/login", &json!({ "userId": KIM.user_id, "password": KIM.password }), "text/plain").await;
+                self.post(
+                    &format!("{stack}/login"),
+                    &json!({ "userId": KIM.user_id, "password": KIM.password }),
+                    "text/plain",
+                )
+                .await;
             }
             View::Fault => {
                 self.use_session(&self.people.sign_in(&self.people.unreadable, 1).await).await;
@@ -136,18 +139,12 @@ impl Visitor {
         assert_eq!(lang, language.tag(), "{}", view.name());
     }
 
-    /// Deletes all cookies but that of the language, and all counted wrong passwords.
+    /// Deletes all cookies and all counted wrong passwords, and sets the language of the browser.
     async fn forget_everything(&self, language: Language) {
         self.people.unlock(&self.people.mina.profile.user_id).await;
         devtools(&self.browser, "Network.clearBrowserCookies", json!({})).await;
-        self.set_cookie("lang", language.tag(), "Lax").await;
-    }
-
-    async fn set_cookie(&self, name: &str, value: &str, same_site: &str) {
-        let cookie = json!({
-            "name": name, "value": value, "url": self.stack.url, "secure": true, "httpOnly": true, "sameSite": same_site,
-        });
-        devtools(&self.browser, "Network.setCookie", cookie).await;
+        let agent = json!({ "userAgent": self.user_agent, "acceptLanguage": language.tag() });
+        devtools(&self.browser, "Network.setUserAgentOverride", agent).await;
     }
 
     async fn visit(&self, path: &str) {
@@ -155,7 +152,11 @@ impl Visitor {
     }
 
     async fn use_session(&self, access: &str) {
-        self.set_cookie("access_jwt", access, "Strict").await;
+        let cookie = json!({
+            "name": "access_jwt", "value": access, "url": self.stack.url,
+            "secure": true, "httpOnly": true, "sameSite": "Strict",
+        });
+        devtools(&self.browser, "Network.setCookie", cookie).await;
     }
 
     async fn sign_in(&self, password: &str) {
@@ -190,7 +191,7 @@ impl Visitor {
     }
 
     /// Posts a form that the page does not have.
-    async fn post(&self, path: &str, fields: &Value, encoding: &str) {
+    async fn post(&self, action: &str, fields: &Value, encoding: &str) {
         let script = "
             const [action, fields, encoding] = arguments, form = document.createElement('form');
             Object.assign(form, { method: 'post', action, enctype: encoding });
@@ -200,7 +201,6 @@ impl Visitor {
             document.documentElement.dataset.left = '';
             document.body.append(form);
             form.submit();";
-        let action = format!("{}{path}", self.stack.url);
         self.browser.execute(script, vec![json!(action), fields.clone(), json!(encoding)]).await.unwrap();
         self.arrive().await;
     }
@@ -211,9 +211,9 @@ impl Visitor {
     }
 
     /// Shows the hop page without its refresh, which would replace it at once.
-    async fn show_hop(&self) {
+    async fn show_hop(&self, language: Language) {
         let request = self.stack.request(Method::GET, "/userinfo").header("accept", "text/html");
-        let page = request.header("sec-fetch-site", "cross-site").header("cookie", self.language_cookie().await);
+        let page = request.header("sec-fetch-site", "cross-site").header("accept-language", language.tag());
         let page = page.send().await.unwrap().text().await.unwrap();
         assert!(page.contains(r#"http-equiv="refresh""#), "{page}");
         self.visit("/login").await;
@@ -233,12 +233,5 @@ impl Visitor {
         let address = json!(format!("{}/userinfo", self.stack.url));
         self.browser.execute(script, vec![address]).await.unwrap();
         self.browser.wait().at_most(PATIENCE).for_element(Locator::Css("#sign-in")).await.unwrap();
-    }
-
-    async fn language_cookie(&self) -> String {
-        let cookies = devtools(&self.browser, "Network.getCookies", json!({ "urls": [self.stack.url] })).await;
-        let cookies = cookies["cookies"].as_array().unwrap();
-        let lang = cookies.iter().find(|cookie| cookie["name"] == "lang").unwrap();
-        format!("lang={}", lang["value"].as_str().unwrap())
     }
 }
