@@ -3,14 +3,15 @@
 
 use testbed::browser::BrowserOptions;
 use testbed::views::weight::{Speed, Weight};
-use testbed::views::{Language, Screen, View, Visitor};
+use testbed::views::{Language, Screen, Stage, View, Visitor};
 
 /// The number of measurements of a page. The table has their median.
 const RUNS: usize = 3;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let visitor = Visitor::new(BrowserOptions { record_events: true, ..BrowserOptions::default() }).await;
+    let stage = Stage::start().await;
+    let visitor = Visitor::new(&stage, "", BrowserOptions { record_events: true, ..BrowserOptions::default() }).await;
     Screen::PHONE.apply(&visitor.browser).await;
     println!(
         "Bytes are those of the response without TLS, in English (Korean). First paint and blocking time are those of"
@@ -39,6 +40,7 @@ async fn main() {
             requests.len(),
         );
     }
+    visitor.leave().await;
 }
 
 fn median(speeds: &[Speed], value: fn(&Speed) -> f64) -> f64 {

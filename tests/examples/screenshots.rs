@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use fantoccini::Client;
 use serde_json::{Value, json};
 use testbed::browser::{BrowserOptions, devtools};
-use testbed::views::{Language, Preferences, Screen, View, Visitor};
+use testbed::views::{Language, Preferences, Screen, Stage, View, Visitor};
 use testbed::workspace::root;
 
 /// The most bytes of a picture of the README.
@@ -43,13 +43,14 @@ const fn look(name: &'static str, language: Language, screen: Screen, preference
 async fn main() {
     require_fonts();
     let fonts = root().join("tests/pages/fonts.conf").canonicalize().unwrap();
-    let visitor = Visitor::new(BrowserOptions { fonts: Some(&fonts), ..BrowserOptions::default() }).await;
+    let stage = Stage::start().await;
+    let visitor = Visitor::new(&stage, "", BrowserOptions { fonts: Some(&fonts), ..BrowserOptions::default() }).await;
     match std::env::args().nth(1).as_deref() {
         None => take_all(&visitor).await,
         Some("readme") => draw_for_readme(&visitor).await,
         Some(other) => panic!("usage: cargo screenshots [readme], not {other}"),
     }
-    visitor.browser.clone().close().await.unwrap();
+    visitor.leave().await;
 }
 
 /// Says which fonts are missing. A browser draws boxes in place of the letters of a missing font.
@@ -61,7 +62,7 @@ fn require_fonts() {
 }
 
 /// Takes a screenshot of each view with each look.
-async fn take_all(visitor: &Visitor) {
+async fn take_all(visitor: &Visitor<'_>) {
     let folder = root().join("target/screenshots");
     fs::remove_dir_all(&folder).ok();
     fs::create_dir_all(&folder).unwrap();
@@ -113,7 +114,7 @@ async fn photograph(browser: &Client, look: &Look, format: Value) -> Vec<u8> {
 }
 
 /// Makes the pictures of the README.
-async fn draw_for_readme(visitor: &Visitor) {
+async fn draw_for_readme(visitor: &Visitor<'_>) {
     let folder = root().join("docs/pages");
     fs::create_dir_all(&folder).unwrap();
     let browser = &visitor.browser;

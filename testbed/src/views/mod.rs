@@ -1,7 +1,7 @@
 //! The pages as a person sees them: each page in each state, and how to look at it.
 //!
 //! Owns [`View`] and [`Visitor`], who brings a browser to a view. The checks of the pages, the screenshots and the page
-//! weights use the same views, so that none of them misses a page.
+//! weights use the same views.
 
 mod people;
 mod screen;
@@ -9,7 +9,7 @@ mod visitor;
 pub mod weight;
 
 pub use screen::{Language, Preferences, Screen};
-pub use visitor::Visitor;
+pub use visitor::{Stage, Visitor};
 
 /// A page in one state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

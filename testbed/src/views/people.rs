@@ -49,16 +49,16 @@ pub(super) struct People {
 }
 
 impl People {
-    /// Adds the users to the tables of a stack.
-    pub(super) async fn add(env: Environment) -> Self {
+    /// Adds the users to the tables of a stack. Their login names end with `suffix`.
+    pub(super) async fn add(env: Environment, suffix: &str) -> Self {
         let add = async |profile| {
             let hash = Hasher::from_env(&env).unwrap().hash(&Password::new(PASSWORD).unwrap()).unwrap();
             crate::add(&env, User::new(profile), hash).await
         };
         let named = |name: &str| Profile {
-            id: UserId::parse(name).unwrap(),
-            user_id: name.to_owned(),
-            email: format!("{name}@example.com"),
+            id: UserId::parse(&format!("{name}{suffix}")).unwrap(),
+            user_id: format!("{name}{suffix}"),
+            email: format!("{name}{suffix}@example.com"),
             name: String::new(),
             position: String::new(),
             location: String::new(),
@@ -73,17 +73,19 @@ impl People {
             ..named("mina")
         };
         let long = Profile {
-            email: format!("{}@{}.example", "a".repeat(64), "subdomain-".repeat(6).trim_end_matches('-')),
+            email: format!("{}{suffix}@{}.example", "a".repeat(50), "subdomain-".repeat(6).trim_end_matches('-')),
             name: "مرحبا بالعالم الطويل جدا جدا جدا".to_owned(),
             position: "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft".to_owned(),
             location: "X".repeat(200),
             bio: "word ".repeat(80),
             roles: vec!["administrator-of-everything".repeat(4), "analyst".to_owned()],
-            ..named(&"l".repeat(64))
+            ..named(&"l".repeat(50))
         };
         let (mina, long) = (add(mina).await, add(long).await);
         let (newcomer, unreadable) = (add(named("newcomer")).await, add(named("unreadable")).await);
-        Self { env, mina, newcomer, long, unreadable }
+        let people = Self { env, mina, newcomer, long, unreadable };
+        people.break_record(&people.unreadable).await;
+        people
     }
 
     /// Ends all sessions of a user, and opens `count` new ones. Returns the access token of the newest.
@@ -94,7 +96,7 @@ impl People {
         for age in (0..u32::try_from(count).unwrap()).rev() {
             let (ip, agent) = BROWSERS[age as usize % BROWSERS.len()];
             let source = Source { ip: Some(ip.to_owned()), user_agent: Some(agent.to_owned()) };
-            let opened = before_now(MINUTE + age * (19 * HOUR + 7 * MINUTE));
+            let opened = before_now(MINUTE + age * (10 * HOUR + 7 * MINUTE));
             let (token, _) = crate::sign_in_from(source, &self.env, user, true, opened).await;
             access = token;
         }
@@ -129,7 +131,7 @@ impl People {
     }
 
     /// Makes the record of a user unreadable.
-    pub(super) async fn break_record(&self, user: &User) {
+    async fn break_record(&self, user: &User) {
         let broken = AttributeValue::N("0".to_owned());
         let update =
             store::connect(&self.env).unwrap().update_item().table_name(self.env.table("USERS_TABLE").unwrap());

@@ -30,30 +30,50 @@ const FOREIGN_PAGE: &str = "data:text/html,<meta charset=utf-8><title>Another si
 /// The settings of the stack without tables. The colour is one that cannot be read on white.
 const OTHER_BRAND: [(&str, &str); 2] = [("SERVICE_NAME", "Jeju Books 제주 책방"), ("ACCENT_COLOR", "#ffd400")];
 
-/// A browser, and two stacks: one that works, and one without tables and with another brand.
-pub struct Visitor {
-    /// The browser.
-    pub browser: Client,
+/// Two stacks: one that works, and one without tables and with another brand.
+pub struct Stage {
     stack: Stack,
+    running: RunningStack,
     outage: Outage,
-    people: People,
-    user_agent: String,
-    _running: (Process, Process, TempDir),
+    _process: Process,
 }
 
-impl Visitor {
-    /// Starts the browser and both stacks.
-    pub async fn new(options: BrowserOptions<'_>) -> Self {
-        let stack_options = Options { unlimited_sources: true, ..Options::default() };
-        let (process, stack) = local_stack::start(stack_options).await;
+impl Stage {
+    /// Starts both stacks.
+    pub async fn start() -> Self {
+        let options = Options { unlimited_sources: true, ..Options::default() };
+        let (process, stack) = local_stack::start(options).await;
         let running = RunningStack::all(root()).into_iter().find(|running| running.url == stack.url).unwrap();
         let outage = Outage::beside(&running, &OTHER_BRAND).await;
-        let people = People::add(running.environment()).await;
-        people.break_record(&people.unreadable).await;
+        Self { stack, running, outage, _process: process }
+    }
+}
+
+/// A browser on a stage, with users of its own. Several visitors do not disturb each other.
+pub struct Visitor<'a> {
+    /// The browser.
+    pub browser: Client,
+    stack: &'a Stack,
+    outage: &'a Outage,
+    people: People,
+    user_agent: String,
+    _running: (Process, TempDir),
+}
+
+impl<'a> Visitor<'a> {
+    /// Starts a browser. The login names of its users end with `suffix`.
+    pub async fn new(stage: &'a Stage, suffix: &str, options: BrowserOptions<'_>) -> Self {
+        let people = People::add(stage.running.environment(), suffix).await;
         let (driver, browser, profile) = start_browser_with(options).await;
         let user_agent = browser.execute("return navigator.userAgent", vec![]).await.unwrap();
         let user_agent = user_agent.as_str().unwrap().to_owned();
-        Self { browser, stack, outage, people, user_agent, _running: (process, driver, profile) }
+        let Stage { stack, outage, .. } = stage;
+        Self { browser, stack, outage, people, user_agent, _running: (driver, profile) }
+    }
+
+    /// Closes the browser.
+    pub async fn leave(self) {
+        self.browser.close().await.unwrap();
     }
 
     /// Shows a view in this language. Fails if the response does not have the status of the view.
@@ -87,7 +107,7 @@ impl Visitor {
             View::WrongCurrentPassword => self.change_password("a wrong password", "kites over the harbour").await,
             View::ShortPassword => self.change_password(PASSWORD, "short").await,
             View::SamePassword => self.change_password(PASSWORD, PASSWORD).await,
-            View::PersonalPassword => self.change_password(PASSWORD, "mina@example.com").await,
+            View::PersonalPassword => self.change_password(PASSWORD, &self.people.mina.profile.email).await,
             View::CommonPassword => self.change_password(PASSWORD, "passwordpassword").await,
             View::RepetitivePassword => self.change_password(PASSWORD, "1234567890123456").await,
             View::TooManyChanges => {

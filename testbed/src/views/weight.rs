@@ -43,7 +43,7 @@ struct Parts {
 
 impl Weight {
     /// Opens a view, and weighs it. The browser must record events.
-    pub async fn of(visitor: &Visitor, view: View, language: Language) -> Self {
+    pub async fn of(visitor: &Visitor<'_>, view: View, language: Language) -> Self {
         let browser = &visitor.browser;
         recorded_events(browser).await;
         visitor.open(view, language).await;
@@ -80,7 +80,7 @@ impl Speed {
     /// Opens a view on a slow phone, and measures it. The network and the processor are those with which Lighthouse
     /// measures phones: 1.6 Mbit/s with 150 ms of latency, as its DevTools throttling sets them, and a quarter of the
     /// processor.
-    pub async fn of(visitor: &Visitor, view: View, language: Language) -> Self {
+    pub async fn of(visitor: &Visitor<'_>, view: View, language: Language) -> Self {
         slow_down(&visitor.browser, 562.5, 1474.56, 675.0, 4).await;
         visitor.open(view, language).await;
         let script = "

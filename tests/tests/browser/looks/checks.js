@@ -51,7 +51,10 @@ const core = (element) => {
   };
 };
 
-/** Finds what does not fit: horizontal scrolling, text that is cut or that covers other text, and covered controls. */
+/**
+ * Finds what does not fit: horizontal scrolling, text that is cut or that covers other text, and covered controls. Also
+ * finds hidden elements that are visible.
+ */
 function layout() {
   const problems = [], root = document.documentElement, width = root.clientWidth;
   if (document.scrollingElement.scrollWidth > width) {
@@ -62,6 +65,9 @@ function layout() {
     if (left < -1 || right > width + 1) problems.push(`${named(element)} is outside of the screen`);
     const hides = getComputedStyle(element).overflowX !== "visible" && element.localName !== "input";
     if (hides && element.scrollWidth > element.clientWidth + 1) problems.push(`${named(element)} is cut`);
+  }
+  for (const element of document.querySelectorAll("[hidden]")) {
+    if (element.checkVisibility()) problems.push(`${named(element)} is hidden, but it is visible`);
   }
   const texts = lines();
   texts.forEach((one, index) => {
@@ -147,8 +153,20 @@ function focused() {
   return { place, problems: place < 0 ? [] : problems };
 }
 
-/** Sets the text spacing that a person may need (WCAG 2.2, success criterion 1.4.12). */
+/** Shows the passwords, and opens the details. */
+function reveal() {
+  for (const button of document.querySelectorAll("[data-show]")) button.click();
+  for (const details of document.querySelectorAll("details")) details.open = true;
+}
+
+/** Makes the text twice as large (WCAG 2.2, success criterion 1.4.4). */
+function enlarge() {
+  document.documentElement.style.fontSize = "200%";
+}
+
+/** Makes the text normal again, with the spacing that a person may need (WCAG 2.2, success criterion 1.4.12). */
 function space() {
+  document.documentElement.style.fontSize = "";
   for (const { style } of document.querySelectorAll("body *")) {
     style.setProperty("line-height", "1.5", "important");
     style.setProperty("letter-spacing", "0.12em", "important");

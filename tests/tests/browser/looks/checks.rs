@@ -10,7 +10,7 @@ const FUNCTIONS: &str = include_str!("checks.js");
 
 /// Adds the functions to the current page.
 pub(crate) async fn load(browser: &Client) {
-    let exports = "Object.assign(window, { layout, targets, motion, focused, reachable, space });";
+    let exports = "Object.assign(window, { layout, targets, motion, focused, reachable, reveal, enlarge, space });";
     browser.execute(&format!("{FUNCTIONS}{exports}"), vec![]).await.unwrap();
 }
 
