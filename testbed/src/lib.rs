@@ -5,6 +5,8 @@
 //! functions in containers, and checks the contract on them.
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "runs only in tests, where a panic is a failure")]
 
+#[cfg(feature = "browser")]
+pub mod browser;
 mod calls;
 #[cfg(feature = "watch")]
 pub mod contract;
@@ -18,12 +20,16 @@ pub mod local_gateway;
 pub mod local_stack;
 mod log;
 mod origins;
+#[cfg(feature = "browser")]
+pub mod outage;
 mod people;
 #[cfg(any(feature = "deployed", feature = "sam-local"))]
 mod sam;
 #[cfg(feature = "sam-local")]
 mod sam_local;
 mod tables;
+#[cfg(feature = "browser")]
+pub mod views;
 pub mod workspace;
 
 pub use calls::{Calls, before};
@@ -31,7 +37,7 @@ pub use faults::{Death, Fault, Gate, Meter, Sockets};
 pub use gateway::{Event, Reply};
 pub use log::Log;
 pub use origins::WHO_MAY_POST;
-pub use people::{add, add_kim, add_park, import, sign_in};
+pub use people::{add, add_kim, add_park, import, sign_in, sign_in_from};
 #[cfg(any(feature = "deployed", feature = "sam-local"))]
 pub use sam::PROTECTED;
 #[cfg(feature = "sam-local")]

@@ -50,13 +50,24 @@ pub async fn add(env: &Environment, user: User, hash: PasswordHash) -> User {
 /// Opens a session without a password, and returns its access token and its refresh token. The refresh token is empty
 /// if the session is not persistent.
 pub async fn sign_in(env: &Environment, user: &User, persistent: bool, now: Timestamp) -> (String, String) {
+    sign_in_from(Source::default(), env, user, persistent, now).await
+}
+
+/// Opens a session as [`sign_in`] does, from this address and this browser.
+pub async fn sign_in_from(
+    source: Source,
+    env: &Environment,
+    user: &User,
+    persistent: bool,
+    now: Timestamp,
+) -> (String, String) {
     let signer = Signer::from_env(env).unwrap();
     let new = NewSession {
         user_id: &user.profile.id,
         epoch: user.session_epoch,
         persistent,
         kid: signer.refresh_kid(),
-        source: Source::default(),
+        source,
     };
     let session = Lifetimes::from_env(env).unwrap().open(new, now).unwrap();
     Sessions::from_env(store::connect(env).unwrap(), env).unwrap().open(&session, &Budget::new(None)).await.unwrap();

@@ -3,5 +3,7 @@
 
 mod chromium;
 mod example;
+mod looks;
+mod npm;
 mod old_front_end;
 mod vite;

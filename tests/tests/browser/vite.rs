@@ -11,6 +11,8 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
+use crate::npm;
+
 /// Where the page finds the service.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Service<'a> {
@@ -24,12 +26,7 @@ pub(crate) enum Service<'a> {
 pub(crate) async fn example() -> PathBuf {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
     let folder = root().canonicalize().unwrap().join("examples/web");
-    let install = || async {
-        let mut npm = Command::new("npm");
-        npm.current_dir(&folder).args(["ci", "--no-audit", "--no-fund"]);
-        Process::start("npm ci", &mut npm).unwrap().finish().await.unwrap();
-    };
-    INSTALLED.get_or_init(install).await;
+    INSTALLED.get_or_init(|| npm::install(&folder)).await;
     folder
 }
 
