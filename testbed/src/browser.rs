@@ -35,6 +35,10 @@ const FLAGS: [&str; 9] = [
 pub struct BrowserOptions<'a> {
     /// Records the events of the DevTools domains Network and Page, for [`recorded_events`].
     pub record_events: bool,
+    /// Blocks the scripts of all pages.
+    pub without_scripts: bool,
+    /// The languages of the person, the preferred one first. English without it.
+    pub languages: Option<&'static str>,
     /// The configuration of the fonts, in place of the one of the system.
     pub fonts: Option<&'a Path>,
 }
@@ -54,10 +58,16 @@ pub async fn start_browser_with(options: BrowserOptions<'_>) -> (Process, Client
     let driver = Process::start("chromedriver", &mut driver).unwrap();
     let folder = format!("--user-data-dir={}", profile.path().display());
     let flags: Vec<_> = FLAGS.into_iter().chain([folder.as_str()]).collect();
-    let mut capabilities = json!({ "acceptInsecureCerts": true, "goog:chromeOptions": { "args": flags } });
-    if options.record_events {
-        capabilities["goog:loggingPrefs"] = json!({ "performance": "ALL" });
-    }
+    // 1 allows scripts, and 2 blocks them.
+    let preferences = json!({
+        "intl.accept_languages": options.languages.unwrap_or("en-US,en"),
+        "profile.managed_default_content_settings.javascript": if options.without_scripts { 2 } else { 1 },
+    });
+    let capabilities = json!({
+        "acceptInsecureCerts": true,
+        "goog:chromeOptions": { "args": flags, "prefs": preferences },
+        "goog:loggingPrefs": { "browser": "ALL", "performance": if options.record_events { "ALL" } else { "OFF" } },
+    });
     let mut builder = ClientBuilder::new(HttpConnector::new());
     builder.capabilities(capabilities.as_object().unwrap().clone());
     let url = format!("http://127.0.0.1:{port}");
@@ -86,12 +96,17 @@ pub async fn devtools(browser: &Client, method: &str, parameters: Value) -> Valu
 
 /// Returns the events of the DevTools domains Network and Page since the last call.
 pub async fn recorded_events(browser: &Client) -> Vec<Value> {
-    let log = browser.issue_cmd(Extension { path: "se/log", body: json!({ "type": "performance" }) }).await.unwrap();
     let event = |entry: &Value| {
         let mut entry: Value = serde_json::from_str(entry["message"].as_str().unwrap()).unwrap();
         entry["message"].take()
     };
-    log.as_array().unwrap().iter().map(event).collect()
+    log(browser, "performance").await.iter().map(event).collect()
+}
+
+/// Returns the entries of a log since the last call: `browser` is the console, and `performance` has the requests.
+pub async fn log(browser: &Client, name: &str) -> Vec<Value> {
+    let log = browser.issue_cmd(Extension { path: "se/log", body: json!({ "type": name }) }).await.unwrap();
+    log.as_array().unwrap().clone()
 }
 
 /// A command of chromedriver that WebDriver does not have.

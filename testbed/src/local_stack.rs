@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use dev::processes::Process;
+use local::running::RunningStack;
+use shared::config::Environment;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -121,6 +123,13 @@ pub(crate) fn stack(port: u16, options: Options<'_>) -> Stack {
         certificate: if options.http { Vec::new() } else { read_certificate() },
         env: crate::environment(&[&SECRETS[..], &[("COOKIE_DOMAIN", domain)]].concat()),
     }
+}
+
+/// Returns the environment of the functions of a running local stack. With it, a test reaches the tables.
+#[must_use]
+pub fn environment(stack: &Stack) -> Environment {
+    let running = RunningStack::all(root()).into_iter().find(|running| running.url == stack.url);
+    running.unwrap().environment()
 }
 
 /// Returns a free port of the loopback interface.

@@ -6,11 +6,11 @@ use dev::people::{KIM, PARK, Person};
 use dev::processes::Process;
 use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
+use testbed::browser::{cookie_names, start_browser};
 use testbed::local_stack::{self, Options, free_port};
 use testbed::workspace::read;
 use tokio::process::Command;
 
-use crate::chromium::{cookie_names, start_browser};
 use crate::vite::{self, Service};
 
 /// The types of the page are correct, and its generated types are those of `openapi.yaml`.

@@ -10,11 +10,10 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use testbed::browser::{cookie_names, start_browser};
 use testbed::local_stack::{self, Options, free_port};
 use testbed::workspace::root;
 use tokio::net::TcpListener;
-
-use crate::chromium::{cookie_names, start_browser};
 
 /// The front end, reduced to one function: it sends JSON with credentials and returns the response.
 const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>Front end</title><script>
