@@ -33,7 +33,7 @@ const FLAGS: [&str; 9] = [
 /// The options of a browser.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BrowserOptions<'a> {
-    /// Records the events of the DevTools domains Network and Page, for [`recorded_events`].
+    /// Records the events of the `DevTools` domains Network and Page, for [`recorded_events`].
     pub record_events: bool,
     /// Blocks the scripts of all pages.
     pub without_scripts: bool,
@@ -88,13 +88,13 @@ pub async fn cookie_names(browser: &Client) -> Vec<String> {
     names
 }
 
-/// Sends a command of the Chrome DevTools Protocol, and returns its result.
+/// Sends a command of the Chrome `DevTools` Protocol, and returns its result.
 pub async fn devtools(browser: &Client, method: &str, parameters: Value) -> Value {
     let command = Extension { path: "goog/cdp/execute", body: json!({ "cmd": method, "params": parameters }) };
     browser.issue_cmd(command).await.unwrap()
 }
 
-/// Returns the events of the DevTools domains Network and Page since the last call.
+/// Returns the events of the `DevTools` domains Network and Page since the last call.
 pub async fn recorded_events(browser: &Client) -> Vec<Value> {
     let event = |entry: &Value| {
         let mut entry: Value = serde_json::from_str(entry["message"].as_str().unwrap()).unwrap();
@@ -109,7 +109,7 @@ pub async fn log(browser: &Client, name: &str) -> Vec<Value> {
     log.as_array().unwrap().clone()
 }
 
-/// A command of chromedriver that WebDriver does not have.
+/// A command of chromedriver that `WebDriver` does not have.
 #[derive(Debug)]
 struct Extension {
     path: &'static str,

@@ -125,11 +125,23 @@ impl View {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::SignIn | Self::SignInToReturn | Self::Hop | Self::ChangePassword => 200,
-            Self::NewAccount | Self::Account | Self::AccountWithManySessions | Self::AccountWithLongTexts => 200,
-            Self::SessionEnded | Self::OthersEnded | Self::PasswordChanged => 200,
-            Self::ShortPassword | Self::SamePassword | Self::PersonalPassword => 400,
-            Self::CommonPassword | Self::RepetitivePassword | Self::BadRequest => 400,
+            Self::SignIn
+            | Self::SignInToReturn
+            | Self::Hop
+            | Self::ChangePassword
+            | Self::NewAccount
+            | Self::Account
+            | Self::AccountWithManySessions
+            | Self::AccountWithLongTexts
+            | Self::SessionEnded
+            | Self::OthersEnded
+            | Self::PasswordChanged => 200,
+            Self::ShortPassword
+            | Self::SamePassword
+            | Self::PersonalPassword
+            | Self::CommonPassword
+            | Self::RepetitivePassword
+            | Self::BadRequest => 400,
             Self::WrongPassword | Self::WrongCurrentPassword | Self::NotEverywhere => 401,
             Self::Forbidden => 403,
             Self::NoSuchSession => 404,

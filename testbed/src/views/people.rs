@@ -56,7 +56,7 @@ impl People {
             crate::add(&env, User::new(profile), hash).await
         };
         let named = |name: &str| Profile {
-            id: UserId::parse(&format!("{name}{suffix}")).unwrap(),
+            id: UserId::parse(format!("{name}{suffix}")).unwrap(),
             user_id: format!("{name}{suffix}"),
             email: format!("{name}{suffix}@example.com"),
             name: String::new(),

@@ -78,7 +78,7 @@ impl Weight {
 
 impl Speed {
     /// Opens a view on a slow phone, and measures it. The network and the processor are those with which Lighthouse
-    /// measures phones: 1.6 Mbit/s with 150 ms of latency, as its DevTools throttling sets them, and a quarter of the
+    /// measures phones: 1.6 Mbit/s with 150 ms of latency, as its `DevTools` throttling sets them, and a quarter of the
     /// processor.
     pub async fn of(visitor: &Visitor<'_>, view: View, language: Language) -> Self {
         slow_down(&visitor.browser, 562.5, 1474.56, 675.0, 4).await;
@@ -128,7 +128,7 @@ fn address(event: &Value) -> Option<&str> {
     event["params"]["request"]["url"].as_str().filter(|address| !address.starts_with("data:"))
 }
 
-/// Returns a number of DevTools, which has decimals also if it counts bytes.
+/// Returns a number of `DevTools`, which has decimals also if it counts bytes.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of bytes")]
 fn number(value: &Value) -> u64 {
     value.as_f64().unwrap().round() as u64
