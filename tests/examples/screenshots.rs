@@ -18,12 +18,22 @@ use testbed::workspace::root;
 /// The most bytes of a picture of the README.
 const MAX_PICTURE: usize = 60_000;
 
+/// The width of a picture of the README in CSS pixels. Each of them has four pixels, for sharp screens.
+const README_WIDTH: u32 = 880;
+
 /// A way to look at a page.
 struct Look {
     name: &'static str,
     language: Language,
     screen: Screen,
     preferences: Preferences,
+}
+
+impl Look {
+    async fn show(&self, browser: &Client) {
+        self.screen.apply(browser).await;
+        self.preferences.apply(browser).await;
+    }
 }
 
 const LOOKS: [Look; 6] = [
@@ -70,7 +80,7 @@ async fn take_all(visitor: &Visitor<'_>) {
         for view in View::ALL {
             visitor.open(view, language).await;
             for look in LOOKS.iter().filter(|look| look.language == language) {
-                let picture = photograph(&visitor.browser, look, json!({ "format": "png" })).await;
+                let picture = photograph(&visitor.browser, look).await;
                 fs::write(folder.join(file_name(view, look)), picture).unwrap();
             }
         }
@@ -101,77 +111,71 @@ fn contact_sheet() -> String {
 }
 
 /// Takes a picture of the whole page, at least as high as the screen.
-async fn photograph(browser: &Client, look: &Look, format: Value) -> Vec<u8> {
-    look.screen.apply(browser).await;
-    look.preferences.apply(browser).await;
+async fn photograph(browser: &Client, look: &Look) -> Vec<u8> {
+    look.show(browser).await;
     let script = "return Math.max(innerHeight, document.documentElement.scrollHeight)";
     let height = browser.execute(script, vec![]).await.unwrap();
-    let mut parameters = format;
-    parameters["captureBeyondViewport"] = true.into();
-    parameters["clip"] = json!({ "x": 0, "y": 0, "width": look.screen.width, "height": height, "scale": 1 });
-    let captured = devtools(browser, "Page.captureScreenshot", parameters).await;
+    capture(browser, json!({ "format": "png" }), &json!(look.screen.width), &height).await
+}
+
+/// Takes a picture of this part of the page, from its start.
+async fn capture(browser: &Client, mut format: Value, width: &Value, height: &Value) -> Vec<u8> {
+    format["captureBeyondViewport"] = true.into();
+    format["clip"] = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
+    let captured = devtools(browser, "Page.captureScreenshot", format).await;
     STANDARD.decode(captured["data"].as_str().unwrap()).unwrap()
 }
 
-/// Makes the pictures of the README.
+/// Makes the pictures of the README. Each is two or three screens beside each other.
 async fn draw_for_readme(visitor: &Visitor<'_>) {
-    let folder = root().join("docs/pages");
-    fs::create_dir_all(&folder).unwrap();
-    let browser = &visitor.browser;
-    let shot = async |view, look: &Look| {
-        visitor.open(view, look.language).await;
-        browser.execute("document.activeElement.blur()", vec![]).await.unwrap();
-        photograph(browser, look, json!({ "format": "png" })).await
-    };
-    let desktop = Screen { height: 720, density: 1, ..Screen::DESKTOP };
-    let phone = Screen { height: 780, density: 2, ..Screen::PHONE };
-    let [light, dark] = [Preferences::LIGHT, Preferences::DARK];
-
-    let sign_in = [
-        shot(View::SignIn, &look("", Language::English, desktop, light)).await,
-        shot(View::SignIn, &look("", Language::English, desktop, dark)).await,
-    ];
-    save(browser, &folder.join("sign-in.webp"), &sign_in, 620).await;
-    let account = [shot(View::Account, &look("", Language::English, desktop, light)).await];
-    save(browser, &folder.join("account.webp"), &account, 900).await;
+    let desktop = Screen { width: 960, height: 640, density: 2, ..Screen::DESKTOP };
+    let tablet = Screen { width: 860, height: 844, ..desktop };
+    let (phone, [light, dark]) = (Screen::PHONE, [Preferences::LIGHT, Preferences::DARK]);
+    let (english, korean) = (Language::English, Language::Korean);
+    let sign_in = [(View::SignIn, look("", english, desktop, light)), (View::SignIn, look("", english, desktop, dark))];
+    let account = [(View::Account, look("", english, tablet, light)), (View::Account, look("", korean, phone, dark))];
     let phones = [
-        shot(View::SignIn, &look("", Language::Korean, phone, light)).await,
-        shot(View::WrongPassword, &look("", Language::English, phone, dark)).await,
-        shot(View::Account, &look("", Language::Korean, phone, dark)).await,
+        (View::SignIn, look("", korean, phone, light)),
+        (View::WrongPassword, look("", english, phone, dark)),
+        (View::ChangePassword, look("", english, phone, light)),
     ];
-    save(browser, &folder.join("phone.webp"), &phones, 300).await;
+    let folder = root().canonicalize().unwrap().join("docs/pages");
+    fs::create_dir_all(&folder).unwrap();
+    draw(visitor, &folder.join("sign-in.webp"), &sign_in).await;
+    draw(visitor, &folder.join("account.webp"), &account).await;
+    draw(visitor, &folder.join("phone.webp"), &phones).await;
 }
 
-/// Draws pictures beside each other, each with this width, and saves the drawing.
-async fn save(browser: &Client, file: &Path, pictures: &[Vec<u8>], width: u32) {
-    let mut page = format!(
-        "<!doctype html><style>body {{ margin: 0; display: flex; gap: 20px; width: max-content }}
-        img {{ width: {width}px; max-height: 780px; object-fit: cover; object-position: top;
-        border-radius: 8px; border: 1px solid #8886 }}</style>"
-    );
-    for picture in pictures {
-        write!(page, "<img src=\"data:image/png;base64,{}\">", STANDARD.encode(picture)).unwrap();
+/// Draws screens of the same height beside each other, as wide as the README.
+async fn draw(visitor: &Visitor<'_>, file: &Path, screens: &[(View, Look)]) {
+    let browser = &visitor.browser;
+    let all: u32 = screens.iter().map(|(_, look)| look.screen.width).sum();
+    let mut sheet = "<!doctype html><style>
+        body { margin: 0; display: flex; gap: 16px; width: max-content }
+        img { border-radius: 6px; outline: 1px solid #8884; outline-offset: -1px; }</style>"
+        .to_owned();
+    for (view, look) in screens {
+        visitor.open(*view, look.language).await;
+        browser.execute("document.activeElement.blur()", vec![]).await.unwrap();
+        look.show(browser).await;
+        let Screen { width, height, .. } = look.screen;
+        let picture = capture(browser, json!({ "format": "png" }), &json!(width), &json!(height)).await;
+        let shown = (README_WIDTH - 16 * (screens.len() as u32 - 1)) * width / all;
+        let source = STANDARD.encode(picture);
+        write!(sheet, "<img width=\"{shown}\" src=\"data:image/png;base64,{source}\">").unwrap();
     }
-    let sheet = root().join("target/sheet.html").canonicalize().unwrap_or_else(|_| root().join("target/sheet.html"));
-    fs::write(&sheet, page).unwrap();
-    browser
-        .goto(&format!("file://{}", root().canonicalize().unwrap().join("target/sheet.html").display()))
-        .await
-        .unwrap();
-    Screen { width: 1280, height: 800, density: 1, ..Screen::DESKTOP }.apply(browser).await;
-    let script = "const { width, height } = document.body.getBoundingClientRect(); return { x: 0, y: 0, width, height, scale: 1 }";
-    let clip = browser.execute(script, vec![]).await.unwrap();
-    devtools(
-        browser,
-        "Emulation.setDefaultBackgroundColorOverride",
-        json!({ "color": { "r": 0, "g": 0, "b": 0, "a": 0 } }),
-    )
-    .await;
-    let parameters = json!({ "format": "webp", "quality": 85, "captureBeyondViewport": true, "clip": clip });
-    let captured = devtools(browser, "Page.captureScreenshot", parameters).await;
+    let page = file.with_extension("html");
+    fs::write(&page, sheet).unwrap();
+    browser.goto(&format!("file://{}", page.display())).await.unwrap();
+    fs::remove_file(page).unwrap();
+    look("", Language::English, Screen { density: 2, ..Screen::DESKTOP }, Preferences::LIGHT).show(browser).await;
+    let transparent = json!({ "color": { "r": 0, "g": 0, "b": 0, "a": 0 } });
+    devtools(browser, "Emulation.setDefaultBackgroundColorOverride", transparent).await;
+    let size = "const { width, height } = document.body.getBoundingClientRect(); return [width, height]";
+    let size = browser.execute(size, vec![]).await.unwrap();
+    let picture = capture(browser, json!({ "format": "webp", "quality": 70 }), &size[0], &size[1]).await;
     devtools(browser, "Emulation.setDefaultBackgroundColorOverride", json!({})).await;
-    let bytes = STANDARD.decode(captured["data"].as_str().unwrap()).unwrap();
-    assert!(bytes.len() <= MAX_PICTURE, "{} has {} bytes", file.display(), bytes.len());
-    println!("{}: {} bytes", file.display(), bytes.len());
-    fs::write(file, bytes).unwrap();
+    assert!(picture.len() <= MAX_PICTURE, "{} has {} bytes", file.display(), picture.len());
+    println!("{}: {} bytes", file.display(), picture.len());
+    fs::write(file, picture).unwrap();
 }
