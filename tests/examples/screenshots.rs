@@ -160,7 +160,7 @@ async fn draw(visitor: &Visitor<'_>, file: &Path, screens: &[(View, Look)]) {
         look.show(browser).await;
         let Screen { width, height, .. } = look.screen;
         let picture = capture(browser, json!({ "format": "png" }), &json!(width), &json!(height)).await;
-        let shown = (README_WIDTH - 16 * (screens.len() as u32 - 1)) * width / all;
+        let shown = (README_WIDTH - 16 * (u32::try_from(screens.len()).unwrap() - 1)) * width / all;
         let source = STANDARD.encode(picture);
         write!(sheet, "<img width=\"{shown}\" src=\"data:image/png;base64,{source}\">").unwrap();
     }

@@ -17,7 +17,7 @@ impl Axe {
         Self(read("tests/pages/node_modules/axe-core/axe.min.js"))
     }
 
-    /// Adds axe-core to the current page. WebDriver may do this, whatever the content security policy of the page says.
+    /// Adds axe-core to the current page. `WebDriver` may do this, whatever the content security policy of the page says.
     pub(crate) async fn load(&self, browser: &Client) {
         browser.execute(&self.0, vec![]).await.unwrap();
     }

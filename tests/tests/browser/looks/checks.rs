@@ -39,10 +39,10 @@ pub(crate) async fn focus(browser: &Client) -> Vec<String> {
             devtools(browser, "Input.dispatchKeyEvent", key).await;
         }
         let focused: Focused = evaluate(browser, "focused()").await;
-        if let Some(reached) = usize::try_from(focused.place).ok().and_then(|place| is_reached.get_mut(place)) {
-            if !std::mem::replace(reached, true) {
-                problems.extend(focused.problems);
-            }
+        if let Some(reached) = usize::try_from(focused.place).ok().and_then(|place| is_reached.get_mut(place))
+            && !std::mem::replace(reached, true)
+        {
+            problems.extend(focused.problems);
         }
     }
     let missed = is_reached.iter().enumerate().filter(|(_, is_reached)| !**is_reached);
