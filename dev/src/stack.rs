@@ -124,6 +124,7 @@ impl Stack {
     /// Prints the users, the addresses, and commands to copy.
     fn print_usage(&self, root: &Path, tools: &Tools, pages: &Pages) {
         let people = [people::KIM, people::PARK].map(|person| format!("{} / {}", person.user_id, person.password));
+        say("pages", &self.url());
         say("users", &people.join("    "));
         let (by_proxy, direct): (Vec<_>, Vec<_>) =
             pages.allowed.iter().map(String::as_str).partition(|origin| pages.obstacle(origin).is_some());

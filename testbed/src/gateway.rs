@@ -69,6 +69,7 @@ impl Event {
     #[must_use]
     pub fn body(mut self, body: impl Into<String>) -> Self {
         self.json["body"] = json!(body.into());
+        self.json["isBase64Encoded"] = json!(false);
         self
     }
 

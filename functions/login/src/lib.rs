@@ -23,8 +23,8 @@ pub struct Login {
     pub authenticator: Authenticator,
     /// Makes and reads device cookies. `None` if they are off.
     pub devices: Option<Devices>,
-    /// Reads the credentials of earlier sessions, stores the new one, and signs its tokens. The sign-in page also asks it
-    /// whether the visitor is signed in already.
+    /// Reads the credentials of earlier sessions, stores the new one, and signs its tokens. The sign-in page also asks
+    /// it whether the visitor is signed in already.
     pub renewal: Renewal,
     /// How long sessions live.
     pub lifetimes: Lifetimes,

@@ -59,8 +59,8 @@ impl Login {
         reply::with_cookies(reply::found(location)?, cookies)
     }
 
-    /// Shows the page. A visitor who is signed in already goes on at once. `/userinfo` renews the session first, if that
-    /// is due.
+    /// Shows the page. A visitor who is signed in already goes on at once. `/userinfo` renews the session first, if
+    /// that is due.
     async fn show(&self, page: &Page, form: &SignIn<'_>, request: &Request, now: Timestamp) -> http::Result<Reply> {
         let reader = &self.renewal.access.reader;
         let credentials = reader.read(request.bearer(), request.cookie_lines(), request.host());

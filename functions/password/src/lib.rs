@@ -1,5 +1,5 @@
-//! `PUT /password`: changes the password. Requires the current one, and opens a new session. `GET` and `POST /password`:
-//! the same as a page with a form.
+//! `PUT /password`: changes the password. Requires the current one, and opens a new session. `GET` and
+//! `POST /password`: the same as a page with a form.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;

@@ -4,6 +4,7 @@
 //! reason.
 
 use shared::clock::Timestamp;
+use shared::error::Error;
 use shared::http::{self, Reply, Request, reply};
 use shared::page::{ChangePassword, Notice, Page, Reason};
 
@@ -13,7 +14,7 @@ use super::{Form, Input, PasswordChange, Refused};
 pub(super) const WELL_KNOWN: &str = "/.well-known/change-password";
 
 /// Renews the session if that is due, or signs the user in. Then leads back to the page.
-const SIGN_IN_FIRST: &str = "/userinfo?return_to=%2Fpassword";
+const SIGN_IN_FIRST: &str = "/userinfo?return_to=%2Fpassword%3Frenewed%3D1";
 
 impl PasswordChange {
     /// Shows the page, or changes the password and leads to the account page.
@@ -22,6 +23,10 @@ impl PasswordChange {
         let credentials = self.access.reader.read(request.bearer(), request.cookie_lines(), request.host());
         let identity = match self.access.identity(&credentials, now, &request.budget).await {
             Ok(identity) => identity,
+            // `/userinfo` has accepted the token: the two functions have different keys for a moment.
+            Err(Error::NotAuthorized) if request.method == "GET" && request.query("renewed").is_some() => {
+                return Err(Error::ConcurrentUpdate("the functions have different keys".into()).into());
+            }
             Err(error) => return request.sign_in_first(error.into(), SIGN_IN_FIRST),
         };
         let user_id = identity.user.profile.user_id.clone();
@@ -31,14 +36,21 @@ impl PasswordChange {
         if request.method == "GET" {
             return reply::page(&show(None)?);
         }
-        let again =
-            |error: http::Error| error.in_page(|error| show(Some(Reason::of(error, Reason::WrongCurrentPassword))));
+        let again = |error: http::Error| {
+            error.in_page(|error| {
+                // The answer of a table may be lost after the change.
+                show(Some(match Reason::of(error, Reason::WrongCurrentPassword) {
+                    Reason::Unavailable | Reason::Fault => Reason::MaybeChanged,
+                    reason => reason,
+                }))
+            })
+        };
         let form: Form = request.form().map_err(again)?;
         let input = Input::new(&form).map_err(|error| again(error.into()))?;
         let changed = self.change(identity, &input, &credentials, request, now).await;
         let cookies = changed.map_err(|refused| match refused {
             Refused::Policy(refusal) => {
-                let error = shared::error::Error::from(refusal);
+                let error = Error::from(refusal);
                 http::Error::from(error).in_page(|_| show(Some(Reason::Refused(refusal))))
             }
             Refused::Service(error) => again(error.into()),

@@ -23,7 +23,10 @@ impl OwnSessions {
         let credentials = self.access.reader.read(request.bearer(), request.cookie_lines(), request.host());
         let identity = match self.access.identity(&credentials, now, &request.budget).await {
             Ok(identity) => identity,
-            Err(error) => return request.sign_in_first(error.into(), "/userinfo"),
+            Err(error) => {
+                let account = format!("/userinfo?notice={}", Notice::PressAgain.name());
+                return request.sign_in_first(error.into(), &account);
+            }
         };
         let (notice, cleared) = match request.form()? {
             Fields { id: Some(id), others: None } => {

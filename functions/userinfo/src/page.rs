@@ -8,8 +8,8 @@ use shared::page::{Account, Notice, Page};
 use super::{SignedIn, Userinfo};
 
 impl Userinfo {
-    /// Leads from `/` to the account page, or to the sign-in page. A visitor from another site goes to the account page,
-    /// which finds out whether they are signed in.
+    /// Leads from `/` to the account page, or to the sign-in page. A visitor from another site goes to the account
+    /// page, which finds out whether they are signed in.
     pub(super) async fn lead_on(&self, request: &Request, now: Timestamp) -> http::Result<Reply> {
         let reader = &self.renewal.access.reader;
         let credentials = reader.read(request.bearer(), request.cookie_lines(), request.host());
@@ -21,8 +21,8 @@ impl Userinfo {
         reply::see_other(if may_be_signed_in { "/userinfo" } else { "/login" })
     }
 
-    /// Shows the account page, or leads to the sign-in page. With `return_to`, leads a signed-in visitor back to the page
-    /// that sent them, with a renewed session if that was due.
+    /// Shows the account page, or leads to the sign-in page. With `return_to`, leads a signed-in visitor back to the
+    /// page that sent them, with a renewed session if that was due.
     pub(super) async fn handle_page(&self, page: &Page, request: &Request, now: Timestamp) -> http::Result<Reply> {
         let return_to = request.return_to()?;
         let reader = &self.renewal.access.reader;
@@ -39,13 +39,13 @@ impl Userinfo {
         };
         let reply = match return_to.filter(|_| has_access) {
             Some(return_to) => reply::see_other(return_to.address()),
-            None => match self.account(page, &identity, request, now).await {
-                // The new tokens are in use from now on. They must reach the browser, also if the list cannot be read.
-                Err(_) if !cookies.is_empty() => reply::see_other("/userinfo"),
-                outcome => outcome,
-            },
+            None => self.account(page, &identity, request, now).await,
         };
-        reply::with_cookies(reply?, cookies)
+        match reply {
+            // The old refresh token is used up, so that the new tokens must reach the browser in any case.
+            Err(error) if !cookies.is_empty() => Err(error.after_renewal(cookies, "/userinfo")),
+            reply => reply::with_cookies(reply?, cookies),
+        }
     }
 
     async fn account(
@@ -70,7 +70,8 @@ impl Userinfo {
             current: session,
             sessions: &sessions,
             shows_all: request.query("sessions") == Some("all"),
-            notice: request.query("notice").and_then(Notice::named),
+            // A link on another site must not make our page say that something was done.
+            notice: request.query("notice").filter(|_| request.comes_from_us()).and_then(Notice::named),
         };
         reply::page(&page.account(&account)?)
     }

@@ -85,16 +85,22 @@ impl Renewal {
     /// ends nothing. Credentials of two users are of no user.
     ///
     /// # Errors
-    /// [`Error::Unavailable`], [`Error::Misconfigured`], [`Error::Corrupt`], [`Error::ConcurrentUpdate`] or
-    /// [`Error::Unexpected`].
+    /// [`Error::Unavailable`], [`Error::Misconfigured`], [`Error::ConcurrentUpdate`] or [`Error::Unexpected`].
     pub async fn is_signed_in(
         &self,
         credentials: &RequestCredentials<'_>,
         now: Timestamp,
         budget: &Budget,
     ) -> Result<bool> {
+        // A record that this version cannot read signs no user in. Its owner can still sign in as another user.
         let is_no_user = |error: &Error| {
-            matches!(error, Error::NotAuthorized | Error::NotAuthorizedClearCookies(_) | Error::InvalidRequest(_))
+            matches!(
+                error,
+                Error::NotAuthorized
+                    | Error::NotAuthorizedClearCookies(_)
+                    | Error::InvalidRequest(_)
+                    | Error::Corrupt(_)
+            )
         };
         match (self.access.identity(credentials, now, budget).await, credentials.refresh_token()) {
             (Ok(_), _) => Ok(true),

@@ -53,6 +53,11 @@ impl ErrorFormat {
 pub(super) fn prefers_html(headers: &HeaderMap) -> bool {
     let ranges = weighted(headers, ACCEPT);
     let quality = |name| quality_of(&ranges, name);
+    // The default header of Java names HTML and two kinds of image, although its programs expect JSON. A browser that
+    // names images also names XHTML.
+    if quality("image/gif").is_some() && quality("application/xhtml+xml").is_none() {
+        return false;
+    }
     let json = [quality("application/json"), quality(PROBLEM)].into_iter().flatten().reduce(f32::max);
     let json = json.or_else(|| quality("application/*")).or_else(|| quality("*/*"));
     quality("text/html").unwrap_or(0.0) > json.unwrap_or(0.0)
@@ -166,6 +171,9 @@ mod tests {
             ("text/html;q=2, */*;q=0.1", false),
             ("text/html;q=-1", false),
             (";;;,,,=q", false),
+            // Java's `HttpURLConnection` without a header of the program: Java 17, and older versions.
+            ("text/html, image/gif, image/jpeg, */*; q=0.2", false),
+            ("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", false),
         ] {
             assert_eq!(prefers_html(&headers(&[("accept", accept)])), expected, "{accept}");
         }

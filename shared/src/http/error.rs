@@ -57,12 +57,33 @@ pub enum Error {
         /// The page.
         page: Box<Html>,
     },
+
+    /// An error of the service after a renewal. The new tokens must reach the browser, so that the response sets them
+    /// and leads to another address.
+    #[error("{error}")]
+    AfterRenewal {
+        /// The error, for the log.
+        error: crate::error::Error,
+        /// The `Set-Cookie` lines of the new tokens.
+        cookies: Vec<String>,
+        /// The address.
+        location: &'static str,
+    },
 }
 
 impl Error {
     /// Returns an error for an invalid request. The text says what to change.
     pub fn invalid_request(problem: impl Into<Cow<'static, str>>) -> Self {
         Self::Service(crate::error::Error::InvalidRequest(problem.into()))
+    }
+
+    /// Sets the cookies of a renewal in the response of an error, and leads to an address.
+    #[must_use]
+    pub fn after_renewal(self, cookies: Vec<String>, location: &'static str) -> Self {
+        match self {
+            Self::Service(error) => Self::AfterRenewal { error, cookies, location },
+            other => other,
+        }
     }
 
     /// Explains an error of the service in a page. `page` returns the page. Other errors stay as they are, because they

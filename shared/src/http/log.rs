@@ -53,7 +53,7 @@ pub(super) fn failed(error: &Error, function: &str, request_id: &str) {
         | Error::TooLarge { .. }
         | Error::UnsupportedMediaType { .. }
         | Error::UnsupportedContentEncoding { .. } => return,
-        Error::Service(error) | Error::InPage { error, .. } => error,
+        Error::Service(error) | Error::InPage { error, .. } | Error::AfterRenewal { error, .. } => error,
     };
     match service {
         ServiceError::Unavailable(_) => events::store_failed(function, service, request_id),

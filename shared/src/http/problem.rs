@@ -27,9 +27,14 @@ struct Problem<'a> {
 }
 
 /// Returns the response of an error: problem details (RFC 9457), or a page for a client that prefers HTML. A 401 is
-/// always the same plain text, as the first clients expect it, unless the client accepts problem details by name, or the
-/// handler explains it in a page. It has no `Vary`, because no cache may store it (RFC 9110 §12.5.5).
+/// always the same plain text, as the first clients expect it, unless the client accepts problem details by name, or
+/// the handler explains it in a page. It has no `Vary`, because no cache may store it (RFC 9110 §12.5.5).
 pub(super) fn response(error: &Error, request_id: &str, format: &ErrorFormat) -> Reply {
+    if let Error::AfterRenewal { cookies, location, .. } = error
+        && let Ok(response) = reply::see_other(location).and_then(|reply| reply::with_cookies(reply, cookies.clone()))
+    {
+        return response;
+    }
     let (status, header) = match error {
         Error::ForeignOrigin => (StatusCode::FORBIDDEN, None),
         Error::MethodNotAllowed { allowed } => {
@@ -41,7 +46,7 @@ pub(super) fn response(error: &Error, request_id: &str, format: &ErrorFormat) ->
         Error::UnsupportedContentEncoding { .. } => {
             (StatusCode::UNSUPPORTED_MEDIA_TYPE, Some((ACCEPT_ENCODING, HeaderValue::from_static("identity"))))
         }
-        Error::Service(error) | Error::InPage { error, .. } => match error {
+        Error::Service(error) | Error::InPage { error, .. } | Error::AfterRenewal { error, .. } => match error {
             ServiceError::NotAuthorized | ServiceError::NotAuthorizedClearCookies(_) => {
                 (StatusCode::UNAUTHORIZED, Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))))
             }
@@ -102,7 +107,7 @@ fn problem_of(error: &Error) -> Option<page::Problem> {
         Error::MethodNotAllowed { .. } => page::Problem::MethodNotAllowed,
         Error::TooLarge { .. } => page::Problem::TooLarge,
         Error::UnsupportedMediaType { .. } | Error::UnsupportedContentEncoding { .. } => page::Problem::Unsupported,
-        Error::Service(error) | Error::InPage { error, .. } => match error {
+        Error::Service(error) | Error::InPage { error, .. } | Error::AfterRenewal { error, .. } => match error {
             ServiceError::NotAuthorized | ServiceError::NotAuthorizedClearCookies(_) => return None,
             ServiceError::InvalidRequest(_) | ServiceError::Taken(_) => page::Problem::InvalidRequest,
             ServiceError::NotFound(_) => page::Problem::NotFound,

@@ -121,8 +121,9 @@ pub(super) fn without_cookies(mut response: Reply) -> Reply {
     response
 }
 
-/// Adds the headers of every response, except that a page has its own content security policy. Removes the body of a response to `HEAD`, and keeps its length in
-/// `Content-Length` (RFC 9110 §8.6). Otherwise a server in front of the function would send the length 0.
+/// Adds the headers of every response, except that a page has its own content security policy. Removes the body of a
+/// response to `HEAD`, and keeps its length in `Content-Length` (RFC 9110 §8.6). Otherwise a server in front of the
+/// function would send the length 0.
 pub(super) fn finish(mut response: Reply, is_head: bool) -> Reply {
     for (name, value) in COMMON_HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));

@@ -23,6 +23,9 @@ const MAX_BODY: usize = 8 * 1024;
 /// The media type of a form.
 const FORM: &str = "application/x-www-form-urlencoded";
 
+/// The parameter with the address to which a visitor returns.
+const RETURN_TO: &str = "return_to";
+
 /// The parameter of the second of two requests, if the first one came from another site.
 const HOP: &str = "hop";
 
@@ -214,11 +217,10 @@ impl Request {
 
     /// Returns where the visitor goes after the sign-in, or `None` if the request does not say it.
     ///
-    /// # Errors
-    /// [`InvalidRequest`](crate::error::Error::InvalidRequest) for an address that is neither a path of this service nor
-    /// on an allowed origin, and if the parameter is repeated.
+    /// # Errors [`InvalidRequest`](crate::error::Error::InvalidRequest) for an address that is neither a path of this
+    /// service nor on an allowed origin, and if the parameter is repeated.
     pub fn return_to(&self) -> Result<Option<ReturnTo>> {
-        let mut values = self.query.iter().filter(|(name, _)| name == "return_to").map(|(_, value)| value.as_str());
+        let mut values = self.query.iter().filter(|(name, _)| name == RETURN_TO).map(|(_, value)| value.as_str());
         let Some(value) = values.next() else { return Ok(None) };
         let address = ReturnTo::parse(value, &self.allowed_origins).filter(|_| values.next().is_none());
         let problem = "The parameter `return_to` must be given once, as a path of this service such as /userinfo, or as \
@@ -233,13 +235,22 @@ impl Request {
         origin::only(&self.headers, "sec-fetch-site") == Some("cross-site") && self.query(HOP).is_none()
     }
 
-    /// Returns the address of this request with one more parameter. `path` is its path. A page of ours leads to it, so
-    /// that the browser sends our cookies. Without the parameter, a browser may treat the same address as a reload, which
-    /// still belongs to the visit from the other site.
+    /// Returns `true` if a page of ours led here, or a client that is not a browser.
+    #[must_use]
+    pub fn comes_from_us(&self) -> bool {
+        let site = "sec-fetch-site";
+        let is_ours = !self.headers.contains_key(site) || origin::only(&self.headers, site) == Some("same-origin");
+        is_ours && self.query(HOP).is_none()
+    }
+
+    /// Returns the address to which a page of ours leads after a link on another site led here, so that the browser
+    /// sends our cookies. `path` is the path of this request. Of its query, the address has only where the visitor
+    /// returns to. So no foreign link chooses the language or a notice. The address has one parameter more. Without it,
+    /// a browser may treat the same address as a reload, which still belongs to the visit from the other site.
     #[must_use]
     pub fn hop(&self, path: &str) -> String {
         let query = self.query.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let query: Vec<_> = query.filter(|(name, _)| *name != HOP).chain([(HOP, "1")]).collect();
+        let query: Vec<_> = query.filter(|(name, _)| *name == RETURN_TO).chain([(HOP, "1")]).collect();
         format!("{path}?{}", serde_urlencoded::to_string(query).unwrap_or_default())
     }
 

@@ -5,7 +5,10 @@
 
 use super::AllowedOrigins;
 
-/// The longest address in bytes.
+/// Our own pages whose parameters a visitor must not bring along.
+const OWN: [&str; 2] = ["/login", "/userinfo"];
+
+/// The longest address in bytes, after its characters outside ASCII are encoded.
 const MAX_ADDRESS: usize = 2000;
 
 /// The characters of an address (RFC 3986 §2): no space, no control character, no quotation mark and no backslash,
@@ -23,14 +26,17 @@ pub struct ReturnTo {
 impl ReturnTo {
     /// Checks an address. Returns `None` if a visitor must not be sent there.
     pub(super) fn parse(address: &str, allowed: &AllowedOrigins) -> Option<Self> {
-        let origin = allowed.as_slice().iter().find(|origin| is_below(address, origin)).cloned();
+        let address = encoded(address);
+        let origin = allowed.as_slice().iter().find(|origin| is_below(&address, origin)).cloned();
         let path = &address[origin.as_deref().map_or(0, str::len)..];
         let is_ours = origin.is_some() || path.starts_with('/');
         let directory = path.split(['?', '#']).next().unwrap_or_default();
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || PUNCTUATION.contains(&byte) || !byte.is_ascii();
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || PUNCTUATION.contains(&byte);
         let is_valid =
             is_ours && address.len() <= MAX_ADDRESS && !directory.contains("//") && address.bytes().all(is_plain);
-        is_valid.then(|| Self { address: encoded(address), origin })
+        // No link may choose what our own pages say, such as a notice.
+        let address = if origin.is_none() && OWN.contains(&directory) { directory.to_owned() } else { address.clone() };
+        is_valid.then_some(Self { address, origin })
     }
 
     /// Returns the address, for a `Location` header.
@@ -66,7 +72,7 @@ fn encoded(address: &str) -> String {
         if byte.is_ascii() {
             encoded.push(char::from(byte));
         } else {
-            encoded.extend(format!("%{byte:02X}").chars());
+            encoded.push_str(&format!("%{byte:02X}"));
         }
     }
     encoded
@@ -103,8 +109,20 @@ mod tests {
             let found = parse(address).unwrap_or_else(|| panic!("{address}"));
             assert_eq!((found.address(), found.origin()), (address, origin));
         }
+        assert_eq!(parse("/userinfo?notice=password-changed&lang=ko").unwrap().address(), "/userinfo");
         assert_eq!(parse("/프로필").unwrap().address(), "/%ED%94%84%EB%A1%9C%ED%95%84");
         assert_eq!(parse("/a?b=c&d#e").unwrap().after("/login"), "/login?return_to=%2Fa%3Fb%3Dc%26d%23e");
+    }
+
+    /// The address comes back from the form of the sign-in page, and is checked again.
+    #[test]
+    fn an_accepted_address_is_accepted_again() {
+        for address in ["/a?b=c#d", "/프로필?이름=김", "https://app.example.com/가", &format!("/{}", "가".repeat(220))]
+        {
+            let found = parse(address).unwrap();
+            assert_eq!(parse(found.address()), Some(found.clone()), "{address}");
+        }
+        assert_eq!(parse(&format!("/{}", "가".repeat(223))), None);
     }
 
     /// R89: the usual ways around the check of a redirect (OWASP, Unvalidated Redirects and Forwards).

@@ -47,10 +47,12 @@ pub enum Notice {
     OthersEnded,
     /// Changed the password.
     PasswordChanged,
+    /// Pressed a button after the session had to be renewed, so that nothing was done.
+    PressAgain,
 }
 
 impl Notice {
-    const ALL: [Self; 3] = [Self::SessionEnded, Self::OthersEnded, Self::PasswordChanged];
+    pub(super) const ALL: [Self; 4] = [Self::SessionEnded, Self::OthersEnded, Self::PasswordChanged, Self::PressAgain];
 
     /// Returns the name of the notice in an address.
     #[must_use]
@@ -59,6 +61,7 @@ impl Notice {
             Self::SessionEnded => "session-ended",
             Self::OthersEnded => "others-ended",
             Self::PasswordChanged => "password-changed",
+            Self::PressAgain => "press-again",
         }
     }
 
@@ -73,6 +76,7 @@ impl Notice {
             Self::SessionEnded => text.session_ended,
             Self::OthersEnded => text.others_ended,
             Self::PasswordChanged => text.password_changed,
+            Self::PressAgain => text.press_again,
         }
     }
 }

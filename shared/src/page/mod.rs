@@ -120,7 +120,7 @@ impl fmt::Debug for Pages {
 
 impl Look {
     fn new(brand: Brand) -> Self {
-        let style = format!("{}\n{}", colors(brand.accent), compact(include_str!("style.css")));
+        let style = format!("{}\n{}", colors(brand.accent), without_spaces(&compact(include_str!("style.css"))));
         let script = compact(include_str!("script.js"));
         let logo = brand.logo.as_deref().and_then(|logo| logo.split('?').next()).map(str::to_owned);
         let sources = Sources { style: hash(&style), script: hash(&script), logo };
@@ -184,6 +184,12 @@ fn compact(text: &str) -> String {
     let lines = text.lines().map(str::trim);
     let is_code = |line: &&str| !line.is_empty() && !line.starts_with("//") && !line.starts_with("/*");
     lines.filter(is_code).collect::<Vec<_>>().join("\n")
+}
+
+/// Removes the spaces of a stylesheet that mean nothing. None of them stands in one of its strings.
+fn without_spaces(style: &str) -> String {
+    let spaces = [(": ", ":"), (", ", ","), ("; ", ";"), (" {", "{"), ("{ ", "{"), (" }", "}")];
+    spaces.iter().fold(style.to_owned(), |style, (with, without)| style.replace(with, without))
 }
 
 /// Returns the hash of an inline text as a content security policy names it (CSP Level 3).

@@ -26,6 +26,8 @@ pub enum Reason {
     Unavailable,
     /// The service has a fault.
     Fault,
+    /// The service does not know whether the password was changed.
+    MaybeChanged,
 }
 
 /// What went wrong. It has a page of its own, because no form is at hand.
@@ -118,6 +120,7 @@ impl Reason {
             Self::Unreadable => text.form_unreadable.into(),
             Self::Unavailable => text.form_unavailable.into(),
             Self::Fault => text.form_fault.into(),
+            Self::MaybeChanged => text.maybe_changed.into(),
             Self::Refused(Refusal::TooShort { has, needs }) => {
                 let (before, middle, after) = text.too_short;
                 format!("{before}{has}{middle}{needs}{after}").into()

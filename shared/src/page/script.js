@@ -43,9 +43,12 @@ all("[data-countdown]", (place) => {
 
 document.querySelector("#problem")?.focus();
 
-// A notice is for one view only.
-if (document.querySelector("#notice")) history.replaceState(null, "", location.pathname);
+// A notice is for one view only, and a shared address must not have the marks of this visit.
+const address = new URL(location);
+for (const name of ["notice", "hop", "lang", "renewed"]) address.searchParams.delete(name);
+if (address.href !== location.href) history.replaceState(null, "", address);
 
 // A page that the browser kept in memory may be of a session that has ended.
+addEventListener("pagehide", () => { document.documentElement.hidden = true; });
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 })();

@@ -12,7 +12,7 @@ const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 /// Text that must never become markup.
 const HOSTILE: &str = "\"'><script>alert(1)</script>&amp;";
 
-const REASONS: [Reason; 11] = [
+const REASONS: [Reason; 12] = [
     Reason::WrongPassword,
     Reason::WrongCurrentPassword,
     Reason::TooManyAttempts(Duration::from_secs(61)),
@@ -24,6 +24,7 @@ const REASONS: [Reason; 11] = [
     Reason::Unreadable,
     Reason::Unavailable,
     Reason::Fault,
+    Reason::MaybeChanged,
 ];
 
 const PROBLEMS: [Problem; 10] = [
@@ -249,7 +250,7 @@ fn each_error_has_a_reason() {
 
 #[test]
 fn a_notice_has_the_name_by_which_it_is_found() {
-    for notice in [Notice::SessionEnded, Notice::OthersEnded, Notice::PasswordChanged] {
+    for notice in Notice::ALL {
         assert_eq!(Notice::named(notice.name()), Some(notice));
     }
     assert_eq!(Notice::named("<script>"), None);

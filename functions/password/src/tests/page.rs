@@ -50,7 +50,7 @@ async fn a_refused_change_shows_the_form_again_with_the_reason() {
         ("1234", "kimcodingkimcoding", 400, "is your name", "이름"),
         ("1234", "passwordpassword", 400, "is a common one", "흔히 쓰는"),
         ("1234", "zqzqzqzqzqzqzqzqzq", 400, "repeats a few characters", "반복"),
-        ("1234", &"x".repeat(4097), 400, "The form is not complete.", "입력하지 않은 항목"),
+        ("1234", &"x".repeat(4097), 400, "A field is empty or too long.", "너무 긴 항목"),
     ] {
         for (language, reason) in [("en", english), ("ko", korean)] {
             let reply = world.send(world.sent(current, new).header("accept-language", language)).await;
@@ -87,9 +87,9 @@ async fn without_a_valid_access_token_the_page_leads_to_the_account_page_and_bac
     let world = World::new().await;
     let expired = after_a_day();
     let reply = world.send_at(world.opened(), expired).await;
-    assert_eq!(location(&reply), (302, "/userinfo?return_to=%2Fpassword"));
+    assert_eq!(location(&reply), (302, "/userinfo?return_to=%2Fpassword%3Frenewed%3D1"));
     let reply = world.send_at(world.sent("1234", NEW), expired).await;
-    assert_eq!(location(&reply), (303, "/userinfo?return_to=%2Fpassword"));
+    assert_eq!(location(&reply), (303, "/userinfo?return_to=%2Fpassword%3Frenewed%3D1"));
     assert!(world.is_password("1234").await);
 }
 

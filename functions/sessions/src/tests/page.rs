@@ -74,7 +74,7 @@ async fn an_invalid_form_ends_no_session() {
 async fn without_a_valid_access_token_the_form_leads_to_the_account_page() {
     let world = World::new().await;
     let reply = world.send(sent("garbage", &[("others", "true")])).await;
-    assert_eq!((location(&reply), reply.cookies.len()), ((303, "/userinfo"), 0));
+    assert_eq!((location(&reply), reply.cookies.len()), ((303, "/userinfo?notice=press-again"), 0));
     assert_eq!(world.list(&world.laptop).await.len(), 3);
 }
 

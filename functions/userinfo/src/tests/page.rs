@@ -25,9 +25,10 @@ async fn a_signed_in_person_sees_the_account_page() {
         assert!(reply.body().contains(text), "{text}");
     }
     assert_eq!(reply.body().matches("class=\"device\"").count(), 2);
-    let reply = kim.send(opened(&[("access_jwt", &kim.access)]).query("notice=password-changed"), NOW).await;
+    let noticed = opened(&[("access_jwt", &kim.access)]).header("sec-fetch-site", "same-origin");
+    let reply = kim.send(noticed.clone().query("notice=password-changed"), NOW).await;
     assert!(reply.body().contains("id=\"notice\" role=\"status\">Your password is changed."));
-    let reply = kim.send(opened(&[("access_jwt", &kim.access)]).query("notice=You+were+hacked"), NOW).await;
+    let reply = kim.send(noticed.query("notice=You+were+hacked"), NOW).await;
     assert!(is_account_page(&reply) && !reply.body().contains("id=\"notice\"") && !reply.body().contains("hacked"));
 }
 
@@ -38,6 +39,19 @@ async fn an_expired_access_token_is_renewed_unnoticed() {
     let reply = kim.send(opened(&cookies), after(DAY + 60)).await;
     assert!(is_account_page(&reply));
     assert!(reply.cookie("access_jwt").is_some() && reply.cookie("refresh_jwt").is_some());
+}
+
+/// No link may make our page say that something was done.
+#[tokio::test]
+async fn a_notice_appears_only_after_a_form_of_ours() {
+    let kim = SignedIn::new().await;
+    let noticed = opened(&[("access_jwt", &kim.access)]).query("notice=others-ended");
+    for site in ["none", "same-site", "cross-site"] {
+        let reply = kim.send(noticed.clone().header("sec-fetch-site", site), NOW).await;
+        assert!(is_account_page(&reply) && !reply.body().contains("id=\"notice\""), "{site}");
+    }
+    let hopped = noticed.header("sec-fetch-site", "same-origin").query("notice=others-ended&hop=1");
+    assert!(!kim.send(hopped, NOW).await.body().contains("id=\"notice\""));
 }
 
 /// R62: the new tokens reach the browser, also if the list of sessions cannot be read after the renewal.

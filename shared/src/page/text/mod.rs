@@ -56,6 +56,7 @@ pub(super) struct Text {
     pub(super) show_all: Around,
     pub(super) session_ended: &'static str,
     pub(super) others_ended: &'static str,
+    pub(super) press_again: &'static str,
     pub(super) password_changed: &'static str,
 
     // The page to change the password.
@@ -75,6 +76,7 @@ pub(super) struct Text {
     pub(super) form_unavailable: &'static str,
     pub(super) form_fault: &'static str,
     pub(super) too_short: (&'static str, &'static str, &'static str),
+    pub(super) maybe_changed: &'static str,
     pub(super) is_current: &'static str,
     pub(super) is_personal: &'static str,
     pub(super) is_common: &'static str,
@@ -136,8 +138,8 @@ mod tests {
         ('가'..='힣').contains(&character)
     }
 
-    /// The compiler sees a missing string, and this test an empty or an untranslated one. Only one half of a pair may be
-    /// empty, because the value may stand at the beginning or at the end.
+    /// The compiler sees a missing string, and this test an empty or an untranslated one. Only one half of a pair may
+    /// be empty, because the value may stand at the beginning or at the end.
     #[test]
     fn no_string_is_missing_in_a_language() {
         let (english, korean) = (strings(&EN), strings(&KO));
