@@ -17,13 +17,14 @@ impl Axe {
         Self(read("tests/pages/node_modules/axe-core/axe.min.js"))
     }
 
-    /// Adds axe-core to the current page. `WebDriver` may do this, whatever the content security policy of the page says.
+    /// Adds axe-core to the current page. `WebDriver` may do this, whatever the content security policy of the page
+    /// says.
     pub(crate) async fn load(&self, browser: &Client) {
         browser.execute(&self.0, vec![]).await.unwrap();
     }
 
-    /// Returns the violations of all rules but those of level AAA and those with these names. Also returns what axe-core
-    /// cannot decide.
+    /// Returns the violations of all rules but those of level AAA and those with these names. Also returns what
+    /// axe-core cannot decide.
     pub(crate) async fn violations(browser: &Client, without: &[&str]) -> Vec<String> {
         let script = "
             const [without, done] = arguments;
