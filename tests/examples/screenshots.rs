@@ -133,11 +133,11 @@ async fn draw_for_readme(visitor: &Visitor<'_>) {
     let (phone, [light, dark]) = (Screen::PHONE, [Preferences::LIGHT, Preferences::DARK]);
     let (english, korean) = (Language::English, Language::Korean);
     let sign_in = [(View::SignIn, look("", english, desktop, light)), (View::SignIn, look("", english, desktop, dark))];
-    let account = [(View::Account, look("", english, tablet, light)), (View::Account, look("", korean, phone, dark))];
+    let account = [(View::Account, look("", english, tablet, light)), (View::Account, look("", english, phone, dark))];
     let phones = [
         (View::SignIn, look("", korean, phone, light)),
-        (View::WrongPassword, look("", english, phone, dark)),
-        (View::ChangePassword, look("", english, phone, light)),
+        (View::WrongPassword, look("", korean, phone, dark)),
+        (View::ChangePassword, look("", korean, phone, light)),
     ];
     let folder = root().canonicalize().unwrap().join("docs/pages");
     fs::create_dir_all(&folder).unwrap();
