@@ -35,7 +35,8 @@ const OF_OTHERS: [&str; 22] = [
     // Command-line tools and libraries: curl, wget, Python, Go, Java, Postman.
     "text/plain, */*",
     "text/html;q=0.8, */*",
-    "text/html, image/gif, image/jpeg, */*; q=.2, */*; q=.2, application/json",
+    "text/html, image/gif, image/jpeg, */*; q=0.2",
+    "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",
     "application/json, text/html",
     "text/html, application/json",
     "text/html;q=0.9, application/json",
