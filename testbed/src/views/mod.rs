@@ -40,6 +40,8 @@ pub enum View {
     OthersEnded,
     /// The account page after a change of password.
     PasswordChanged,
+    /// The account page after a button that was too old.
+    PressAgain,
     /// The page to change the password.
     ChangePassword,
     /// The same after a wrong current password: 401.
@@ -76,7 +78,7 @@ pub enum View {
 
 impl View {
     /// All views.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::SignIn,
         Self::SignInToReturn,
         Self::WrongPassword,
@@ -90,6 +92,7 @@ impl View {
         Self::SessionEnded,
         Self::OthersEnded,
         Self::PasswordChanged,
+        Self::PressAgain,
         Self::ChangePassword,
         Self::WrongCurrentPassword,
         Self::ShortPassword,
@@ -135,7 +138,8 @@ impl View {
             | Self::AccountWithLongTexts
             | Self::SessionEnded
             | Self::OthersEnded
-            | Self::PasswordChanged => 200,
+            | Self::PasswordChanged
+            | Self::PressAgain => 200,
             Self::ShortPassword
             | Self::SamePassword
             | Self::PersonalPassword
@@ -150,6 +154,34 @@ impl View {
             Self::TooManyAttempts | Self::TooManyChanges => 429,
             Self::Fault => 500,
             Self::SignInDuringOutage | Self::Outage => 503,
+        }
+    }
+    /// Returns a selector of what distinguishes the view from the other views of its page.
+    #[must_use]
+    pub const fn mark(self) -> &'static str {
+        match self {
+            Self::SignIn | Self::SignInToReturn => "#sign-in",
+            Self::WrongPassword | Self::SignInDuringOutage => "#problem ~ #sign-in",
+            Self::TooManyAttempts | Self::TooManyChanges => "#problem [data-countdown]",
+            Self::Hop => "[name=refresh]",
+            Self::NewAccount | Self::Account | Self::AccountWithLongTexts => "#sessions",
+            Self::AccountWithManySessions => "#sessions a[href*='sessions=all']",
+            Self::SessionEnded | Self::OthersEnded | Self::PasswordChanged | Self::PressAgain => "#notice",
+            Self::ChangePassword => "#change-password",
+            Self::WrongCurrentPassword
+            | Self::ShortPassword
+            | Self::SamePassword
+            | Self::PersonalPassword
+            | Self::CommonPassword
+            | Self::RepetitivePassword => "#problem",
+            Self::NotEverywhere => "a[href='/login']",
+            Self::BadRequest
+            | Self::Forbidden
+            | Self::NoSuchSession
+            | Self::TooLarge
+            | Self::UnsupportedForm
+            | Self::Fault
+            | Self::Outage => "#request-id",
         }
     }
 }

@@ -76,7 +76,7 @@ impl<'a> Visitor<'a> {
         self.browser.close().await.unwrap();
     }
 
-    /// Shows a view in this language. Fails if the response does not have the status of the view.
+    /// Shows a view in this language. Fails if the response does not have the status and the mark of the view.
     pub async fn open(&self, view: View, language: Language) {
         let (stack, outage) = (self.stack.url.as_str(), self.outage.url.as_str());
         self.forget_everything(language).await;
@@ -100,9 +100,10 @@ impl<'a> Visitor<'a> {
                 self.use_session(&self.people.sign_in(&self.people.long, 2).await).await;
                 self.visit("/userinfo").await;
             }
-            View::SessionEnded => self.account(2, "/userinfo?notice=session-ended").await,
-            View::OthersEnded => self.account(1, "/userinfo?notice=others-ended").await,
-            View::PasswordChanged => self.account(1, "/userinfo?notice=password-changed").await,
+            View::SessionEnded => self.notice("session-ended", 2).await,
+            View::OthersEnded => self.notice("others-ended", 1).await,
+            View::PasswordChanged => self.notice("password-changed", 1).await,
+            View::PressAgain => self.notice("press-again", 2).await,
             View::ChangePassword => self.account(1, "/password").await,
             View::WrongCurrentPassword => self.change_password("a wrong password", "kites over the harbour").await,
             View::ShortPassword => self.change_password(PASSWORD, "short").await,
@@ -155,6 +156,8 @@ impl<'a> Visitor<'a> {
             let status = self.browser.execute(script, vec![]).await.unwrap();
             assert_eq!(status, view.status(), "{}", view.name());
         }
+        let mark = self.browser.find(Locator::Css(view.mark())).await;
+        assert!(mark.is_ok(), "{} has no {}", view.name(), view.mark());
         let lang = self.browser.execute("return document.documentElement.lang", vec![]).await.unwrap();
         assert_eq!(lang, language.tag(), "{}", view.name());
     }
@@ -190,6 +193,16 @@ impl<'a> Visitor<'a> {
         let user = if path == "/userinfo" && sessions == 1 { &self.people.newcomer } else { &self.people.mina };
         self.use_session(&self.people.sign_in(user, sessions).await).await;
         self.visit(path).await;
+    }
+
+    /// Shows a notice on the account page. Only a page of the service can do that.
+    async fn notice(&self, name: &str, sessions: usize) {
+        self.account(sessions, "/password").await;
+        let script = "
+            document.documentElement.dataset.left = '';
+            location.assign(`/userinfo?notice=${arguments[0]}`);";
+        self.browser.execute(script, vec![json!(name)]).await.unwrap();
+        self.arrive().await;
     }
 
     async fn change_password(&self, current: &str, new: &str) {
