@@ -14,7 +14,7 @@ use super::{Form, Input, PasswordChange, Refused};
 pub(super) const WELL_KNOWN: &str = "/.well-known/change-password";
 
 /// Renews the session if that is due, or signs the user in. Then leads back to the page.
-const SIGN_IN_FIRST: &str = "/userinfo?return_to=%2Fpassword%3Frenewed%3D1";
+const SIGN_IN_FIRST: &str = "/userinfo?return_to=%2Fpassword";
 
 impl PasswordChange {
     /// Shows the page, or changes the password and leads to the account page.
@@ -23,10 +23,6 @@ impl PasswordChange {
         let credentials = self.access.reader.read(request.bearer(), request.cookie_lines(), request.host());
         let identity = match self.access.identity(&credentials, now, &request.budget).await {
             Ok(identity) => identity,
-            // `/userinfo` has accepted the token: the two functions have different keys for a moment.
-            Err(Error::NotAuthorized) if request.method == "GET" && request.query("renewed").is_some() => {
-                return Err(Error::ConcurrentUpdate("the functions have different keys".into()).into());
-            }
             Err(error) => return request.sign_in_first(error.into(), SIGN_IN_FIRST),
         };
         let user_id = identity.user.profile.user_id.clone();

@@ -67,15 +67,8 @@ fn is_below(address: &str, origin: &str) -> bool {
 
 /// Encodes the characters outside ASCII, as a browser does.
 fn encoded(address: &str) -> String {
-    let mut encoded = String::with_capacity(address.len());
-    for byte in address.bytes() {
-        if byte.is_ascii() {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    let encode = |byte: u8| if byte.is_ascii() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    address.bytes().map(encode).collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@
 //! accent colour, so the other colours are computed from it.
 
 /// The lowest contrast of text and its background (WCAG 2.2, success criterion 1.4.3).
-const READABLE: f64 = 4.5;
+pub(super) const READABLE: f64 = 4.5;
+
+/// The lowest contrast of the enhanced level (WCAG 2.2, success criterion 1.4.6).
+pub(super) const WELL_READABLE: f64 = 7.0;
 
 /// The number of steps from a colour to black or white.
 const STEPS: u16 = 32;
@@ -36,12 +39,12 @@ impl Color {
         if self.contrast(Self::WHITE) >= self.contrast(Self::BLACK) { Self::WHITE } else { Self::BLACK }
     }
 
-    /// Returns this colour if it can be read on `background`. Otherwise returns the nearest mixture with black or white
-    /// that can be read there.
-    pub(super) fn readable_on(self, background: Self) -> Self {
+    /// Returns this colour if it has the contrast on `background`. Otherwise returns the nearest mixture with black or
+    /// white that has it.
+    pub(super) fn readable_on(self, background: Self, contrast: f64) -> Self {
         let target = background.text_on();
         let mixtures = (0..=STEPS).map(|share| self.mixed_with(target, share));
-        mixtures.into_iter().find(|mixture| mixture.contrast(background) >= READABLE).unwrap_or(target)
+        mixtures.into_iter().find(|mixture| mixture.contrast(background) >= contrast).unwrap_or(target)
     }
 
     /// Mixes `share` parts of 32 of another colour into this one.
@@ -99,7 +102,7 @@ mod tests {
         fn text_can_be_read_with_every_accent_color(accent: [u8; 3], background: [u8; 3]) {
             let (accent, background) = (Color(accent), Color(background));
             prop_assert!(accent.text_on().contrast(accent) >= READABLE);
-            prop_assert!(accent.readable_on(background).contrast(background) >= READABLE);
+            prop_assert!(accent.readable_on(background, READABLE).contrast(background) >= READABLE);
         }
     }
 }

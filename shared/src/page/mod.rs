@@ -30,7 +30,7 @@ pub use problem::{Details, Problem, Reason};
 pub use sign_in::SignIn;
 
 use brand::Brand;
-use color::Color;
+use color::{Color, READABLE, WELL_READABLE};
 use text::Text;
 
 /// The background of the pages in the light and in the dark scheme: `--paper` in `style.css`.
@@ -167,7 +167,9 @@ struct Choice {
 
 /// Returns the colours of the brand as custom properties. Each can be read on its background.
 fn colors(accent: Color) -> String {
-    let [light, dark] = PAPER.map(|paper| accent.readable_on(paper));
+    let [light, dark] = PAPER;
+    // In the dark scheme, a colour that only just can be read looks muddy.
+    let [light, dark] = [accent.readable_on(light, READABLE), accent.readable_on(dark, WELL_READABLE)];
     let properties = [
         ("accent", accent),
         ("on-accent", accent.text_on()),

@@ -154,6 +154,7 @@ impl Problem {
         match self {
             Self::InvalidRequest | Self::NotEverywhere => ("/login", text.sign_in),
             Self::NotFound => ("/userinfo", text.back_to_account),
+            Self::Fault | Self::Unavailable => ("/", text.try_again),
             _ => ("/", text.go_on),
         }
     }

@@ -84,7 +84,7 @@ pub(crate) fn not_signed_in(name: &str) -> Option<(u16, Option<&'static str>)> {
         "account page" | "account page, renewing" => (302, Some("/login")),
         "password page" => (302, Some("/userinfo?return_to=%2Fpassword")),
         "password form" => (303, Some("/userinfo?return_to=%2Fpassword")),
-        "end one form" | "end others form" => (303, Some("/userinfo")),
+        "end one form" | "end others form" => (303, Some("/userinfo?notice=press-again")),
         _ => (401, None),
     })
 }

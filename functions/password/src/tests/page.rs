@@ -87,9 +87,9 @@ async fn without_a_valid_access_token_the_page_leads_to_the_account_page_and_bac
     let world = World::new().await;
     let expired = after_a_day();
     let reply = world.send_at(world.opened(), expired).await;
-    assert_eq!(location(&reply), (302, "/userinfo?return_to=%2Fpassword%3Frenewed%3D1"));
+    assert_eq!(location(&reply), (302, "/userinfo?return_to=%2Fpassword"));
     let reply = world.send_at(world.sent("1234", NEW), expired).await;
-    assert_eq!(location(&reply), (303, "/userinfo?return_to=%2Fpassword%3Frenewed%3D1"));
+    assert_eq!(location(&reply), (303, "/userinfo?return_to=%2Fpassword"));
     assert!(world.is_password("1234").await);
 }
 

@@ -86,6 +86,7 @@ pub(crate) static EN: Text = Text {
     status: "Status",
     request: "Request",
     go_on: "Continue",
+    try_again: "Try again",
 
     one_moment: ("One moment", "You come from another site. We check whether you are signed in."),
 

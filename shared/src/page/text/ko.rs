@@ -83,6 +83,7 @@ pub(crate) static KO: Text = Text {
     status: "상태",
     request: "요청",
     go_on: "계속",
+    try_again: "다시 시도",
 
     one_moment: ("잠시만 기다려 주세요", "다른 사이트에서 오셨습니다. 로그인되어 있는지 확인합니다."),
 

@@ -97,6 +97,7 @@ pub(super) struct Text {
     pub(super) status: &'static str,
     pub(super) request: &'static str,
     pub(super) go_on: &'static str,
+    pub(super) try_again: &'static str,
 
     // The page on the way from another site.
     pub(super) one_moment: Passage,
