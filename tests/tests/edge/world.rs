@@ -82,9 +82,9 @@ pub(crate) fn not_signed_in(name: &str) -> Option<(u16, Option<&'static str>)> {
         "start" => (303, Some("/login")),
         "sign-in page, signed in" => (200, None),
         "account page" | "account page, renewing" => (302, Some("/login")),
-        "password page" => (302, Some("/userinfo?return_to=%2Fpassword")),
-        "password form" => (303, Some("/userinfo?return_to=%2Fpassword")),
-        "end one form" | "end others form" => (303, Some("/userinfo")),
+        "password page" => (302, Some("/userinfo?return_to=%2Fpassword%3Frenewed%3D1")),
+        "password form" => (303, Some("/userinfo?return_to=%2Fpassword%3Frenewed%3D1")),
+        "end one form" | "end others form" => (303, Some("/userinfo?notice=press-again")),
         _ => (401, None),
     })
 }
