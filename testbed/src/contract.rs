@@ -290,8 +290,8 @@ async fn a_person_with_a_browser_signs_in_and_out(stack: &Stack) {
     let again = text_of_page(wrong, 401).await;
     assert!(again.contains("id=\"problem\"") && again.contains("value=\"kimcoding\""), "{again}");
     let fields = [("userId", KIM.user_id), ("password", KIM.password), ("checkedKeepLogin", "true")];
-    let signed_in = person.submit("/login?return_to=%2Fuserinfo%3Fsessions%3Dall", &fields).await;
-    assert_leads(&signed_in, 302, "/userinfo?sessions=all");
+    let signed_in = person.submit("/login?return_to=%2Fshop%3Fitem%3D1", &fields).await;
+    assert_leads(&signed_in, 302, "/shop?item=1");
     assert_eq!(set_cookies(&signed_in).len(), 2);
 
     assert_leads(&person.open("/").await, 303, "/userinfo");
@@ -324,7 +324,12 @@ async fn a_person_with_a_browser_ends_sessions(stack: &Stack) {
     person.submit("/login", &[("userId", KIM.user_id), ("password", KIM.password)]).await;
     assert_leads(&person.submit("/sessions/end", &[("others", "true")]).await, 303, "/userinfo?notice=others-ended");
     phone.log_in(KIM, json!(true)).await;
-    let account = text_of_page(person.open("/userinfo?notice=others-ended").await, 200).await;
+    let after_form = |request: RequestBuilder| {
+        let request = request.header("accept", ACCEPT_OF_A_PERSON).header("sec-fetch-site", "same-origin");
+        request.header("sec-fetch-mode", "navigate").header("sec-fetch-dest", "document")
+    };
+    let account = person.send(Method::GET, "/userinfo?notice=others-ended", after_form).await;
+    let account = text_of_page(account, 200).await;
     assert!(account.contains("id=\"notice\""), "{account}");
     let (_, id) = account.split_once("name=\"id\" value=\"").unwrap();
     let (id, rest) = id.split_once('"').unwrap();
@@ -337,7 +342,8 @@ async fn a_person_with_a_browser_ends_sessions(stack: &Stack) {
     laptop.log_in(KIM, json!(true)).await;
     assert_leads(&person.submit("/logout?everywhere=true", &[]).await, 303, "/login");
     assert_unauthorized(laptop.get("/userinfo").await).await;
-    assert_leads(&person.submit("/sessions/end", &[("others", "true")]).await, 303, "/userinfo");
+    let again = person.submit("/sessions/end", &[("others", "true")]).await;
+    assert_leads(&again, 303, "/userinfo?notice=press-again");
 }
 
 /// A browser does not send our cookies if a page of another site leads to us.

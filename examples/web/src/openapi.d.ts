@@ -62,7 +62,7 @@ export interface paths {
          *
          *     The form of the sign-in page sends `application/x-www-form-urlencoded`. Only a client that prefers `text/html`
          *     may send a form. If the form is not accepted, the response is the sign-in page again, with the reason and the
-         *     status of the error.
+         *     status of the error. The address of the form has the `return_to` of the page.
          *
          *     The names `loginInfo` and `checkedKeepLogin`, and the status 205 of `POST /logout`, come from the small Node
          *     server that the first clients were written for. Latchkey keeps them, so that these clients work unchanged.
@@ -361,7 +361,7 @@ export interface components {
                 "text/html; charset=utf-8": components["schemas"]["Page"];
             };
         };
-        /** @description Leads to the next page. If the request has `return_to` and the visitor is signed in, that is the next page. If the session was renewed, the response sets both cookies. */
+        /** @description Leads to the next page. If the request has `return_to` and the visitor is signed in, that is the next page. If the session was renewed, the response sets both cookies. If the sessions then cannot be listed, the response also sets them, and leads to `/userinfo`. */
         LeadsOn: {
             headers: {
                 Location: components["headers"]["Next"];
@@ -848,13 +848,13 @@ export interface components {
         };
     };
     parameters: {
-        /** @description Where a visitor goes after the sign-in: a path of this service, or an address whose origin is in `ALLOWED_ORIGINS`. Encode it, as `encodeURIComponent` does. Any other address gets 400, and so does a repeated parameter. Only for a client that prefers `text/html`. */
+        /** @description Where a visitor goes after the sign-in: a path of this service, or an address whose origin is in `ALLOWED_ORIGINS`. Encode it, as `encodeURIComponent` does. It has at most 2,000 bytes, after its characters outside ASCII are encoded. Any other address gets 400, and so does a repeated parameter. Only for a client that prefers `text/html`. */
         ReturnTo: string;
         /** @description The language of the page. The cookie `__Host-lang` keeps it. An unknown language is ignored. */
         Language: string;
         /** @description `all` shows all sessions on the account page. Otherwise it shows the first ten. */
         Sessions: string;
-        /** @description What the account page says about the last form. An unknown value is ignored. */
+        /** @description What the account page says about the last form. It is ignored if it is unknown, or if no page of the service led here. */
         Notice: string;
     };
     requestBodies: never;
@@ -871,7 +871,7 @@ export interface components {
         "Referrer-Policy": "same-origin";
         "Strict-Transport-Security": "max-age=63072000";
         "X-Content-Type-Options": "nosniff";
-        /** @description `/userinfo`, unless the request has `return_to`. Characters outside ASCII are percent-encoded. */
+        /** @description `/userinfo`, unless a form has `return_to` in its address. Characters outside ASCII are percent-encoded. */
         Location: string;
         /** @description The next page. */
         Next: string;
@@ -935,7 +935,7 @@ export interface operations {
     showSignIn: {
         parameters: {
             query?: {
-                /** @description Where a visitor goes after the sign-in: a path of this service, or an address whose origin is in `ALLOWED_ORIGINS`. Encode it, as `encodeURIComponent` does. Any other address gets 400, and so does a repeated parameter. Only for a client that prefers `text/html`. */
+                /** @description Where a visitor goes after the sign-in: a path of this service, or an address whose origin is in `ALLOWED_ORIGINS`. Encode it, as `encodeURIComponent` does. It has at most 2,000 bytes, after its characters outside ASCII are encoded. Any other address gets 400, and so does a repeated parameter. Only for a client that prefers `text/html`. */
                 return_to?: components["parameters"]["ReturnTo"];
                 /** @description The language of the page. The cookie `__Host-lang` keeps it. An unknown language is ignored. */
                 lang?: components["parameters"]["Language"];
@@ -957,10 +957,7 @@ export interface operations {
     };
     signIn: {
         parameters: {
-            query?: {
-                /** @description Where a visitor goes after the sign-in: a path of this service, or an address whose origin is in `ALLOWED_ORIGINS`. Encode it, as `encodeURIComponent` does. Any other address gets 400, and so does a repeated parameter. Only for a client that prefers `text/html`. */
-                return_to?: components["parameters"]["ReturnTo"];
-            };
+            query?: never;
             header?: never;
             path?: never;
             cookie?: never;
@@ -993,13 +990,13 @@ export interface operations {
     getUserinfo: {
         parameters: {
             query?: {
-                /** @description Where a visitor goes after the sign-in: a path of this service, or an address whose origin is in `ALLOWED_ORIGINS`. Encode it, as `encodeURIComponent` does. Any other address gets 400, and so does a repeated parameter. Only for a client that prefers `text/html`. */
+                /** @description Where a visitor goes after the sign-in: a path of this service, or an address whose origin is in `ALLOWED_ORIGINS`. Encode it, as `encodeURIComponent` does. It has at most 2,000 bytes, after its characters outside ASCII are encoded. Any other address gets 400, and so does a repeated parameter. Only for a client that prefers `text/html`. */
                 return_to?: components["parameters"]["ReturnTo"];
                 /** @description The language of the page. The cookie `__Host-lang` keeps it. An unknown language is ignored. */
                 lang?: components["parameters"]["Language"];
                 /** @description `all` shows all sessions on the account page. Otherwise it shows the first ten. */
                 sessions?: components["parameters"]["Sessions"];
-                /** @description What the account page says about the last form. An unknown value is ignored. */
+                /** @description What the account page says about the last form. It is ignored if it is unknown, or if no page of the service led here. */
                 notice?: components["parameters"]["Notice"];
             };
             header?: never;
@@ -1021,13 +1018,13 @@ export interface operations {
     headUserinfo: {
         parameters: {
             query?: {
-                /** @description Where a visitor goes after the sign-in: a path of this service, or an address whose origin is in `ALLOWED_ORIGINS`. Encode it, as `encodeURIComponent` does. Any other address gets 400, and so does a repeated parameter. Only for a client that prefers `text/html`. */
+                /** @description Where a visitor goes after the sign-in: a path of this service, or an address whose origin is in `ALLOWED_ORIGINS`. Encode it, as `encodeURIComponent` does. It has at most 2,000 bytes, after its characters outside ASCII are encoded. Any other address gets 400, and so does a repeated parameter. Only for a client that prefers `text/html`. */
                 return_to?: components["parameters"]["ReturnTo"];
                 /** @description The language of the page. The cookie `__Host-lang` keeps it. An unknown language is ignored. */
                 lang?: components["parameters"]["Language"];
                 /** @description `all` shows all sessions on the account page. Otherwise it shows the first ten. */
                 sessions?: components["parameters"]["Sessions"];
-                /** @description What the account page says about the last form. An unknown value is ignored. */
+                /** @description What the account page says about the last form. It is ignored if it is unknown, or if no page of the service led here. */
                 notice?: components["parameters"]["Notice"];
             };
             header?: never;

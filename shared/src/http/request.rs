@@ -217,7 +217,8 @@ impl Request {
 
     /// Returns where the visitor goes after the sign-in, or `None` if the request does not say it.
     ///
-    /// # Errors [`InvalidRequest`](crate::error::Error::InvalidRequest) for an address that is neither a path of this
+    /// # Errors
+    /// [`InvalidRequest`](crate::error::Error::InvalidRequest) for an address that is neither a path of this
     /// service nor on an allowed origin, and if the parameter is repeated.
     pub fn return_to(&self) -> Result<Option<ReturnTo>> {
         let mut values = self.query.iter().filter(|(name, _)| name == RETURN_TO).map(|(_, value)| value.as_str());
