@@ -38,7 +38,8 @@ async fn the_snippet_of_the_readme_signs_in() {
     let (_driver, browser, _profile) = start_browser().await;
     browser.goto(&url(port)).await.unwrap();
     let readme = read("README.md");
-    let snippet = readme.split("```js\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut snippets = readme.split("```js\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let snippet = snippets.find(|snippet| snippet.contains("fetch(")).unwrap();
     let run = async |snippet: &str| {
         let script = format!(
             "const done = arguments[0], console = {{ log: done }};
