@@ -45,8 +45,9 @@ document.querySelector("#problem")?.focus();
 
 // A notice is for one view only, and a shared address must not have the marks of this visit.
 const address = new URL(location);
-for (const name of ["notice", "hop", "lang"]) address.searchParams.delete(name);
-if (address.href !== location.href) history.replaceState(null, "", address);
+const marks = ["notice", "hop", "lang"].filter((name) => address.searchParams.has(name));
+marks.forEach((name) => address.searchParams.delete(name));
+if (marks.length) history.replaceState(null, "", address);
 
 // A page that the browser kept in memory may be of a session that has ended.
 addEventListener("pagehide", () => { document.documentElement.hidden = true; });
