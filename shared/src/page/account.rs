@@ -153,7 +153,7 @@ impl Page {
         let rows = current.into_iter().chain(others).take(shown).map(|session| self.row(session, account.current));
         let template = AccountTemplate {
             text,
-            look: &self.look,
+            look: self.pages.look(),
             languages: self.switch(if account.shows_all { "/userinfo?sessions=all" } else { "/userinfo" }),
             notice: account.notice.map(|notice| notice.words(text)),
             name: if account.name.is_empty() { account.user_id } else { account.name },
@@ -190,7 +190,7 @@ impl Page {
         let ChangePassword { user_id, min_length, reason } = *change;
         let template = ChangePasswordTemplate {
             text: self.text(),
-            look: &self.look,
+            look: self.pages.look(),
             languages: self.switch("/password"),
             reason: reason.map(|reason| reason.words(self.text())),
             user_id,

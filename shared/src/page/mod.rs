@@ -4,7 +4,7 @@
 //! Knows nothing about requests and responses: `http` decides who gets a page, and sends it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -36,18 +36,25 @@ use text::Text;
 /// The background of the pages in the light and in the dark scheme: `--paper` in `style.css`.
 const PAPER: [Color; 2] = [Color([0xfb, 0xf9, 0xf5]), Color([0x16, 0x19, 0x18])];
 
-/// The pages of a service, in its look. Cheap to clone.
+/// The pages of a service, in its look. Cheap to clone. The first page of an instance makes the look, so that a client
+/// of JSON does not wait for it.
 #[derive(Clone)]
-pub struct Pages(Arc<Look>);
+pub struct Pages(Arc<Branded>);
+
+/// The settings of the look, and the look once it is made.
+struct Branded {
+    brand: Brand,
+    look: OnceLock<Look>,
+}
 
 /// The pages for one request, in its language.
 #[derive(Clone)]
 pub struct Page {
-    look: Arc<Look>,
+    pages: Pages,
     language: Language,
 }
 
-/// What all pages have in common. It is made once for each instance.
+/// What all pages have in common. An instance makes it once.
 struct Look {
     brand: Brand,
     style: String,
@@ -89,13 +96,17 @@ impl Pages {
     }
 
     fn new(brand: Brand) -> Self {
-        Self(Arc::new(Look::new(brand)))
+        Self(Arc::new(Branded { brand, look: OnceLock::new() }))
     }
 
     /// Returns the pages in one language.
     #[must_use]
     pub fn in_language(&self, language: Language) -> Page {
-        Page { look: Arc::clone(&self.0), language }
+        Page { pages: self.clone(), language }
+    }
+
+    fn look(&self) -> &Look {
+        self.0.look.get_or_init(|| Look::new(self.0.brand.clone()))
     }
 }
 
@@ -140,7 +151,7 @@ impl Page {
     }
 
     fn html(&self, text: String, form_target: Option<&str>) -> Html {
-        Html { text, sources: Arc::clone(&self.look.sources), form_target: form_target.map(str::to_owned) }
+        Html { text, sources: Arc::clone(&self.pages.look().sources), form_target: form_target.map(str::to_owned) }
     }
 
     /// Returns the language switch. Each link leads to `address`, which is a path with an optional query, and sets the

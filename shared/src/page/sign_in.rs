@@ -52,7 +52,7 @@ impl Page {
         let action = format!("/login{query}");
         let template = SignInTemplate {
             text: self.text(),
-            look: &self.look,
+            look: self.pages.look(),
             languages: self.switch(&action),
             reason: reason.map(|reason| reason.words(self.text())),
             user_id,
@@ -72,7 +72,7 @@ impl Page {
     /// # Errors
     /// [`Error::Unexpected`] if it cannot be rendered.
     pub fn hop(&self, target: &str) -> Result<Html> {
-        let template = HopTemplate { text: self.text(), look: &self.look, target };
+        let template = HopTemplate { text: self.text(), look: self.pages.look(), target };
         let text = template.render().map_err(Error::unexpected)?;
         Ok(self.html(text, None))
     }

@@ -136,7 +136,7 @@ fn a_page_loads_only_the_logo() {
     for (settings, expected) in [(&[][..], None), (&[("LOGO_URL", logo)][..], Some("https://cdn.example.com/logo.svg"))]
     {
         let pages = pages(settings);
-        assert_eq!(pages.0.sources.logo.as_deref(), expected);
+        assert_eq!(pages.look().sources.logo.as_deref(), expected);
         for html in all(&pages.in_language(Language::English), "kim") {
             let loads = html.text.matches(" src=").count() + html.text.matches("url(").count();
             assert_eq!(loads, usize::from(expected.is_some()));
