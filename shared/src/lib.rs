@@ -15,6 +15,7 @@
 //! | [`throttle`] | exponential backoff, the leaky bucket, the device cookie |
 //! | [`auth`] | authentication: by a token, or by a login name and a password |
 //! | [`store`] | DynamoDB: the client, users, sessions, attempt counters, and writes that span tables |
+//! | [`page`] | the pages for a person with a browser: look, languages, words |
 //! | [`http`] | requests, responses, the origin check, the guard in front of a handler, the authorizer |
 //! | [`settings`] | all settings of the functions in one check, for the tools |
 //! | [`telemetry`] | log lines, metrics, and every event as one documented function |
@@ -27,7 +28,7 @@
 //! ```text
 //! 1  functions, settings
 //! 2  auth, http
-//! 3  store
+//! 3  store, page
 //! 4  session
 //! 5  token, password, throttle
 //! 6  telemetry

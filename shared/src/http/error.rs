@@ -1,7 +1,7 @@
 //! The errors of a handler.
 //!
-//! Owns [`Error`]: the errors that exist only in HTTP, and [`Error::Service`] for all others. `reply` maps each to a
-//! response.
+//! Owns [`Error`]: the errors that exist only in HTTP, and [`Error::Service`] for all others. `problem` maps each to
+//! a response.
 
 use std::borrow::Cow;
 
