@@ -188,6 +188,12 @@ impl Reply {
         self.headers.keys().map(String::as_str)
     }
 
+    /// Returns the status, and the address to which the response leads. The address is empty if there is none.
+    #[must_use]
+    pub fn leads_to(&self) -> (u16, &str) {
+        (self.status, self.header("location").unwrap_or_default())
+    }
+
     /// Returns the body. It is empty if it is absent.
     #[must_use]
     pub fn body(&self) -> &str {

@@ -16,10 +16,6 @@ fn is_sign_in_page(reply: &Reply) -> bool {
     reply.header("content-type") == Some("text/html; charset=utf-8") && reply.body().contains("<form id=\"sign-in\"")
 }
 
-fn location(reply: &Reply) -> (u16, &str) {
-    (reply.status, reply.header("location").unwrap_or_default())
-}
-
 #[tokio::test]
 async fn a_person_who_is_not_signed_in_sees_the_sign_in_page() {
     let (_tables, env) = with_kim().await;
@@ -47,7 +43,7 @@ async fn a_form_signs_a_user_in_as_json_does() {
         let mut fields = vec![("userId", " KimCoding "), ("password", "1234")];
         fields.extend(keep.map(|keep| ("checkedKeepLogin", keep)));
         let reply = send(&env, sent(&fields)).await;
-        assert_eq!(location(&reply), (302, "/userinfo"), "{keep:?}");
+        assert_eq!(reply.leads_to(), (302, "/userinfo"), "{keep:?}");
         let names: Vec<_> =
             ["access_jwt", "refresh_jwt"].into_iter().filter(|name| reply.cookie(name).is_some()).collect();
         assert_eq!(names.len(), cookies, "{keep:?}");
@@ -111,7 +107,7 @@ async fn a_form_may_hold_any_character() {
     let hash = login(&env).authenticator.hasher.hash(&Password::new(password).unwrap()).unwrap();
     testbed::add(&env, user, hash).await;
     let reply = send(&env, sent(&[("userId", "김코딩+1"), ("password", password)])).await;
-    assert_eq!(location(&reply), (302, "/userinfo"));
+    assert_eq!(reply.leads_to(), (302, "/userinfo"));
 }
 
 #[tokio::test]
@@ -121,7 +117,7 @@ async fn a_form_is_only_for_a_client_that_prefers_html() {
     let reply = send(&env, form.header("accept", "*/*")).await;
     assert_eq!((reply.status, reply.cookies.len()), (415, 0));
     let reply = send(&env, Event::recorded("login").header("accept", "text/html")).await;
-    assert_eq!(location(&reply), (302, "/userinfo"), "JSON is read from any client");
+    assert_eq!(reply.leads_to(), (302, "/userinfo"), "JSON is read from any client");
 }
 
 #[tokio::test]
@@ -137,7 +133,7 @@ async fn a_visitor_returns_to_the_page_that_sent_them() {
         let wrong = send(&env, sent(&[("userId", "kimcoding"), ("password", "x")]).query(query)).await;
         assert!(wrong.status == 401 && wrong.body().contains(&format!("action=\"/login?{query}\"")));
         let reply = send(&env, sent(&right).query(query)).await;
-        assert_eq!(location(&reply), (302, address));
+        assert_eq!(reply.leads_to(), (302, address));
     }
 }
 
@@ -174,9 +170,9 @@ async fn a_signed_in_person_goes_on_at_once() {
     let (access, refresh) = testbed::sign_in(&env, &user, true, NOW).await;
     for cookie in [format!("access_jwt={access}"), format!("refresh_jwt={refresh}")] {
         let reply = send(&env, opened().cookies([cookie.clone()])).await;
-        assert_eq!(location(&reply), (303, "/userinfo"));
+        assert_eq!(reply.leads_to(), (303, "/userinfo"));
         let reply = send(&env, opened().cookies([cookie]).query("return_to=%2Fshop")).await;
-        assert_eq!(location(&reply), (303, "/userinfo?return_to=%2Fshop"));
+        assert_eq!(reply.leads_to(), (303, "/userinfo?return_to=%2Fshop"));
         assert!(reply.cookies.is_empty(), "only /userinfo renews");
     }
     for cookie in ["access_jwt=garbage", "access_jwt=a; access_jwt=b"] {

@@ -19,10 +19,6 @@ fn is_form(reply: &Reply) -> bool {
         && reply.body().contains("autocomplete=\"username\" value=\"kimcoding\"")
 }
 
-fn location(reply: &Reply) -> (u16, &str) {
-    (reply.status, reply.header("location").unwrap_or_default())
-}
-
 #[tokio::test]
 async fn a_signed_in_person_sees_the_form() {
     let world = World::new().await;
@@ -35,7 +31,7 @@ async fn a_signed_in_person_sees_the_form() {
 async fn the_form_changes_the_password_as_json_does() {
     let world = World::new().await;
     let reply = world.send(world.sent("1234", NEW)).await;
-    assert_eq!((location(&reply), reply.cookies.len()), ((303, "/userinfo?notice=password-changed"), 2));
+    assert_eq!((reply.leads_to(), reply.cookies.len()), ((303, "/userinfo?notice=password-changed"), 2));
     assert!(world.is_password(NEW).await && !world.is_password("1234").await);
     let new = reply.cookie("access_jwt").unwrap();
     assert!(world.is_valid(new).await && !world.is_valid(&world.here).await && !world.is_valid(&world.there).await);
@@ -87,9 +83,9 @@ async fn without_a_valid_access_token_the_page_leads_to_the_account_page_and_bac
     let world = World::new().await;
     let expired = after_a_day();
     let reply = world.send_at(world.opened(), expired).await;
-    assert_eq!(location(&reply), (302, "/userinfo?return_to=%2Fpassword"));
+    assert_eq!(reply.leads_to(), (302, "/userinfo?return_to=%2Fpassword"));
     let reply = world.send_at(world.sent("1234", NEW), expired).await;
-    assert_eq!(location(&reply), (303, "/userinfo?return_to=%2Fpassword"));
+    assert_eq!(reply.leads_to(), (303, "/userinfo?return_to=%2Fpassword"));
     assert!(world.is_password("1234").await);
 }
 
@@ -117,6 +113,6 @@ async fn a_password_manager_finds_the_page() {
     for accept in ["*/*", "text/html"] {
         let event = Event::recorded("password").header("accept", accept).at("GET", "/.well-known/change-password");
         let reply = world.send(event).await;
-        assert_eq!((location(&reply), reply.cookies.len()), ((303, "/password"), 0));
+        assert_eq!((reply.leads_to(), reply.cookies.len()), ((303, "/password"), 0));
     }
 }

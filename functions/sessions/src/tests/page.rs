@@ -6,16 +6,12 @@ fn sent(access: &str, fields: &[(&str, &str)]) -> Event {
     by(access, Event::recorded("sessions").form(fields).at("POST", "/sessions/end"))
 }
 
-fn location(reply: &Reply) -> (u16, &str) {
-    (reply.status, reply.header("location").unwrap_or_default())
-}
-
 #[tokio::test]
 async fn a_button_ends_one_session() {
     let world = World::new().await;
     let phone = world.id_of(&world.phone).await;
     let reply = world.send(sent(&world.laptop, &[("id", &phone)])).await;
-    assert_eq!((location(&reply), reply.cookies.len()), ((303, "/userinfo?notice=session-ended"), 0));
+    assert_eq!((reply.leads_to(), reply.cookies.len()), ((303, "/userinfo?notice=session-ended"), 0));
     let left: Vec<_> = world.list(&world.laptop).await.iter().map(|session| session["id"].clone()).collect();
     assert!(left.len() == 2 && !left.contains(&json!(phone)));
 }
@@ -24,7 +20,7 @@ async fn a_button_ends_one_session() {
 async fn a_button_ends_all_other_sessions() {
     let world = World::new().await;
     let reply = world.send(sent(&world.laptop, &[("others", "true")])).await;
-    assert_eq!(location(&reply), (303, "/userinfo?notice=others-ended"));
+    assert_eq!(reply.leads_to(), (303, "/userinfo?notice=others-ended"));
     assert_eq!(world.list(&world.laptop).await.len(), 1);
 }
 
@@ -33,7 +29,7 @@ async fn the_end_of_the_own_session_leads_to_the_sign_in_page() {
     let world = World::new().await;
     let own = world.id_of(&world.laptop).await;
     let reply = world.send(sent(&world.laptop, &[("id", &own)])).await;
-    assert_eq!(location(&reply), (303, "/login"));
+    assert_eq!(reply.leads_to(), (303, "/login"));
     assert_eq!((reply.cookie("access_jwt"), reply.cookie("refresh_jwt")), (Some(""), Some("")));
 }
 
@@ -74,7 +70,7 @@ async fn an_invalid_form_ends_no_session() {
 async fn without_a_valid_access_token_the_form_leads_to_the_account_page() {
     let world = World::new().await;
     let reply = world.send(sent("garbage", &[("others", "true")])).await;
-    assert_eq!((location(&reply), reply.cookies.len()), ((303, "/userinfo?notice=press-again"), 0));
+    assert_eq!((reply.leads_to(), reply.cookies.len()), ((303, "/userinfo?notice=press-again"), 0));
     assert_eq!(world.list(&world.laptop).await.len(), 3);
 }
 

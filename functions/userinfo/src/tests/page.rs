@@ -11,10 +11,6 @@ fn is_account_page(reply: &Reply) -> bool {
         && reply.body().contains("<h1>김코딩</h1>")
 }
 
-fn location(reply: &Reply) -> (u16, &str) {
-    (reply.status, reply.header("location").unwrap_or_default())
-}
-
 #[tokio::test]
 async fn a_signed_in_person_sees_the_account_page() {
     let kim = SignedIn::new().await;
@@ -61,7 +57,7 @@ async fn a_renewal_is_not_lost_with_the_list_of_sessions() {
     let failing = kim.tables.failing(&[("Query", &[Fault::Refuse(400, "ThrottlingException"); 8])]).await;
     let failing = Environment::new(failing);
     let reply = send(&failing, opened(&[("refresh_jwt", &kim.refresh)]), after(DAY + 60)).await;
-    assert_eq!((location(&reply), reply.cookies.len()), ((303, "/userinfo"), 2));
+    assert_eq!((reply.leads_to(), reply.cookies.len()), ((303, "/userinfo"), 2));
     let access = reply.cookie("access_jwt").unwrap();
     let reply = send(&failing, opened(&[("access_jwt", access)]), after(DAY + 60)).await;
     assert_eq!((reply.status, reply.cookies.len()), (503, 0), "without a renewal, nothing can be lost");
@@ -72,12 +68,12 @@ async fn a_visitor_who_is_not_signed_in_goes_to_the_sign_in_page() {
     let kim = SignedIn::new().await;
     for cookies in [&[][..], &[("access_jwt", "garbage")][..], &[("refresh_jwt", "garbage")][..]] {
         let reply = kim.send(opened(cookies), NOW).await;
-        assert_eq!((location(&reply), reply.cookies.len()), ((302, "/login"), 0));
+        assert_eq!((reply.leads_to(), reply.cookies.len()), ((302, "/login"), 0));
     }
     let reply = kim.send(opened(&[]).query("return_to=%2Fshop"), NOW).await;
-    assert_eq!(location(&reply), (302, "/login?return_to=%2Fshop"));
+    assert_eq!(reply.leads_to(), (302, "/login?return_to=%2Fshop"));
     let reply = kim.send(opened(&[]).method("HEAD"), NOW).await;
-    assert_eq!(location(&reply), (302, "/login"));
+    assert_eq!(reply.leads_to(), (302, "/login"));
 }
 
 /// R66, R81.
@@ -86,7 +82,7 @@ async fn a_visitor_whose_session_was_ended_for_reuse_goes_to_the_sign_in_page_wi
     let kim = SignedIn::new().await;
     kim.renew(&kim.refresh, after(DAY)).await;
     let reply = kim.send(opened(&[("refresh_jwt", &kim.refresh)]), after(DAY + 60)).await;
-    assert_eq!(location(&reply), (302, "/login"));
+    assert_eq!(reply.leads_to(), (302, "/login"));
     assert_eq!((reply.cookie("access_jwt"), reply.cookie("refresh_jwt")), (Some(""), Some("")));
 }
 
@@ -95,9 +91,9 @@ async fn a_signed_in_visitor_returns_to_the_page_that_sent_them() {
     let kim = SignedIn::new().await;
     let query = "return_to=https%3A%2F%2Flocalhost%3A3000%2Fshop";
     let reply = kim.send(opened(&[("access_jwt", &kim.access)]).query(query), NOW).await;
-    assert_eq!(location(&reply), (303, "https://localhost:3000/shop"));
+    assert_eq!(reply.leads_to(), (303, "https://localhost:3000/shop"));
     let reply = kim.send(opened(&[("refresh_jwt", &kim.refresh)]).query(query), after(DAY + 60)).await;
-    assert_eq!((location(&reply), reply.cookies.len()), ((303, "https://localhost:3000/shop"), 2));
+    assert_eq!((reply.leads_to(), reply.cookies.len()), ((303, "https://localhost:3000/shop"), 2));
     for query in ["return_to=https%3A%2F%2Fevil.example", "return_to=%2F%2Fevil.example"] {
         let reply = kim.send(opened(&[("access_jwt", &kim.access)]).query(query), NOW).await;
         assert!(reply.status == 400 && reply.header("location").is_none(), "{query}");
@@ -120,7 +116,7 @@ async fn a_link_from_another_site_leads_to_the_account_page_by_one_hop() {
     let reply = kim.send(opened(&[]).header("sec-fetch-site", "cross-site"), NOW).await;
     assert!(reply.status == 200 && reply.body().contains("content=\"0;url=/userinfo?hop=1\""));
     let reply = kim.send(opened(&[]).header("sec-fetch-site", "cross-site").query("hop=1"), NOW).await;
-    assert_eq!(location(&reply), (302, "/login"), "the hop never repeats");
+    assert_eq!(reply.leads_to(), (302, "/login"), "the hop never repeats");
     let reply = kim.send(opened(&[("access_jwt", &kim.access)]).query("hop=1"), NOW).await;
     assert!(is_account_page(&reply));
 }
@@ -139,7 +135,7 @@ async fn the_start_leads_to_the_right_page() {
         (start(&[]).header("sec-fetch-site", "cross-site"), "/userinfo"),
     ] {
         let reply = kim.send(event, NOW).await;
-        assert_eq!((location(&reply), reply.cookies.len()), ((303, expected), 0));
+        assert_eq!((reply.leads_to(), reply.cookies.len()), ((303, expected), 0));
     }
 }
 
