@@ -224,8 +224,8 @@ impl Request {
         let mut values = self.query.iter().filter(|(name, _)| name == RETURN_TO).map(|(_, value)| value.as_str());
         let Some(value) = values.next() else { return Ok(None) };
         let address = ReturnTo::parse(value, &self.allowed_origins).filter(|_| values.next().is_none());
-        let problem = "The parameter `return_to` must be given once, as a path of this service such as /userinfo, or as \
-                       an address of an allowed origin.";
+        let problem = "The parameter `return_to` must be given once, as a path of this service such as /userinfo, or \
+                       as an address of an allowed origin.";
         address.map(Some).ok_or_else(|| Error::invalid_request(problem))
     }
 

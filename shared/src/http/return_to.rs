@@ -3,6 +3,8 @@
 //! Owns the parameter `return_to`. It accepts a path of this service, and an address whose origin is allowed. Nothing
 //! else, so that no link to our sign-in page leads to a page of a stranger (open redirect, CWE-601).
 
+use percent_encoding::{AsciiSet, utf8_percent_encode};
+
 use super::AllowedOrigins;
 
 /// Our own pages whose parameters a visitor must not bring along.
@@ -26,7 +28,8 @@ pub struct ReturnTo {
 impl ReturnTo {
     /// Checks an address. Returns `None` if a visitor must not be sent there.
     pub(super) fn parse(address: &str, allowed: &AllowedOrigins) -> Option<Self> {
-        let address = encoded(address);
+        // As a browser does. Other characters stay, so that the check below sees them.
+        let address = utf8_percent_encode(address, &AsciiSet::EMPTY).to_string();
         let origin = allowed.as_slice().iter().find(|origin| is_below(&address, origin)).cloned();
         let path = &address[origin.as_deref().map_or(0, str::len)..];
         let is_ours = origin.is_some() || path.starts_with('/');
@@ -63,12 +66,6 @@ impl ReturnTo {
 /// neither a longer host nor a login name before `@` can follow the origin.
 fn is_below(address: &str, origin: &str) -> bool {
     address.strip_prefix(origin).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
-}
-
-/// Encodes the characters outside ASCII, as a browser does.
-fn encoded(address: &str) -> String {
-    let encode = |byte: u8| if byte.is_ascii() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    address.bytes().map(encode).collect()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use askama::Template;
 use super::problem::{Reason, Words};
 use super::{Choice, Html, Look, Page, Text};
 use crate::clock::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::session::Session;
 
 /// How many sessions the account page shows at first. A person rarely has more, and the page stays small.
@@ -137,7 +137,7 @@ impl Page {
     /// Returns the account page.
     ///
     /// # Errors
-    /// [`Error::Unexpected`] if it cannot be rendered.
+    /// [`Error::Unexpected`](crate::error::Error::Unexpected) if it cannot be rendered.
     pub fn account(&self, account: &Account<'_>) -> Result<Html> {
         let text = self.text();
         let facts = [
@@ -153,7 +153,7 @@ impl Page {
         let rows = current.into_iter().chain(others).take(shown).map(|session| self.row(session, account.current));
         let template = AccountTemplate {
             text,
-            look: self.pages.look(),
+            look: self.look(),
             languages: self.switch(if account.shows_all { "/userinfo?sessions=all" } else { "/userinfo" }),
             notice: account.notice.map(|notice| notice.words(text)),
             name: if account.name.is_empty() { account.user_id } else { account.name },
@@ -162,8 +162,7 @@ impl Page {
             sessions: rows.collect(),
             all_sessions: account.sessions.len(),
         };
-        let text = template.render().map_err(Error::unexpected)?;
-        Ok(self.html(text, None))
+        self.render(&template, None)
     }
 
     fn row<'a>(&self, session: &'a Session, current: &Session) -> Row<'a> {
@@ -185,18 +184,17 @@ impl Page {
     /// Returns the page to change the password.
     ///
     /// # Errors
-    /// [`Error::Unexpected`] if it cannot be rendered.
+    /// [`Error::Unexpected`](crate::error::Error::Unexpected) if it cannot be rendered.
     pub fn change_password(&self, change: &ChangePassword<'_>) -> Result<Html> {
         let ChangePassword { user_id, min_length, reason } = *change;
         let template = ChangePasswordTemplate {
             text: self.text(),
-            look: self.pages.look(),
+            look: self.look(),
             languages: self.switch("/password"),
             reason: reason.map(|reason| reason.words(self.text())),
             user_id,
             min_length,
         };
-        let text = template.render().map_err(Error::unexpected)?;
-        Ok(self.html(text, None))
+        self.render(&template, None)
     }
 }

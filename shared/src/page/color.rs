@@ -103,6 +103,8 @@ mod tests {
             let (accent, background) = (Color(accent), Color(background));
             prop_assert!(accent.text_on().contrast(accent) >= READABLE);
             prop_assert!(accent.readable_on(background, READABLE).contrast(background) >= READABLE);
+            let [_, dark] = super::super::PAPER;
+            prop_assert!(accent.readable_on(dark, WELL_READABLE).contrast(dark) >= WELL_READABLE);
         }
     }
 }

@@ -6,12 +6,13 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use askama::Template;
 use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::config::Environment;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 mod account;
 mod brand;
@@ -35,6 +36,9 @@ use text::Text;
 
 /// The background of the pages in the light and in the dark scheme: `--paper` in `style.css`.
 const PAPER: [Color; 2] = [Color([0xfb, 0xf9, 0xf5]), Color([0x16, 0x19, 0x18])];
+
+/// The outline of our mark, a door with a keyhole, in SVG. It stands beside the name if there is no logo.
+const MARK: &str = "M5 23V9a7 7 0 0 1 14 0v14zm7-15a2.3 2.3 0 0 0-1.2 4.3L10 17h4l-.8-4.7A2.3 2.3 0 0 0 12 8z";
 
 /// The pages of a service, in its look. Cheap to clone. The first page of an instance makes the look, so that a client
 /// of JSON does not wait for it.
@@ -137,8 +141,7 @@ impl Look {
         let sources = Sources { style: hash(&style), script: hash(&script), logo };
         let icon = format!(
             "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'%3E%3Cpath fill='%23{}' \
-             fill-rule='evenodd' d='M5 23V9a7 7 0 0 1 14 0v14zm7-15a2.3 2.3 0 0 0-1.2 4.3L10 17h4l-.8-4.7A2.3 2.3 0 0 \
-             0 12 8z'/%3E%3C/svg%3E",
+             fill-rule='evenodd' d='{MARK}'/%3E%3C/svg%3E",
             brand.accent.css().trim_start_matches('#')
         );
         Self { brand, style, script, icon, sources: Arc::new(sources) }
@@ -150,8 +153,13 @@ impl Page {
         self.language.text()
     }
 
-    fn html(&self, text: String, form_target: Option<&str>) -> Html {
-        Html { text, sources: Arc::clone(&self.pages.look().sources), form_target: form_target.map(str::to_owned) }
+    fn look(&self) -> &Look {
+        self.pages.look()
+    }
+
+    fn render(&self, template: &impl Template, form_target: Option<&str>) -> Result<Html> {
+        let text = template.render().map_err(Error::unexpected)?;
+        Ok(Html { text, sources: Arc::clone(&self.look().sources), form_target: form_target.map(str::to_owned) })
     }
 
     /// Returns the language switch. Each link leads to `address`, which is a path with an optional query, and sets the

@@ -185,9 +185,7 @@ impl Page {
             _ => sentences.into(),
         };
         let (onward, onward_words) = problem.onward(text);
-        let template =
-            ProblemTemplate { text, look: self.pages.look(), heading, reason, onward, onward_words, details };
-        let text = template.render().map_err(Error::unexpected)?;
-        Ok(self.html(text, None))
+        let template = ProblemTemplate { text, look: self.look(), heading, reason, onward, onward_words, details };
+        self.render(&template, None)
     }
 }

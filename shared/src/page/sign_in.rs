@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::problem::{Reason, Words};
 use super::{Choice, Html, Look, Page, Text};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// What the sign-in page shows.
 #[derive(Clone, Copy, Default)]
@@ -46,13 +46,13 @@ impl Page {
     /// Returns the sign-in page.
     ///
     /// # Errors
-    /// [`Error::Unexpected`] if it cannot be rendered.
+    /// [`Error::Unexpected`](crate::error::Error::Unexpected) if it cannot be rendered.
     pub fn sign_in(&self, sign_in: &SignIn<'_>) -> Result<Html> {
         let SignIn { user_id, keep, reason, query, returns_to } = *sign_in;
         let action = format!("/login{query}");
         let template = SignInTemplate {
             text: self.text(),
-            look: self.pages.look(),
+            look: self.look(),
             languages: self.switch(&action),
             reason: reason.map(|reason| reason.words(self.text())),
             user_id,
@@ -60,8 +60,7 @@ impl Page {
             action,
             returns_to,
         };
-        let text = template.render().map_err(Error::unexpected)?;
-        Ok(self.html(text, returns_to))
+        self.render(&template, returns_to)
     }
 
     /// Returns a page that leads to `target` at once.
@@ -70,10 +69,9 @@ impl Page {
     /// leads to us (`SameSite=Strict`). A redirect does not help, because it still belongs to the link.
     ///
     /// # Errors
-    /// [`Error::Unexpected`] if it cannot be rendered.
+    /// [`Error::Unexpected`](crate::error::Error::Unexpected) if it cannot be rendered.
     pub fn hop(&self, target: &str) -> Result<Html> {
-        let template = HopTemplate { text: self.text(), look: self.pages.look(), target };
-        let text = template.render().map_err(Error::unexpected)?;
-        Ok(self.html(text, None))
+        let template = HopTemplate { text: self.text(), look: self.look(), target };
+        self.render(&template, None)
     }
 }
