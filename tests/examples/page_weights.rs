@@ -32,7 +32,8 @@ async fn main() {
         let paint = median(&speeds, |speed| speed.first_paint);
         let blocking = median(&speeds, |speed| speed.blocking);
         println!(
-            "| {} | {} | {bytes} ({korean}) | {} | {} | {style} | {script} | {} | {elements} | {paint:.0} ms | {blocking:.0} ms |",
+            "| {} | {} | {bytes} ({korean}) | {} | {} | {style} | {script} | {} | {elements} | {paint:.0} ms | \
+             {blocking:.0} ms |",
             view.name(),
             view.status(),
             bytes - body,

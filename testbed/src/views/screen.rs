@@ -59,7 +59,10 @@ impl Preferences {
 
     /// Gives the browser these preferences.
     pub async fn apply(self, browser: &Client) {
-        let feature = |name: &str, is_set: bool, set: &str, unset: &str| json!({ "name": name, "value": if is_set { set } else { unset } });
+        let feature = |name: &str, is_set: bool, set: &str, unset: &str| {
+            let value = if is_set { set } else { unset };
+            json!({ "name": name, "value": value })
+        };
         let features = [
             feature("prefers-color-scheme", self.dark, "dark", "light"),
             feature("prefers-reduced-motion", self.reduced_motion, "reduce", "no-preference"),

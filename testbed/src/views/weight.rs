@@ -50,7 +50,8 @@ impl Weight {
         let script = "
             const all = (selector) => [...document.querySelectorAll(selector)].map((element) => element.textContent);
             const bytes = (selector) => new TextEncoder().encode(all(selector).join('')).length;
-            return { style: bytes('style'), script: bytes('script'), elements: document.querySelectorAll('*').length };";
+            const elements = document.querySelectorAll('*').length;
+            return { style: bytes('style'), script: bytes('script'), elements };";
         let parts: Parts = serde_json::from_value(browser.execute(script, vec![]).await.unwrap()).unwrap();
         let mut events = recorded_events(browser).await;
         if view == View::Hop {

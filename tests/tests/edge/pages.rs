@@ -28,8 +28,8 @@ const OF_OTHERS: [&str; 23] = [
     // What a page loads in Chromium, Firefox and Safari: images, stylesheets, scripts, videos.
     "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8",
     "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
-    "image/webp,image/avif,image/jxl,image/heic,image/heic-sequence,video/*;q=0.8,image/png,image/svg+xml,image/*;q=0.8,\
-     */*;q=0.5",
+    "image/webp,image/avif,image/jxl,image/heic,image/heic-sequence,video/*;q=0.8,image/png,image/svg+xml,image/*;\
+     q=0.8,*/*;q=0.5",
     "text/css,*/*;q=0.1",
     "video/webm,video/ogg,video/*;q=0.9,application/ogg;q=0.7,audio/*;q=0.6,*/*;q=0.5",
     // Command-line tools and libraries: curl, wget, Python, Go, Java, Postman.
