@@ -94,7 +94,7 @@ impl Pages {
     /// colour of buttons and links.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::error::Error::Setting) for an invalid value.
+    /// [`Error::Setting`] for an invalid value.
     pub fn from_env(env: &Environment) -> Result<Self> {
         Brand::from_env(env).map(Self::new)
     }
