@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bench::statistics::Sample;
 use criterion::{Criterion, SamplingMode};
+use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::password::{Hasher, Password};
 
@@ -44,7 +45,7 @@ fn main() -> Result<()> {
 /// the salt and the digest for all candidates.
 fn candidates(env: &Environment) -> Result<(u32, Vec<Candidate>)> {
     let (hasher, password) = (Hasher::from_env(env)?, Password::new(PASSWORD)?);
-    let phc = serde_json::to_value(hasher.hash(&password)?)?;
+    let phc = serde_json::to_value(hasher.hash(&password, Timestamp::now())?)?;
     let phc: Vec<_> = phc.as_str().context("the hash is not a string")?.split('$').collect();
     let [_, "argon2id", _, costs, salt, digest] = phc[..] else { bail!("the hash is not a PHC string of ours") };
     let (salt, digest) = (STANDARD_NO_PAD.decode(salt)?, STANDARD_NO_PAD.decode(digest)?);
@@ -77,7 +78,7 @@ fn candidates(env: &Environment) -> Result<(u32, Vec<Candidate>)> {
     }
     // Our hasher uses a new salt each time, so that only the first digest, above, can be compared.
     let ours = candidate("ours: warm memory, wiped", move || {
-        black_box(hasher.hash(&password)?);
+        black_box(hasher.hash(&password, Timestamp::now())?);
         Ok(digest.clone())
     });
     others.insert(0, ours);

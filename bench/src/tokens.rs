@@ -94,7 +94,7 @@ impl Trial {
         let (signer, user_id, session_id) = (Signer::from_env(env)?, UserId::random()?, SessionId::random()?);
         let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
         let expires_at = NOW + refresh_ttl(env)?;
-        let generation = Generation { number: 1, kid: signer.refresh_kid(), issued_at: NOW, expires_at };
+        let generation = Generation { number: 1, kid: &signer.refresh_kid(NOW), issued_at: NOW, expires_at };
         let right = signer.refresh(&subject, &generation)?.expose().to_owned();
         Verifier::for_refresh_tokens(env)?.verify(right.as_bytes(), NOW)?;
         let (message, signature) = right.rsplit_once('.').context("the token has no signature")?;

@@ -100,6 +100,13 @@ mod tests {
         assert_eq!((found[0].1.as_str(), found[1].1.len()), ("one\ntwo", 100_000));
     }
 
+    /// The form in `examples/verify/README.md`.
+    #[test]
+    fn a_value_may_be_a_key_set_in_single_quotes() {
+        let set = r#"{"keys":[{"kid":"local-1","alg":"EdDSA","secret":"nWGxne_9WmC6","published_at":0}]}"#;
+        assert_eq!(lines(&format!("A='{set}'\nB=1")), [("A".into(), set.into(), 1), ("B".into(), "1".into(), 2)]);
+    }
+
     #[test]
     fn an_invalid_line_is_reported_by_its_number() {
         for (text, line) in [

@@ -4,6 +4,7 @@
 use anyhow::{Context as _, Result};
 use aws_lc_rs::rand;
 use shared::budget::Budget;
+use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::Error;
 use shared::id::UserId;
@@ -74,7 +75,7 @@ impl Person {
     /// # Errors
     /// Fails if a setting is invalid, or if the system has no randomness or memory left.
     pub fn password_hash(&self, env: &Environment) -> Result<PasswordHash, Error> {
-        Hasher::from_env(env)?.hash(&Password::new(self.password)?)
+        Hasher::from_env(env)?.hash(&Password::new(self.password)?, Timestamp::now())
     }
 }
 
@@ -125,7 +126,7 @@ pub(crate) async fn add_guest(env: &Environment, password: &str) -> Result<Login
         bio: "A user of one `cargo dev` command.".to_owned(),
         roles: Vec::new(),
     });
-    let hash = Hasher::from_env(env)?.hash(&Password::new(password)?)?;
+    let hash = Hasher::from_env(env)?.hash(&Password::new(password)?, Timestamp::now())?;
     let added = Users::from_env(store::connect(env)?, env)?.create(&user, hash, &Budget::new(None)).await;
     added.context("cannot add a user to the running stack")?;
     Ok(Login { name, password: password.to_owned() })

@@ -41,6 +41,7 @@ impl Settings {
             ("ACCESS_SECRET", random_secret()?),
             ("REFRESH_SECRET", random_secret()?),
             ("THROTTLE_SECRET", random_secret()?),
+            ("DEVICE_SECRET", random_secret()?),
             // The contract has two cookies. Existing clients would not expect a third one.
             ("DEVICE_COOKIE", "off".to_owned()),
             // CloudWatch does not read the local log.

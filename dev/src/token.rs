@@ -283,7 +283,7 @@ mod tests {
         let (email, roles) = ("kim@example.com", ["admin".to_owned()]);
         let subject = Subject { user_id: &user_id, email, roles: &roles, session_id: &session_id };
         let week = now + Duration::from_hours(7 * 24);
-        let generation = Generation { number: 1, kid: signer.refresh_kid(), issued_at: now, expires_at: week };
+        let generation = Generation { number: 1, kid: &signer.refresh_kid(now), issued_at: now, expires_at: week };
         let tokens = [signer.access(&subject, now, week), signer.refresh(&subject, &generation)];
         tokens.map(|token| token.unwrap().expose().to_owned())
     }

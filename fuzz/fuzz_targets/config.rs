@@ -29,25 +29,18 @@ use shared::{store, telemetry};
 
 /// Has no character that makes a secret stronger.
 const MARK: &str = "\u{1f511}\u{1f6aa}";
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 7] = [
     "ACCESS_SECRET",
     "REFRESH_SECRET",
-    "PREVIOUS_ACCESS_SECRET",
-    "PREVIOUS_REFRESH_SECRET",
     "THROTTLE_SECRET",
     "PASSWORD_PEPPER",
-    "PREVIOUS_PASSWORD_PEPPER",
+    "DEVICE_SECRET",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
 ];
 /// The variables of the hasher. No other part reads them.
-const HASHER: [&str; 5] = [
-    "HASH_MEMORY_KIB",
-    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-    "PASSWORD_CHECK_MS",
-    "PASSWORD_PEPPER",
-    "PREVIOUS_PASSWORD_PEPPER",
-];
+const HASHER: [&str; 4] =
+    ["HASH_MEMORY_KIB", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "PASSWORD_CHECK_MS", "PASSWORD_PEPPER"];
 const DAY: u64 = 86_400;
 /// The largest memory of a hash that is tried, because each hasher allocates it.
 const MAX_TRIED_KIB: u64 = 64 * 1024;
@@ -173,7 +166,10 @@ fn check(parts: &Parts, settings: &Settings<'_>) {
     for name in ["ACCESS_SECRET", "REFRESH_SECRET", "THROTTLE_SECRET"] {
         assert!(value(name).is_some(), "{name} is missing");
     }
-    assert_strong(&SECRETS[..5], settings);
+    assert_strong(&SECRETS[..3], settings);
+    if parts.devices.is_some() {
+        assert_strong(&["ACCESS_SECRET", "REFRESH_SECRET", "THROTTLE_SECRET", "DEVICE_SECRET"], settings);
+    }
     check_keys(&parts.renewal.signer, settings);
 
     let namespace = value("METRICS_NAMESPACE").unwrap_or("Latchkey");
@@ -208,7 +204,7 @@ fn check_keys(signer: &Signer, settings: &Settings<'_>) {
     let (user_id, session_id) = (UserId::parse("0").expect("an id"), SessionId::random().expect("an id"));
     let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
     let end = NOW + std::time::Duration::from_hours(1);
-    let generation = Generation { number: 1, kid: signer.refresh_kid(), issued_at: NOW, expires_at: end };
+    let generation = Generation { number: 1, kid: &signer.refresh_kid(NOW), issued_at: NOW, expires_at: end };
     let tokens = [signer.access(&subject, NOW, end), signer.refresh(&subject, &generation)];
     for (token, name) in tokens.into_iter().zip(["ACCESS_SECRET", "REFRESH_SECRET"]) {
         let token = token.expect("a token");
@@ -272,7 +268,7 @@ fn memory_kib(settings: &Settings<'_>) -> Option<u64> {
     Some(memory).filter(|memory| *memory <= function_mib * 1024 / 4)
 }
 
-/// Asserts that the hasher accepts its settings only within their bounds (R2, R12). Without peppers the outcome is
+/// Asserts that the hasher accepts its settings only within their bounds (R2, R12). Without a pepper the outcome is
 /// known. With its defaults the hasher is not made, because that takes longer than everything else.
 fn check_hasher(env: &Environment, settings: &Settings<'_>) {
     if !HASHER.iter().any(|name| settings.contains_key(name)) {
@@ -282,7 +278,7 @@ fn check_hasher(env: &Environment, settings: &Settings<'_>) {
     match Hasher::from_env(env) {
         Ok(_) => {
             assert!(is_bounded, "a setting of the hasher is out of bounds");
-            assert_strong(&SECRETS[..7], settings);
+            assert_strong(&SECRETS[..4], settings);
         }
         Err(error) => {
             assert_unmarked(&error);

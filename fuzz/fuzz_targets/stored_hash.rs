@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use futures_util::FutureExt as _;
 use fuzz::env;
 use libfuzzer_sys::fuzz_target;
+use shared::clock::Timestamp;
 use shared::password::{Comparison, Hasher, Password, PasswordHash};
 
 /// A quarter of the function's memory, which is 512 MiB.
@@ -52,8 +53,10 @@ fuzz_target!(|input: &[u8]| {
 /// Compares a password with a hash. Asserts that each Unicode form of the password costs one hash (R19).
 fn verify(hasher: &Hasher, password: &Password, stored: &PasswordHash) -> Comparison {
     let before = hasher.evaluations();
-    let comparison =
-        hasher.verify(password, Some(stored), Instant::now()).now_or_never().expect("PASSWORD_CHECK_MS is 0");
+    let comparison = hasher
+        .verify(password, Some(stored), Timestamp::now(), Instant::now())
+        .now_or_never()
+        .expect("PASSWORD_CHECK_MS is 0");
     assert!((1..=2).contains(&(hasher.evaluations() - before)));
     comparison
 }

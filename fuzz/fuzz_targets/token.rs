@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use shared::config::Environment;
 use shared::id::{SessionId, UserId};
+use shared::keys::{Purpose, key_id};
 use shared::token::{Generation, Kind, Signer, Subject, Verifier, access_ttl, refresh_ttl};
 
 /// A time is a whole number of seconds below this limit (R44).
@@ -49,25 +50,23 @@ struct World {
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let current = env(&[]);
-    let previous = env(&[
-        ("ACCESS_SECRET", setting("PREVIOUS_ACCESS_SECRET")),
-        ("REFRESH_SECRET", setting("PREVIOUS_REFRESH_SECRET")),
-        ("PREVIOUS_ACCESS_SECRET", ""),
-        ("PREVIOUS_REFRESH_SECRET", ""),
-    ]);
+    let sets =
+        [(Purpose::Access, "ACCESS_SECRET", PREVIOUS_ACCESS), (Purpose::Refresh, "REFRESH_SECRET", PREVIOUS_REFRESH)];
+    let sets = sets.map(|(purpose, name, previous)| (name, key_set(purpose, &[previous, setting(name)])));
+    let current = env(&sets.each_ref().map(|(name, set)| (*name, set.as_str())));
+    let previous = env(&[("ACCESS_SECRET", PREVIOUS_ACCESS), ("REFRESH_SECRET", PREVIOUS_REFRESH)]);
     let ([current_access, current_refresh], [previous_access, previous_refresh]) =
         (tokens(&current), tokens(&previous));
     let key = |letter, kind, secret: &str, token: &str| {
         let header: Value = serde_json::from_slice(&decoded(token.split('.').next().expect("a header"))).expect("JSON");
-        let secret = hmac::Key::new(hmac::HMAC_SHA256, setting(secret).as_bytes());
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
         Key { letter, kind, id: header["kid"].as_str().expect("a kid").to_owned(), secret }
     };
     let keys = [
-        key(b'A', Kind::Access, "ACCESS_SECRET", &current_access),
-        key(b'R', Kind::Refresh, "REFRESH_SECRET", &current_refresh),
-        key(b'a', Kind::Access, "PREVIOUS_ACCESS_SECRET", &previous_access),
-        key(b'r', Kind::Refresh, "PREVIOUS_REFRESH_SECRET", &previous_refresh),
+        key(b'A', Kind::Access, setting("ACCESS_SECRET"), &current_access),
+        key(b'R', Kind::Refresh, setting("REFRESH_SECRET"), &current_refresh),
+        key(b'a', Kind::Access, PREVIOUS_ACCESS, &previous_access),
+        key(b'r', Kind::Refresh, PREVIOUS_REFRESH, &previous_refresh),
     ];
     // An issued access token has a random `jti`. This one has a fixed `jti`, so that it can be a seed.
     let header = format!(r#"{{"alg":"HS256","kid":"{}","typ":"at+jwt"}}"#, keys[0].id);
@@ -90,6 +89,19 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
 
 const ACCESS_CLAIMS: &str = r#"{"iss":"latchkey","aud":"latchkey","sub":"0","id":"0","email":"kim@example.com","sid":"AAAAAAAAAAAAAAAAAAAAAA","iat":1800000000,"exp":1800086400,"jti":"a"}"#;
 
+/// The keys that signed before the current ones.
+const PREVIOUS_ACCESS: &str = "previous-access-secret-for-fuzzing-0";
+const PREVIOUS_REFRESH: &str = "previous-refresh-secret-for-fuzzing";
+
+/// Returns a set of keys in the order in which they began to sign.
+fn key_set(purpose: Purpose, secrets: &[&str]) -> String {
+    let keys = secrets.iter().enumerate().map(|(index, secret)| {
+        let kid = key_id(purpose, secret.as_bytes());
+        json!({ "kid": kid, "alg": "HS256", "secret": secret, "published_at": 0, "sign_from": index * 1000 })
+    });
+    json!({ "keys": keys.collect::<Vec<_>>() }).to_string()
+}
+
 /// Returns an access token and a refresh token of the service.
 fn tokens(env: &Environment) -> [String; 2] {
     let signer = Signer::from_env(env).expect("good settings");
@@ -97,7 +109,7 @@ fn tokens(env: &Environment) -> [String; 2] {
     let session_id = SessionId::parse("AAAAAAAAAAAAAAAAAAAAAA").expect("an id");
     let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
     let expires_at = NOW + refresh_ttl(env).expect("good settings");
-    let generation = Generation { number: 1, kid: signer.refresh_kid(), issued_at: NOW, expires_at };
+    let generation = Generation { number: 1, kid: &signer.refresh_kid(NOW), issued_at: NOW, expires_at };
     let access = signer.access(&subject, NOW, expires_at).expect("a token");
     let refresh = signer.refresh(&subject, &generation).expect("a token");
     [access, refresh].map(|token| token.expose().to_owned())

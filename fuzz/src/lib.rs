@@ -32,14 +32,13 @@ use shared::store::{self, Client};
 pub const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 /// Settings with which every function starts.
-pub const SETTINGS: [(&str, &str); 13] = [
+pub const SETTINGS: [(&str, &str); 12] = [
     ("USERS_TABLE", "users"),
     ("SESSIONS_TABLE", "sessions"),
     ("ATTEMPTS_TABLE", "attempts"),
     ("ACCESS_SECRET", "access-secret-for-fuzzing-0123456789"),
     ("REFRESH_SECRET", "refresh-secret-for-fuzzing-012345678"),
-    ("PREVIOUS_ACCESS_SECRET", "previous-access-secret-for-fuzzing-0"),
-    ("PREVIOUS_REFRESH_SECRET", "previous-refresh-secret-for-fuzzing"),
+    ("DEVICE_SECRET", "device-secret-for-fuzzing-0123456789"),
     ("THROTTLE_SECRET", "throttle-secret-for-fuzzing-01234567"),
     ("COOKIE_DOMAIN", "localhost"),
     ("ALLOWED_ORIGINS", "https://localhost:3000"),

@@ -9,14 +9,16 @@
 //! | module | owns |
 //! |---|---|
 //! | [`config`] | reading the environment; each module reads its own settings with it |
-//! | [`token`] | claims, keys, signing and verifying, cookies |
+//! | [`keys`] | key sets: which key signs, which keys verify, and the steps of a rotation |
+//! | [`token`] | claims, signing and verifying, cookies |
 //! | [`session`] | the record of one login, and the renewal protocol |
 //! | [`password`] | hashing, imported hash formats, the policy for new passwords |
 //! | [`throttle`] | exponential backoff, the leaky bucket, the device cookie |
 //! | [`auth`] | authentication: by a token, or by a login name and a password |
-//! | [`store`] | DynamoDB: the client, users, sessions, attempt counters, and writes that span tables |
+//! | [`store`] | DynamoDB and Secrets Manager: the clients, secrets, users, sessions, attempt counters, and writes that span tables |
 //! | [`page`] | the pages for a person with a browser: look, languages, words |
 //! | [`http`] | requests, responses, the origin check, the guard in front of a handler, the authorizer |
+//! | [`schedule`] | the events of functions that a schedule calls |
 //! | [`settings`] | all settings of the functions in one check, for the tools |
 //! | [`telemetry`] | log lines, metrics, and every event as one documented function |
 //! | [`budget`], [`clock`], [`id`], [`error`], [`json`] | time budgets, timestamps, identifiers, errors, strict JSON |
@@ -27,14 +29,15 @@
 //!
 //! ```text
 //! 1  functions, settings
-//! 2  auth, http
+//! 2  auth, http, schedule
 //! 3  store, page
 //! 4  session
 //! 5  token, password, throttle
 //! 6  telemetry
 //! 7  config
-//! 8  id, clock, json, budget
-//! 9  error
+//! 8  keys
+//! 9  id, clock, json, budget
+//! 10 error
 //! ```
 //!
 //! Only `store` names the AWS SDK. Only `http` names a status code, a header or a Lambda event. Only `token` names a
@@ -61,8 +64,10 @@ pub mod error;
 pub mod http;
 pub mod id;
 pub mod json;
+pub mod keys;
 pub mod page;
 pub mod password;
+pub mod schedule;
 pub mod session;
 pub mod settings;
 pub mod store;

@@ -45,7 +45,7 @@ fn login_url() -> Url {
 /// Returns a new session of a user with the longest possible id.
 fn session(persistent: bool, now: Timestamp) -> Session {
     let (env, user_id) = (env(), UserId::parse("x".repeat(64)).unwrap());
-    let kid = Signer::from_env(&env).unwrap().refresh_kid().to_owned();
+    let kid = Signer::from_env(&env).unwrap().refresh_kid(now);
     let new = NewSession { user_id: &user_id, epoch: 1, persistent, kid: &kid, source: Source::default() };
     Lifetimes::from_env(&env).unwrap().open(new, now).unwrap()
 }

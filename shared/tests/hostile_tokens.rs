@@ -33,11 +33,8 @@ const SID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 const BASE64URL: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 fn env(changes: &[(&str, &str)]) -> Environment {
-    let secrets = [
-        ("ACCESS_SECRET", ACCESS_SECRET),
-        ("PREVIOUS_ACCESS_SECRET", PREVIOUS_SECRET),
-        ("REFRESH_SECRET", REFRESH_SECRET),
-    ];
+    let access = testbed::key_set("ACCESS_SECRET", &[PREVIOUS_SECRET, ACCESS_SECRET], &[]);
+    let secrets = [("ACCESS_SECRET", access.as_str()), ("REFRESH_SECRET", REFRESH_SECRET)];
     Environment::new(testbed::settings(&[changes, &secrets].concat()))
 }
 
@@ -65,7 +62,7 @@ impl Draft {
 
     /// An access token with the `kid` and the signature of this secret.
     fn access_signed_with(secret: &'static str) -> Self {
-        let env = env(&[("ACCESS_SECRET", secret), ("PREVIOUS_ACCESS_SECRET", "")]);
+        let env = env(&[("ACCESS_SECRET", secret)]);
         let signer = Signer::from_env(&env).unwrap();
         Self::of(|subject| signer.access(subject, NOW, NOW + DAY), secret)
     }
@@ -73,8 +70,8 @@ impl Draft {
     /// A refresh token.
     fn refresh() -> Self {
         let signer = Signer::from_env(&env(&[])).unwrap();
-        let (kid, expires_at) = (signer.refresh_kid(), NOW + 7 * DAY);
-        let generation = Generation { number: 1, kid, issued_at: NOW, expires_at };
+        let (kid, expires_at) = (signer.refresh_kid(NOW), NOW + 7 * DAY);
+        let generation = Generation { number: 1, kid: &kid, issued_at: NOW, expires_at };
         Self::of(|subject| signer.refresh(subject, &generation), REFRESH_SECRET)
     }
 

@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::Deserialize;
+use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::password::{Comparison, Hasher, Password};
+
+const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 /// `imported_hashes.json`. The file names the source of each entry.
 #[derive(Deserialize)]
@@ -82,9 +85,9 @@ async fn every_known_hash_matches_its_password_and_no_other() {
             continue;
         }
         let stored = hasher.import(hash).unwrap_or_else(|error| panic!("{format} {hash}: {error}"));
-        let comparison = hasher.verify(&password(right), Some(&stored), Instant::now()).await;
+        let comparison = hasher.verify(&password(right), Some(&stored), NOW, Instant::now()).await;
         assert_eq!(comparison, Comparison::Outdated, "{format} {hash}");
-        let wrong = hasher.verify(&password(&changed(right)), Some(&stored), Instant::now()).await;
+        let wrong = hasher.verify(&password(&changed(right)), Some(&stored), NOW, Instant::now()).await;
         assert_eq!(wrong, Comparison::Wrong, "{format} {hash}");
     }
 }
@@ -101,7 +104,7 @@ async fn a_malformed_hash_is_not_imported_and_matches_no_password() {
     for Entry { format, hash, .. } in corpus.malformed.iter().step_by(10) {
         let stored = serde_json::from_value(hash.as_str().into()).unwrap();
         let before = hasher.evaluations();
-        let comparison = hasher.verify(&password("password"), Some(&stored), Instant::now()).await;
+        let comparison = hasher.verify(&password("password"), Some(&stored), NOW, Instant::now()).await;
         assert!(matches!(comparison, Comparison::Unusable(_)), "{format} {hash:?}: {comparison:?}");
         assert_eq!(hasher.evaluations() - before, 1, "the cost is one hash");
     }
@@ -177,10 +180,10 @@ async fn a_password_over_128_bytes_never_matches_phpass_or_sha512_crypt() {
     for hash in [phpass, crypt] {
         let stored = hasher.import(&hash).unwrap();
         let (started, before) = (Instant::now(), hasher.evaluations());
-        assert_eq!(hasher.verify(&password(&longer), Some(&stored), Instant::now()).await, Comparison::Wrong);
+        assert_eq!(hasher.verify(&password(&longer), Some(&stored), NOW, Instant::now()).await, Comparison::Wrong);
         assert!(started.elapsed() < Duration::from_millis(500), "{hash}: {:?}", started.elapsed());
         assert_eq!(hasher.evaluations() - before, 1, "the cost is one hash, as for an unknown user");
-        assert_eq!(hasher.verify(&password(&longest), Some(&stored), Instant::now()).await, Comparison::Wrong);
+        assert_eq!(hasher.verify(&password(&longest), Some(&stored), NOW, Instant::now()).await, Comparison::Wrong);
         assert!(started.elapsed() < Duration::from_secs(20), "{hash}: {:?}", started.elapsed());
     }
 }
@@ -195,15 +198,15 @@ async fn an_imported_bcrypt_hash_compares_only_72_bytes() {
         [(71, Comparison::Wrong), (72, Comparison::Outdated), (73, Comparison::Outdated), (80, Comparison::Outdated)]
     {
         assert_eq!(
-            hasher.verify(&password(&"a".repeat(length)), Some(&of_80), Instant::now()).await,
+            hasher.verify(&password(&"a".repeat(length)), Some(&of_80), NOW, Instant::now()).await,
             comparison,
             "{length}"
         );
     }
-    let ours = hasher.hash(&password(&"a".repeat(72))).unwrap();
-    assert_eq!(hasher.verify(&password(&"a".repeat(72)), Some(&ours), Instant::now()).await, Comparison::Right);
+    let ours = hasher.hash(&password(&"a".repeat(72)), NOW).unwrap();
+    assert_eq!(hasher.verify(&password(&"a".repeat(72)), Some(&ours), NOW, Instant::now()).await, Comparison::Right);
     assert_eq!(
-        hasher.verify(&password(&"a".repeat(80)), Some(&ours), Instant::now()).await,
+        hasher.verify(&password(&"a".repeat(80)), Some(&ours), NOW, Instant::now()).await,
         Comparison::Wrong,
         "our hash covers all bytes"
     );
@@ -222,7 +225,7 @@ async fn every_byte_of_a_password_counts_with_a_wordpress_hash() {
         (right[..99].to_owned(), Comparison::Wrong),
         (format!("{right}\0{right}"), Comparison::Wrong),
     ] {
-        assert_eq!(hasher.verify(&password(&typed), Some(&stored), Instant::now()).await, comparison, "{typed:?}");
+        assert_eq!(hasher.verify(&password(&typed), Some(&stored), NOW, Instant::now()).await, comparison, "{typed:?}");
     }
 }
 
@@ -235,7 +238,7 @@ async fn a_nul_counts_in_a_password_with_a_bcrypt_hash() {
         [("ab", Comparison::Outdated), ("ab\0ab", Comparison::Wrong), ("ab\0", Comparison::Wrong)]
     {
         let before = hasher.evaluations();
-        assert_eq!(hasher.verify(&password(typed), Some(&stored), Instant::now()).await, comparison, "{typed:?}");
+        assert_eq!(hasher.verify(&password(typed), Some(&stored), NOW, Instant::now()).await, comparison, "{typed:?}");
         assert_eq!(hasher.evaluations() - before, 1, "{typed:?}");
     }
 }
@@ -247,7 +250,7 @@ async fn a_password_with_two_unicode_forms_always_costs_two_hashes() {
     let stored = hasher.import(&bcrypt::hash("e\u{301}", 4).unwrap()).unwrap();
     for (typed, comparison) in [("e\u{301}", Comparison::Outdated), ("a\u{301}", Comparison::Wrong)] {
         let before = hasher.evaluations();
-        assert_eq!(hasher.verify(&password(typed), Some(&stored), Instant::now()).await, comparison, "{typed:?}");
+        assert_eq!(hasher.verify(&password(typed), Some(&stored), NOW, Instant::now()).await, comparison, "{typed:?}");
         assert_eq!(hasher.evaluations() - before, 2, "{typed:?}");
     }
 }
@@ -260,11 +263,11 @@ async fn an_imported_hash_is_compared_with_the_typed_and_the_composed_form() {
     for made_of in [composed, decomposed] {
         let stored = hasher.import(&bcrypt::hash(made_of, 4).unwrap()).unwrap();
         assert_eq!(
-            hasher.verify(&password(decomposed), Some(&stored), Instant::now()).await,
+            hasher.verify(&password(decomposed), Some(&stored), NOW, Instant::now()).await,
             Comparison::Outdated,
             "{made_of:?}"
         );
-        let by_composed = hasher.verify(&password(composed), Some(&stored), Instant::now()).await;
+        let by_composed = hasher.verify(&password(composed), Some(&stored), NOW, Instant::now()).await;
         assert_eq!(by_composed == Comparison::Outdated, made_of == composed);
     }
 }

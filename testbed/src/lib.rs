@@ -14,6 +14,7 @@ pub mod contract;
 pub mod deployed;
 mod faults;
 mod gateway;
+mod keys;
 #[cfg(feature = "watch")]
 pub mod local_gateway;
 #[cfg(feature = "watch")]
@@ -27,6 +28,7 @@ mod people;
 mod sam;
 #[cfg(feature = "sam-local")]
 mod sam_local;
+mod secrets_manager;
 mod tables;
 #[cfg(feature = "browser")]
 pub mod views;
@@ -35,6 +37,7 @@ pub mod workspace;
 pub use calls::{Calls, before};
 pub use faults::{Death, Fault, Gate, Meter, Sockets};
 pub use gateway::{Event, Reply};
+pub use keys::key_set;
 pub use log::Log;
 pub use origins::WHO_MAY_POST;
 pub use people::{add, add_kim, add_park, import, sign_in, sign_in_from};
@@ -42,4 +45,5 @@ pub use people::{add, add_kim, add_park, import, sign_in, sign_in_from};
 pub use sam::PROTECTED;
 #[cfg(feature = "sam-local")]
 pub use sam_local::SamLocal;
+pub use secrets_manager::SecretsManager;
 pub use tables::{Settings, Tables, environment, settings};

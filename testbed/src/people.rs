@@ -66,7 +66,7 @@ pub async fn sign_in_from(
         user_id: &user.profile.id,
         epoch: user.session_epoch,
         persistent,
-        kid: signer.refresh_kid(),
+        kid: &signer.refresh_kid(now),
         source,
     };
     let session = Lifetimes::from_env(env).unwrap().open(new, now).unwrap();

@@ -96,13 +96,14 @@ fn reaching(dynamodb: SocketAddr, changes: &[(&str, &str)]) -> Settings {
 }
 
 /// The variables that [`settings`] sets. No DynamoDB listens at this endpoint.
-const DEFAULTS: [(&str, &str); 13] = [
+const DEFAULTS: [(&str, &str); 14] = [
     ("USERS_TABLE", "UsersTable"),
     ("SESSIONS_TABLE", "SessionsTable"),
     ("ATTEMPTS_TABLE", "AttemptsTable"),
     ("ACCESS_SECRET", "access-secret-for-tests-0123456789"),
     ("REFRESH_SECRET", "refresh-secret-for-tests-012345678"),
     ("THROTTLE_SECRET", "throttle-secret-for-tests-01234567"),
+    ("DEVICE_SECRET", "device-secret-for-tests-0123456789"),
     ("DEVICE_COOKIE", "off"),
     ("COOKIE_DOMAIN", "localhost"),
     ("ALLOWED_ORIGINS", "https://localhost:3000"),

@@ -108,11 +108,12 @@ impl Login {
         let device = self.devices.as_ref().and_then(|ours| ours.recognise(devices, account.as_str(), now));
         let authenticated = self.authenticate(request, &account, &password, device.as_ref(), now).await?;
 
+        let kid = signer.refresh_kid(now);
         let new = NewSession {
             user_id: &authenticated.user.profile.id,
             epoch: authenticated.user.session_epoch,
             persistent,
-            kid: signer.refresh_kid(),
+            kid: &kid,
             source: Source { ip: request.source_ip(), user_agent: request.user_agent() },
         };
         let identity = Identity { session: self.lifetimes.open(new, now)?, user: authenticated.user.clone() };
@@ -126,7 +127,7 @@ impl Login {
 
         sessions.open(&identity.session, &request.budget).await?;
         self.end_replaced_sessions(&credentials, &identity.session, now, &request.budget).await;
-        self.authenticator.rehash_if_outdated(&authenticated, &password, &request.budget).await;
+        self.authenticator.rehash_if_outdated(&authenticated, &password, now, &request.budget).await;
         events::login_succeeded(&identity.user.profile.id, &identity.session.id, persistent);
         Ok(cookies)
     }

@@ -165,7 +165,7 @@ async fn a_session_stores_the_user_agent_the_source_address_and_the_key_id() {
     let session = tables.items("SessionsTable").remove(0);
     assert_eq!(session["source_ip"], json!({ "S": "203.0.113.7" }));
     assert!(session["user_agent"]["S"].as_str().unwrap().contains("Firefox"));
-    assert_eq!(session["kid"]["S"], Signer::from_env(&env).unwrap().refresh_kid());
+    assert_eq!(session["kid"]["S"], Signer::from_env(&env).unwrap().refresh_kid(NOW));
 }
 
 /// Returns the login times of the sessions that have not ended, in ascending order.
@@ -435,7 +435,7 @@ async fn no_token_no_password_and_no_key_is_stored() {
     }
     assert!(!stored.contains("1234\""), "no password");
     let settings = tables.settings(&[]);
-    for name in ["ACCESS_SECRET", "REFRESH_SECRET", "THROTTLE_SECRET"] {
+    for name in ["ACCESS_SECRET", "REFRESH_SECRET", "THROTTLE_SECRET", "DEVICE_SECRET"] {
         assert!(!stored.contains(&settings(name).unwrap()), "{name}");
     }
 }

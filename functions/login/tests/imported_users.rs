@@ -122,9 +122,9 @@ async fn a_login_replaces_a_hash_with_an_old_pepper() {
     let (tables, _) = tables_with(BCRYPT).await;
     let mut key_ids = Vec::new();
     let [first, other] = ["first-pepper-0123456789-0123456789", "other-pepper-9876543210-9876543210"];
-    for (current, previous) in [(first, ""), (other, first), (other, "")] {
-        let peppers = [("PASSWORD_PEPPER", current), ("PREVIOUS_PASSWORD_PEPPER", previous)];
-        let env = Environment::new(tables.settings(&peppers));
+    for peppers in [&[first][..], &[first, other], &[other]] {
+        let peppers = testbed::key_set("PASSWORD_PEPPER", peppers, &[]);
+        let env = Environment::new(tables.settings(&[("PASSWORD_PEPPER", &peppers)]));
         assert_eq!(status(&env, "password").await, 302);
         let hash = stored(&tables);
         key_ids.push(hash.split(",keyid=").nth(1).unwrap().split('$').next().unwrap().to_owned());

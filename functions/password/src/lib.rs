@@ -133,7 +133,7 @@ impl PasswordChange {
         let authenticated = self.authenticate(&identity, current, request, now).await?;
 
         let Identity { user, session } = identity;
-        let hash = self.authenticator.hasher.hash(new)?;
+        let hash = self.authenticator.hasher.hash(new, now)?;
         let opened = Identity { session: self.open(&user, &session, request, now)?, user };
         let reader = &self.access.reader;
         let mut cookies = reader.clear_replaced(credentials, opened.session.persistent);
@@ -154,11 +154,12 @@ impl PasswordChange {
 
     /// Returns the session after the change. It is in the user's next epoch, and persistent if the old one is.
     fn open(&self, user: &User, old: &Session, request: &Request, now: Timestamp) -> shared::error::Result<Session> {
+        let kid = self.signer.refresh_kid(now);
         let new = NewSession {
             user_id: &user.profile.id,
             epoch: user.session_epoch.saturating_add(1),
             persistent: old.persistent,
-            kid: self.signer.refresh_kid(),
+            kid: &kid,
             source: Source { ip: request.source_ip(), user_agent: request.user_agent() },
         };
         self.lifetimes.open(new, now)

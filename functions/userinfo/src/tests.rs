@@ -255,7 +255,8 @@ async fn a_repeated_refresh_token_gets_the_same_successor_after_a_key_rotation()
     let kim_is_in = SignedIn::new().await;
     let second = kim_is_in.renew(&kim_is_in.refresh, NOW).await;
     let old = "refresh-secret-for-tests-012345678";
-    let changed = [("REFRESH_SECRET", "another-secret-0123456789-0123456789"), ("PREVIOUS_REFRESH_SECRET", old)];
+    let keys = testbed::key_set("REFRESH_SECRET", &[old, "another-secret-0123456789-0123456789"], &[]);
+    let changed = [("REFRESH_SECRET", keys.as_str())];
     let env = Environment::new(kim_is_in.tables.settings(&changed));
     let repeated = send(&env, with("", &kim_is_in.refresh), after(5)).await;
     assert_eq!(repeated.cookie("refresh_jwt"), Some(second.as_str()));
@@ -304,19 +305,32 @@ async fn a_refresh_token_used_in_its_last_second_has_the_same_grace_period() {
     assert_eq!(kim_is_in.renew(&kim_is_in.refresh, after(7 * DAY + 9)).await, second);
 }
 
+/// R56: a retired key renews no session, also if it is still in the set.
+#[tokio::test]
+async fn a_refresh_token_of_a_retired_key_is_rejected() {
+    let kim_is_in = SignedIn::new().await;
+    let keys = ["refresh-secret-for-tests-012345678", "another-secret-0123456789-0123456789"];
+    let set = testbed::key_set("REFRESH_SECRET", &keys, &[]);
+    let set = set.replacen(r#""sign_from":0"#, r#""sign_from":0,"retire_at":1800000100"#, 1);
+    let env = Environment::new(kim_is_in.tables.settings(&[("REFRESH_SECRET", &set)]));
+    assert!(refused(&send(&env, with("", &kim_is_in.refresh), after(100)).await));
+    assert_eq!(send(&env, with("", &kim_is_in.refresh), after(99)).await.status, 200);
+}
+
 /// F27: half of the instances have the new key. The others cannot sign the same successor.
 #[tokio::test]
 async fn a_successor_that_was_signed_with_an_unknown_key_is_503() {
     let kim_is_in = SignedIn::new().await;
     let old = "refresh-secret-for-tests-012345678";
-    let changed = [("REFRESH_SECRET", "another-secret-0123456789-0123456789"), ("PREVIOUS_REFRESH_SECRET", old)];
+    let keys = testbed::key_set("REFRESH_SECRET", &[old, "another-secret-0123456789-0123456789"], &[]);
+    let changed = [("REFRESH_SECRET", keys.as_str())];
     let new = Environment::new(kim_is_in.tables.settings(&changed));
     let renewed = send(&new, with("", &kim_is_in.refresh), NOW).await;
     let repeated = kim_is_in.send(with("", &kim_is_in.refresh), after(1)).await;
     assert_eq!((repeated.status, repeated.header("retry-after"), repeated.cookies.len()), (503, Some("1"), 0));
-    // docs/sessions.md says to deploy a new key as the previous one first. All instances then know it before it signs.
-    let known = [("PREVIOUS_REFRESH_SECRET", "another-secret-0123456789-0123456789")];
-    let known = Environment::new(kim_is_in.tables.settings(&known));
+    // A key is published before it signs. All instances then know it.
+    let known = testbed::key_set("REFRESH_SECRET", &[old], &["another-secret-0123456789-0123456789"]);
+    let known = Environment::new(kim_is_in.tables.settings(&[("REFRESH_SECRET", &known)]));
     let second = renewed.cookie("refresh_jwt").unwrap();
     let repeated = send(&known, with("", &kim_is_in.refresh), after(1)).await;
     assert_eq!(repeated.cookie("refresh_jwt"), Some(second));

@@ -192,7 +192,7 @@ mod tests {
         let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
         let signer = Signer::from_env(&env).unwrap();
         let expires_at = NOW + Duration::from_hours(7 * 24);
-        let generation = Generation { number: 1, kid: signer.refresh_kid(), issued_at: NOW, expires_at };
+        let generation = Generation { number: 1, kid: &signer.refresh_kid(NOW), issued_at: NOW, expires_at };
         let (token, verifier) = match kind {
             Kind::Access => (signer.access(&subject, NOW, generation.expires_at), Verifier::for_access_tokens(&env)),
             Kind::Refresh => (signer.refresh(&subject, &generation), Verifier::for_refresh_tokens(&env)),

@@ -72,7 +72,7 @@ impl Authenticator {
         };
         let reservation = self.attempts.reserve(admission, now, budget).await?;
         let owner = stored.1.as_ref().map(|user| user.profile.id.clone());
-        let outcome = self.compare(stored, password, started).await;
+        let outcome = self.compare(stored, password, now, started).await;
         let outcome = outcome.and_then(|authenticated| refuse_if_password_disabled(authenticated, &reservation));
         match &outcome {
             Ok(_) => self.attempts.succeeded(&reservation, budget).await,
@@ -106,10 +106,11 @@ impl Authenticator {
         &self,
         (credentials, user): Stored,
         password: &Password,
+        now: Timestamp,
         started: Instant,
     ) -> Result<Authenticated> {
         let hash = credentials.as_ref().and_then(|found| found.password_hash.as_ref());
-        let comparison = self.hasher.verify(password, hash, started).await;
+        let comparison = self.hasher.verify(password, hash, now, started).await;
         let (Some(credentials), Some(user)) = (credentials, user) else { return refuse("unknown_user", None) };
         let id = &user.profile.id;
         match comparison {
@@ -127,13 +128,19 @@ impl Authenticator {
     }
 
     /// Replaces an imported hash, or one with old parameters (R3). Best effort: the login succeeds in any case.
-    pub async fn rehash_if_outdated(&self, authenticated: &Authenticated, password: &Password, budget: &Budget) {
+    pub async fn rehash_if_outdated(
+        &self,
+        authenticated: &Authenticated,
+        password: &Password,
+        now: Timestamp,
+        budget: &Budget,
+    ) {
         if !authenticated.needs_rehash {
             return;
         }
         let profile = &authenticated.user.profile;
         let rehashed = async {
-            let new = self.hasher.hash(password)?;
+            let new = self.hasher.hash(password, now)?;
             self.users.rehash(&profile.user_id, &authenticated.credentials, &new, budget).await
         };
         match rehashed.await {

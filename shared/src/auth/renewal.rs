@@ -62,14 +62,17 @@ impl Renewal {
         now: Timestamp,
         budget: &Budget,
     ) -> Result<Outcome<Identity>> {
-        let Presented { token, may_change, source } = presented;
+        let Presented { token: text, may_change, source } = presented;
         let verifier = &self.access.reader.refresh_verifier;
         // Ignores the expiry here: the use of a replaced token is reuse even after the token has expired.
-        let token = verifier.verify_ignoring_time(token)?;
+        let token = verifier.verify_ignoring_time(text)?;
         let identity = self.identity(&token, may_change, now, budget).await?;
         let standing = self.rules.standing(&token, &identity.session, now);
         if standing == Standing::Current {
             verifier.check_time(&token, now)?;
+        }
+        if matches!(standing, Standing::Current | Standing::InGracePeriod) {
+            verifier.check_key(text, now)?;
         }
         match standing {
             Standing::Current | Standing::InGracePeriod if !may_change => Ok(Outcome::Unchanged { identity }),
@@ -136,7 +139,7 @@ impl Renewal {
         now: Timestamp,
         budget: &Budget,
     ) -> Result<Outcome<Identity>> {
-        identity.session = self.rules.renewed(&identity.session, self.signer.refresh_kid(), source, now);
+        identity.session = self.rules.renewed(&identity.session, &self.signer.refresh_kid(now), source, now);
         let cookies = identity.session_cookies(&self.access.reader.cookies, &self.signer, now)?;
         let stored = match self.sessions.renew(&identity.session, now, budget).await? {
             RenewalWrite::Written => return Ok(Outcome::Renewed { identity, cookies }),

@@ -9,16 +9,16 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::{Error, Result};
+use crate::keys::{Keys, Purpose, weakness};
 
-mod key_strength;
+mod values;
 
-use key_strength::weakness;
+pub(crate) use values::Values;
 
 /// The longest name of a table in bytes. DynamoDB also accepts the ARN of a table as its name.
 const MAX_TABLE_NAME: usize = 1024;
@@ -29,8 +29,10 @@ type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 /// The variables of a function.
 pub struct Environment {
     lookup: Box<Lookup>,
-    /// The secrets and table names that were read, with the names of their variables. No two values may be equal.
-    distinct: Mutex<Vec<(&'static str, SecretString)>>,
+    /// The values that were read from Secrets Manager. They take precedence.
+    provided: Vec<(&'static str, SecretString)>,
+    /// The secrets and table names that were read. No two may be equal.
+    values: Values,
 }
 
 impl Environment {
@@ -44,14 +46,16 @@ impl Environment {
     /// Reads from `lookup`.
     #[must_use]
     pub fn new(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
-        Self { lookup: Box::new(lookup), distinct: Mutex::default() }
+        Self { lookup: Box::new(lookup), provided: Vec::new(), values: Values::default() }
     }
 
     /// Returns a variable, or `None` if it is absent or empty. An empty value counts as absent, because `template.yaml`
     /// passes a parameter that is not set as an empty value.
     #[must_use]
     pub fn optional(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).filter(|value| !value.is_empty())
+        let provided = self.provided.iter().find(|(variable, _)| *variable == name);
+        let value = provided.map(|(_, value)| value.expose_secret().to_owned()).or_else(|| (self.lookup)(name));
+        value.filter(|value| !value.is_empty())
     }
 
     /// Returns a variable.
@@ -124,45 +128,68 @@ impl Environment {
     pub fn table(&self, name: &'static str) -> Result<String> {
         let table = self.required(name)?;
         self.text(name, MAX_TABLE_NAME)?;
-        self.check_distinct(name, &table.clone().into())?;
+        self.values.add_text(name, &table.clone().into())?;
         Ok(table)
     }
 
     /// Returns a secret.
     ///
     /// # Errors
-    /// [`Error::Setting`] if it is absent, weak (R37, R38) or equal to a secret in another variable.
+    /// [`Error::Setting`] if it is absent, weak (R37, R38), equal to a secret in another variable, or an ARN.
     pub fn secret(&self, name: &'static str) -> Result<SecretString> {
-        self.optional_secret(name)?.map_or_else(|| reject(name, "is not set"), Ok)
-    }
-
-    /// Returns a secret, or `None` if it is absent.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if it is weak (R37, R38) or equal to a secret in another variable. One secret for both kinds
-    /// of token would let a refresh token pass as an access token.
-    pub fn optional_secret(&self, name: &'static str) -> Result<Option<SecretString>> {
-        let Some(secret) = self.optional(name).map(SecretString::from) else { return Ok(None) };
+        let secret = SecretString::from(self.required(name)?);
+        check_was_read(name, secret.expose_secret())?;
         if let Some(weakness) = weakness(secret.expose_secret()) {
             return reject(name, weakness);
         }
-        self.check_distinct(name, &secret)?;
-        Ok(Some(secret))
+        self.values.add_text(name, &secret)?;
+        Ok(secret)
     }
 
-    /// Compares a value with those of the other variables that were read before.
-    fn check_distinct(&self, name: &'static str, value: &SecretString) -> Result<()> {
-        let mut distinct = self.distinct.lock().unwrap_or_else(PoisonError::into_inner);
-        let other = distinct.iter().find(|(_, other)| other.expose_secret() == value.expose_secret());
-        match other {
-            Some((other, _)) if *other != name => reject(name, format!("must differ from {other}")),
-            Some(_) => Ok(()),
-            None => {
-                distinct.push((name, value.clone()));
-                Ok(())
-            }
-        }
+    /// Returns the keys of a purpose. All calls return the same keys.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if they are absent, break a rule of a [`KeySet`](crate::keys::KeySet), have a secret of
+    /// another variable, or are an ARN.
+    pub fn keys(&self, purpose: Purpose) -> Result<Keys> {
+        self.optional_keys(purpose)?.map_or_else(|| reject(purpose.variable(), "is not set"), Ok)
     }
+
+    /// Returns the keys of a purpose, or `None` if they are absent.
+    ///
+    /// # Errors
+    /// [`Error::Setting`], as [`keys`](Self::keys).
+    pub fn optional_keys(&self, purpose: Purpose) -> Result<Option<Keys>> {
+        let Some(text) = self.optional(purpose.variable()).map(SecretString::from) else { return Ok(None) };
+        check_was_read(purpose.variable(), text.expose_secret())?;
+        self.values.keys(purpose, text.expose_secret()).map(Some)
+    }
+
+    /// Returns the ARN of the secret that a variable names in place of its value, or `None`.
+    #[must_use]
+    pub fn arn(&self, name: &str) -> Option<String> {
+        self.optional(name).filter(|value| is_arn(value))
+    }
+
+    /// Sets the value of a variable that names a secret.
+    pub(crate) fn provide(&mut self, name: &'static str, secret: SecretString) {
+        self.provided.push((name, secret));
+    }
+
+    /// Returns the values that must be different.
+    pub(crate) fn values(&self) -> Values {
+        self.values.clone()
+    }
+}
+
+/// Returns `true` if a value is the ARN of a secret, and not the secret.
+fn is_arn(value: &str) -> bool {
+    value.trim_start().starts_with("arn:")
+}
+
+/// Rejects an ARN. It would be a key that everybody can guess.
+fn check_was_read(name: &'static str, value: &str) -> Result<()> {
+    if is_arn(value) { reject(name, "is an ARN, and its secret was not read") } else { Ok(()) }
 }
 
 impl fmt::Debug for Environment {
@@ -249,26 +276,42 @@ mod tests {
     #[test]
     fn the_error_for_a_weak_secret_has_its_name_and_not_its_value() {
         for value in ["too-short", "0123456789abcdef0123456789abcdef", "a-string-secret-at-least-256-bits-long"] {
-            for read in
-                [|env: &Environment| env.secret("S"), |env: &Environment| env.optional_secret("S").map(Option::unwrap)]
-            {
-                let (name, problem) = rejected(read(&environment(&[("S", value)])));
-                assert_eq!(name, "S");
-                assert!(!problem.contains(value), "{problem}");
-            }
+            let (name, problem) = rejected(environment(&[("S", value)]).secret("S"));
+            assert_eq!(name, "S");
+            assert!(!problem.contains(value), "{problem}");
+            let (name, problem) = rejected(environment(&[("ACCESS_SECRET", value)]).keys(Purpose::Access));
+            assert_eq!(name, "ACCESS_SECRET");
+            assert!(!problem.contains(value), "{problem}");
         }
         assert_eq!(rejected(environment(&[]).secret("S")).1, "is not set");
-        assert!(environment(&[]).optional_secret("S").unwrap().is_none());
+        assert_eq!(rejected(environment(&[]).keys(Purpose::Access)).1, "is not set");
+        assert!(environment(&[]).optional_keys(Purpose::Pepper).unwrap().is_none());
     }
 
     #[test]
     fn two_secrets_or_two_tables_with_one_value_stop_the_start() {
-        let env = environment(&[("A", SECRET), ("B", SECRET), ("USERS", "t"), ("SESSIONS", "t")]);
+        let keys = testbed::key_set("REFRESH_SECRET", &["refresh-secret-0123456789-012345678"], &[SECRET]);
+        let variables = [("A", SECRET), ("ACCESS_SECRET", SECRET), ("REFRESH_SECRET", &keys)];
+        let env = environment(&[&variables[..], &[("B", SECRET), ("USERS", "t"), ("SESSIONS", "t")]].concat());
         env.secret("A").unwrap();
         env.secret("A").unwrap();
-        assert_eq!(rejected(env.optional_secret("B")), ("B", "must differ from A".to_owned()));
+        assert_eq!(rejected(env.secret("B")), ("B", "must differ from A".to_owned()));
+        for purpose in [Purpose::Access, Purpose::Refresh] {
+            assert_eq!(rejected(env.keys(purpose)), (purpose.variable(), "must differ from A".to_owned()));
+        }
         env.table("USERS").unwrap();
         assert_eq!(rejected(env.table("SESSIONS")), ("SESSIONS", "must differ from USERS".to_owned()));
+    }
+
+    /// An ARN of which the secret was not read would be a key that everybody can guess.
+    #[test]
+    fn an_arn_is_not_a_secret() {
+        let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:AccessSecret-AbCdEf";
+        let env = environment(&[("A", arn), ("ACCESS_SECRET", arn)]);
+        assert_eq!(env.arn("A").as_deref(), Some(arn));
+        assert_eq!(rejected(env.secret("A")).1, "is an ARN, and its secret was not read");
+        assert_eq!(rejected(env.keys(Purpose::Access)).1, "is an ARN, and its secret was not read");
+        assert_eq!(environment(&[("A", SECRET)]).arn("A"), None);
     }
 
     /// R97.

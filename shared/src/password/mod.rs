@@ -5,11 +5,12 @@
 //! passwords are accepted.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use argon2::{Algorithm, Params, Version};
-use aws_lc_rs::{constant_time, digest, hmac};
+use aws_lc_rs::{constant_time, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
@@ -17,9 +18,11 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
+use crate::clock::Timestamp;
 use crate::config::{Environment, reject};
 use crate::error::{Error, Result};
 use crate::id::random;
+use crate::keys::{Key, KeySet, Keys, Purpose};
 use crate::telemetry::events;
 
 mod argon2id;
@@ -149,9 +152,7 @@ pub enum Comparison {
 /// Hashes with Argon2id (R1).
 pub struct Hasher {
     params: Params,
-    pepper: Option<Pepper>,
-    /// The previous or next pepper, which only verifies.
-    previous_pepper: Option<Pepper>,
+    peppers: Option<Keys>,
     memory: Memory,
     decoy: Stored,
     max_memory_kib: u32,
@@ -165,16 +166,11 @@ enum Stored {
     Imported(Imported),
 }
 
-/// A key for an HMAC over the output of Argon2. A copy of the users table is worthless without it (R14).
-struct Pepper {
-    id: Vec<u8>,
-    key: hmac::Key,
-}
-
 impl Hasher {
     /// Reads:
     /// - `HASH_MEMORY_KIB`: memory of a hash, from 19456 (the default) to a quarter of the function's memory;
-    /// - `PASSWORD_PEPPER` and `PREVIOUS_PASSWORD_PEPPER`: none by default;
+    /// - `PASSWORD_PEPPER`: none by default. A pepper is a key for an HMAC over the output of Argon2. Without it, a
+    ///   copy of the users table is worthless (R14);
     /// - `PASSWORD_CHECK_MS`: how long checking a password takes at least, 0 (the default) to 3000 milliseconds. It
     ///   hides that an imported hash is slower than ours (R19).
     ///
@@ -192,11 +188,9 @@ impl Hasher {
         let params = Params::new(memory_kib, ITERATIONS, 1, None).map_err(Error::unexpected)?;
         // No password has this hash. Comparing with it costs as much as comparing with a real one.
         let decoy = ours(&params, random::<16>()?.into(), random::<32>()?.into());
-        let pepper = |name| Ok::<_, Error>(env.optional_secret(name)?.as_ref().map(Pepper::new));
         Ok(Self {
             memory: Memory::new(params.block_count()).ok_or_else(|| Error::unexpected("no memory for a hash"))?,
-            pepper: pepper("PASSWORD_PEPPER")?,
-            previous_pepper: pepper("PREVIOUS_PASSWORD_PEPPER")?,
+            peppers: env.optional_keys(Purpose::Pepper)?,
             decoy: Stored::Argon(decoy),
             params,
             max_memory_kib,
@@ -211,20 +205,21 @@ impl Hasher {
         self.evaluations.load(Ordering::Relaxed)
     }
 
-    /// Hashes a password with a new salt.
+    /// Hashes a password with a new salt and the pepper of `now`.
     ///
     /// # Errors
     /// [`Error::Unexpected`] if the random number generator fails.
-    pub fn hash(&self, password: &Password) -> Result<PasswordHash> {
+    pub fn hash(&self, password: &Password, now: Timestamp) -> Result<PasswordHash> {
         let salt = random::<16>()?;
         self.evaluations.fetch_add(1, Ordering::Relaxed);
         let blank = ours(&self.params, salt.into(), vec![0; 32]);
         let digest = blank.compute(password.expose().as_bytes(), &self.memory);
         let digest = digest.ok_or_else(|| Error::unexpected("Argon2 refused its own parameters"))?;
-        let (key_id, digest) = match &self.pepper {
+        let peppers = self.peppers();
+        let (key_id, digest) = match peppers.as_ref().and_then(|peppers| peppers.signing(now)) {
             Some(pepper) => {
                 let digest = Zeroizing::new(digest);
-                (format!(",keyid={}", STANDARD_NO_PAD.encode(&pepper.id)), pepper.apply(&digest))
+                (format!(",keyid={}", STANDARD_NO_PAD.encode(pepper_id(pepper))), pepper.sign(&digest))
             }
             None => (String::new(), digest),
         };
@@ -247,11 +242,17 @@ impl Hasher {
     /// Compares a password with a stored hash. Computes one hash even if there is no stored hash or an unusable one.
     /// Returns at least `PASSWORD_CHECK_MS` after `started` (R19). A password with two Unicode forms costs two hashes
     /// and twice the time.
-    pub async fn verify(&self, password: &Password, stored: Option<&PasswordHash>, started: Instant) -> Comparison {
+    pub async fn verify(
+        &self,
+        password: &Password,
+        stored: Option<&PasswordHash>,
+        now: Timestamp,
+        started: Instant,
+    ) -> Comparison {
         let forms = if password.composed.is_some() { 2 } else { 1 };
         let min_duration = self.min_duration * forms;
         let parsed = stored.map(|hash| self.parse(&hash.0)).transpose();
-        let comparison = self.compare(password, &parsed);
+        let comparison = self.compare(password, &parsed, now);
         let took = started.elapsed();
         if took > min_duration && matches!(&parsed, Ok(Some(hash)) if !self.has_our_cost(hash)) {
             events::slow_password_hash(took / forms);
@@ -263,7 +264,7 @@ impl Hasher {
         comparison
     }
 
-    fn compare(&self, password: &Password, parsed: &Result<Option<Stored>, Problem>) -> Comparison {
+    fn compare(&self, password: &Password, parsed: &Result<Option<Stored>, Problem>, now: Timestamp) -> Comparison {
         let hash = parsed.as_ref().ok().and_then(Option::as_ref);
         // Compares every form, with the decoy too, so that the cost does not tell whether the account exists.
         let forms = password.forms().map(|(form, is_ours)| (self.matches(form, hash.unwrap_or(&self.decoy)), is_ours));
@@ -271,7 +272,7 @@ impl Hasher {
         match (parsed, matching.first()) {
             (Err(problem), _) => Comparison::Unusable(problem),
             (Ok(None), _) | (Ok(_), None) => Comparison::Wrong,
-            (Ok(Some(hash)), Some(true)) if self.is_current(hash) => Comparison::Right,
+            (Ok(Some(hash)), Some(true)) if self.is_current(hash, now) => Comparison::Right,
             (Ok(Some(_)), Some(_)) => Comparison::Outdated,
         }
     }
@@ -283,7 +284,7 @@ impl Hasher {
             return Imported::parse(text, self.max_memory_kib).map(Stored::Imported);
         }
         let argon = Argon::parse(phc, self.max_memory_kib)?;
-        let has_known_pepper = argon.params.keyid().is_empty() || self.pepper_of(&argon).is_some();
+        let has_known_pepper = argon.params.keyid().is_empty() || self.has_pepper_of(&argon);
         if has_known_pepper { Ok(Stored::Argon(argon)) } else { Err("its pepper is not configured") }
     }
 
@@ -301,7 +302,7 @@ impl Hasher {
                 self.evaluations.fetch_add(1, Ordering::Relaxed);
                 argon.compute(password, &self.memory).is_some_and(|digest| {
                     let digest = Zeroizing::new(digest);
-                    let peppered = self.pepper_of(argon).map(|pepper| pepper.apply(&digest));
+                    let peppered = self.peppered(argon, &digest);
                     let digest = peppered.as_deref().unwrap_or(&digest);
                     constant_time::verify_slices_are_equal(digest, &argon.digest).is_ok()
                 })
@@ -310,12 +311,12 @@ impl Hasher {
     }
 
     /// Returns `true` if a hash has the algorithm, the parameters and the pepper that a new one would have.
-    fn is_current(&self, hash: &Stored) -> bool {
+    fn is_current(&self, hash: &Stored, now: Timestamp) -> bool {
         let Stored::Argon(argon) = hash else { return false };
         self.has_our_cost(hash)
             && (argon.algorithm, argon.version) == (Algorithm::Argon2id, Version::V0x13)
             && (argon.salt.len(), argon.digest.len()) == (16, 32)
-            && argon.params.keyid() == self.pepper.as_ref().map_or(&[][..], |pepper| &pepper.id)
+            && argon.params.keyid() == self.pepper_id_at(now)
             && argon.params.data().is_empty()
     }
 
@@ -324,23 +325,34 @@ impl Hasher {
         matches!(hash, Stored::Argon(argon) if cost(&argon.params) == cost(&self.params))
     }
 
-    fn pepper_of(&self, hash: &Argon) -> Option<&Pepper> {
-        let mut known = [&self.pepper, &self.previous_pepper].into_iter().flatten();
-        known.find(|pepper| pepper.id == hash.params.keyid())
+    fn peppers(&self) -> Option<Arc<KeySet>> {
+        self.peppers.as_ref().map(Keys::set)
+    }
+
+    /// Returns the id of the pepper that a new hash gets at `now`, or nothing.
+    fn pepper_id_at(&self, now: Timestamp) -> Vec<u8> {
+        self.peppers().and_then(|peppers| peppers.signing(now).map(pepper_id)).unwrap_or_default()
+    }
+
+    fn has_pepper_of(&self, hash: &Argon) -> bool {
+        self.peppered(hash, &[]).is_some()
+    }
+
+    /// Applies the pepper of a hash to the output of Argon2. Returns `None` if the hash has no pepper or an unknown
+    /// one.
+    fn peppered(&self, hash: &Argon, digest: &[u8]) -> Option<Vec<u8>> {
+        let peppers = self.peppers()?;
+        let pepper = peppers.keys().iter().find(|pepper| pepper_id(pepper) == hash.params.keyid())?;
+        Some(pepper.sign(digest))
     }
 }
 
-impl Pepper {
-    /// The id is 48 bits of a SHA-256 over a label and the pepper. It tells two peppers apart and reveals neither.
-    fn new(secret: &SecretString) -> Self {
-        let secret = secret.expose_secret().as_bytes();
-        let id = digest::digest(&digest::SHA256, &[b"latchkey pepper id\0", secret].concat());
-        Self { id: id.as_ref()[..6].to_vec(), key: hmac::Key::new(hmac::HMAC_SHA256, secret) }
-    }
-
-    fn apply(&self, digest: &[u8]) -> Vec<u8> {
-        hmac::sign(&self.key, digest).as_ref().to_vec()
-    }
+/// Returns the id of a pepper in a stored hash: 48 bits of a SHA-256 over a label and the pepper. It tells two peppers
+/// apart and reveals neither.
+fn pepper_id(pepper: &Key) -> Vec<u8> {
+    let secret = pepper.expose().expose_secret().as_bytes();
+    let id = digest::digest(&digest::SHA256, &[b"latchkey pepper id\0", secret].concat());
+    id.as_ref()[..6].to_vec()
 }
 
 /// Returns a hash in our own form with this salt and this digest.

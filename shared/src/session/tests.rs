@@ -22,7 +22,7 @@ fn new(user_id: &UserId, persistent: bool) -> NewSession<'_> {
 }
 
 fn opened(persistent: bool) -> Session {
-    let kid = Signer::from_env(&env()).unwrap().refresh_kid().to_owned();
+    let kid = Signer::from_env(&env()).unwrap().refresh_kid(NOW);
     let user_id = UserId::parse("0").unwrap();
     let new = NewSession { kid: &kid, ..new(&user_id, persistent) };
     Lifetimes::from_env(&env()).unwrap().open(new, NOW).unwrap()

@@ -1,4 +1,4 @@
-//! All events: one function for each, and two for `sessions_ended`.
+//! All events: one function for each, and two for `sessions_ended` and `key_loaded`.
 //!
 //! An event is a log line with a name that never changes. Each one adds 1 to the CloudWatch metric of the same name.
 //! Events at levels `ERROR` and `WARN` need attention; `docs/events.md` says what to do. No event holds a password, a
@@ -6,8 +6,10 @@
 
 use std::time::Duration;
 
+use crate::clock::Timestamp;
 use crate::error::Error;
 use crate::id::{SessionId, UserId};
+use crate::keys::Keys;
 
 /// A user signed in.
 pub fn login_succeeded(user: &UserId, session: &SessionId, persistent: bool) {
@@ -168,9 +170,39 @@ pub fn roles_left_out(user: &UserId, bytes: usize) {
     );
 }
 
-/// A key is accepted from now on.
-pub fn key_loaded(typ: &'static str, kid: &str, is_current: bool) {
-    tracing::info!(event = "key_loaded", typ, kid, is_current, "A key was loaded.");
+/// Logs each key of a set that a function has read.
+pub fn keys_loaded(keys: &Keys) {
+    let secs = |time: Option<Timestamp>| time.map(Timestamp::as_secs);
+    for (kid, sign_from, retire_at) in keys.set().times() {
+        key_loaded(keys.purpose().name(), kid, secs(sign_from), secs(retire_at));
+    }
+}
+
+/// A key is accepted from now on. Without `sign_from` it does not sign yet. Both times are seconds since the epoch.
+pub fn key_loaded(purpose: &'static str, kid: &str, sign_from: Option<u64>, retire_at: Option<u64>) {
+    tracing::info!(event = "key_loaded", purpose, kid, sign_from, retire_at, "A key was loaded.");
+}
+
+/// Secrets Manager did not return a key set. The keys that were read before are used until they are 900 s old.
+pub fn keys_not_read(purpose: &'static str, error: &Error) {
+    let causes = format!("{error:?}");
+    tracing::error!(event = "keys_not_read", purpose, causes, "A key set could not be read.");
+}
+
+/// The rotation changed a key set. `kid` is the key that signs now.
+pub fn keys_rotated(purpose: &'static str, kid: &str, keys: usize) {
+    tracing::info!(event = "keys_rotated", purpose, kid, keys, "A key set was changed.");
+}
+
+/// The rotation could not change a key set. It tries again with the next run.
+pub fn keys_not_rotated(purpose: &'static str, error: &Error) {
+    let causes = format!("{error:?}");
+    tracing::error!(event = "keys_not_rotated", purpose, causes, "A key set could not be rotated.");
+}
+
+/// A key set breaks a rule. The keys that were read before stay in use.
+pub fn keys_rejected(purpose: &'static str, problem: &str) {
+    tracing::error!(event = "keys_rejected", purpose, problem, "A new key set cannot be used.");
 }
 
 /// A page of a foreign origin tried to change something.

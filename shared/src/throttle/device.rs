@@ -6,21 +6,21 @@
 use std::fmt;
 use std::time::Duration;
 
-use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::clock::Timestamp;
 use crate::config::Environment;
 use crate::error::Result;
 use crate::id::random_128_bits;
+use crate::keys::{Keys, Purpose};
 
 /// How long a device is known after the last login on it.
 const LIFETIME: Duration = Duration::from_hours(180 * 24);
 
 /// The longest accepted cookie value in bytes.
-const MAX_VALUE: usize = 128;
+const MAX_VALUE: usize = 192;
 
 /// A known device: one on which an account was signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Device {
 
 /// Makes and reads device cookies.
 pub struct Devices {
-    key: hmac::Key,
+    keys: Keys,
     lifetime: Duration,
 }
 
@@ -47,17 +47,16 @@ pub struct DeviceCookie {
 }
 
 impl Devices {
-    /// Reads `THROTTLE_SECRET`, and `DEVICE_COOKIE`: `on` or `off`, `on` by default. Returns `None` if it is `off`.
+    /// Reads `DEVICE_COOKIE`: `on` or `off`, `on` by default, and `DEVICE_SECRET`: the keys of the cookies. Returns
+    /// `None` if it is `off`.
     ///
     /// # Errors
     /// [`Error::Setting`](crate::error::Error::Setting) for a missing or unsafe value.
     pub fn from_env(env: &Environment) -> Result<Option<Self>> {
-        let secret = env.secret("THROTTLE_SECRET")?;
-        Ok(env.switch("DEVICE_COOKIE")?.then(|| Self::new(&secret, LIFETIME)))
-    }
-
-    fn new(secret: &SecretString, lifetime: Duration) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret().as_bytes()), lifetime }
+        if !env.switch("DEVICE_COOKIE")? {
+            return Ok(None);
+        }
+        Ok(Some(Self { keys: env.keys(Purpose::Device)?, lifetime: LIFETIME }))
     }
 
     /// Returns the cookie of a device on which `account` has just signed in. A device that is known for this password
@@ -75,8 +74,10 @@ impl Devices {
         let known = known.filter(|device| device.password_version == password_version);
         let id = known.map_or_else(random_128_bits, |device| Ok(device.id))?;
         let (device, expires_at) = (Device { id, password_version }, now + self.lifetime);
-        let tag = URL_SAFE_NO_PAD.encode(hmac::sign(&self.key, &signed_text(&device, expires_at, account)));
-        let value = format!("{}.{password_version}.{}.{tag}", device.id, expires_at.as_secs()).into();
+        let set = self.keys.set();
+        let key = set.active(now);
+        let tag = URL_SAFE_NO_PAD.encode(key.sign(&signed_text(&device, expires_at, account)));
+        let value = format!("{}.{password_version}.{}.{}.{tag}", device.id, expires_at.as_secs(), key.id).into();
         Ok(DeviceCookie { value, expires_at })
     }
 
@@ -91,12 +92,14 @@ impl Devices {
     fn read(&self, cookie: &[u8], account: &str, now: Timestamp) -> Option<Device> {
         let text = std::str::from_utf8(cookie).ok().filter(|text| text.len() <= MAX_VALUE)?;
         let parts: Vec<_> = text.split('.').collect();
-        let [id, password_version, expires_at, tag] = parts[..] else { return None };
+        let [id, password_version, expires_at, kid, tag] = parts[..] else { return None };
         let device = Device { id: id.to_owned(), password_version: password_version.parse().ok()? };
         let expires_at = Timestamp::from_secs(expires_at.parse().ok()?);
         let tag = URL_SAFE_NO_PAD.decode(tag).ok()?;
-        hmac::verify(&self.key, &signed_text(&device, expires_at, account), &tag).ok()?;
-        (now < expires_at).then_some(device)
+        let set = self.keys.set();
+        let key = set.by_id(kid).filter(|key| !key.is_retired(now))?;
+        let is_ours = key.has_signed(&signed_text(&device, expires_at, account), &tag);
+        (is_ours && now < expires_at).then_some(device)
     }
 }
 
@@ -116,13 +119,17 @@ impl fmt::Debug for DeviceCookie {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
     const DAY: Duration = Duration::from_hours(24);
 
-    fn devices(secret: &str) -> Devices {
-        Devices::new(&secret.into(), DAY)
+    const SECRETS: [&str; 2] = ["first-secret-0123456789-0123456789", "second-secret-0123456789-012345678"];
+
+    fn devices(keys: &str) -> Devices {
+        Devices { keys: Keys::parse(Purpose::Device, keys).unwrap(), lifetime: DAY }
     }
 
     fn cookie(devices: &Devices, account: &str) -> String {
@@ -137,18 +144,18 @@ mod tests {
     /// R22.
     #[test]
     fn a_device_is_known_for_its_account_until_its_cookie_expires() {
-        let devices = devices("a");
+        let devices = devices(SECRETS[0]);
         let cookie = cookie(&devices, "kim");
         let id = read(&devices, &[&cookie], "kim", NOW).unwrap();
         assert_eq!(read(&devices, &[&cookie], "kim", NOW + Duration::from_secs(86_399)), Some(id));
         assert_eq!(read(&devices, &[&cookie], "kim", NOW + DAY), None);
         assert_eq!(read(&devices, &[&cookie], "park", NOW), None);
-        assert_eq!(read(&super::tests::devices("b"), &[&cookie], "kim", NOW), None);
+        assert_eq!(read(&super::tests::devices(SECRETS[1]), &[&cookie], "kim", NOW), None);
     }
 
     #[test]
     fn a_known_device_keeps_its_id_at_the_next_login() {
-        let devices = devices("a");
+        let devices = devices(SECRETS[0]);
         let first = devices.recognise(&[cookie(&devices, "kim").as_bytes()], "kim", NOW).unwrap();
         let again = devices.issue(Some(first.clone()), "kim", 1, NOW + DAY).unwrap();
         assert_eq!(read(&devices, &[again.value.expose_secret()], "kim", NOW + DAY), Some(first.id));
@@ -158,7 +165,7 @@ mod tests {
     /// R22: after a change of password, a thief who used up the device's attempts does no more harm.
     #[test]
     fn a_device_gets_a_new_id_with_a_new_password() {
-        let devices = devices("a");
+        let devices = devices(SECRETS[0]);
         let first = cookie(&devices, "kim");
         let known = devices.recognise(&[first.as_bytes()], "kim", NOW).unwrap();
         let again = devices.issue(Some(known.clone()), "kim", 2, NOW).unwrap().value;
@@ -170,25 +177,49 @@ mod tests {
         }
     }
 
+    /// R56.
+    #[test]
+    fn a_key_verifies_as_long_as_its_device_cookies_are_valid() {
+        assert_eq!(Purpose::Device.lifetime(), Some(LIFETIME));
+    }
+
+    /// R56.
+    #[test]
+    fn a_device_is_known_after_a_rotation_until_its_key_is_dropped() {
+        let [old, new] = SECRETS;
+        let before = devices(old);
+        let cookie = cookie(&before, "kim");
+        let during = devices(&testbed::key_set("DEVICE_SECRET", &[old, new], &[]));
+        assert!(read(&during, &[&cookie], "kim", NOW).is_some());
+        let again = super::tests::cookie(&during, "kim");
+        assert_eq!(read(&before, &[&again], "kim", NOW), None, "the new key signs");
+        let after = devices(&testbed::key_set("DEVICE_SECRET", &[new], &[]));
+        assert_eq!(read(&after, &[&cookie], "kim", NOW), None);
+        assert!(read(&after, &[&again], "kim", NOW).is_some());
+    }
+
     /// R22: nobody can forge a cookie, extend its lifetime or move it to another account.
     #[test]
     fn a_modified_cookie_is_ignored_and_a_valid_one_beside_it_is_accepted() {
-        let devices = devices("a");
+        let devices = devices(SECRETS[0]);
         let good = cookie(&devices, "kim");
-        let [id, version, expires_at, tag] = good.split('.').collect::<Vec<_>>().try_into().unwrap();
+        let [id, version, expires_at, kid, tag] = good.split('.').collect::<Vec<_>>().try_into().unwrap();
         let other = |text: &str| format!("{}{}", if text.starts_with('A') { 'B' } else { 'A' }, &text[1..]);
         for bad in [
             String::new(),
-            "x".repeat(129),
+            "x".repeat(193),
             format!("{id}.{version}.{expires_at}"),
-            format!("{id}.{version}.{expires_at}."),
-            format!("{id}.{version}.{expires_at}.{}", other(tag)),
-            format!("{id}.{version}.{expires_at}.{tag}.{tag}"),
-            format!("{id}.{version}.9{expires_at}.{tag}"),
-            format!("{id}.2.{expires_at}.{tag}"),
-            format!("{id}.{version}.{expires_at}.{tag}="),
-            format!("{id}.{version}.{expires_at}.{}", &tag[..22]),
-            format!("{}.{version}.{expires_at}.{tag}", other(id)),
+            format!("{id}.{version}.{expires_at}.{kid}"),
+            format!("{id}.{version}.{expires_at}.{tag}"),
+            format!("{id}.{version}.{expires_at}.{}.{tag}", other(kid)),
+            format!("{id}.{version}.{expires_at}.{kid}."),
+            format!("{id}.{version}.{expires_at}.{kid}.{}", other(tag)),
+            format!("{id}.{version}.{expires_at}.{kid}.{tag}.{tag}"),
+            format!("{id}.{version}.9{expires_at}.{kid}.{tag}"),
+            format!("{id}.2.{expires_at}.{kid}.{tag}"),
+            format!("{id}.{version}.{expires_at}.{kid}.{tag}="),
+            format!("{id}.{version}.{expires_at}.{kid}.{}", &tag[..22]),
+            format!("{}.{version}.{expires_at}.{kid}.{tag}", other(id)),
         ] {
             assert_eq!(read(&devices, &[&bad], "kim", NOW), None, "{bad}");
             assert!(read(&devices, &[&bad, &good], "kim", NOW).is_some(), "{bad}");

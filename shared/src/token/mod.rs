@@ -3,14 +3,15 @@
 //! Owns everything about the text of a token. Knows no store: whether the session of a token is still active is decided
 //! in `auth`.
 //!
-//! # Why `jsonwebtoken` only computes the HMAC
+//! # Why no JWT crate
 //!
-//! Its primitives are sound. Even with all checks of `Validation` enabled, its decoder accepts tokens that the contract
-//! forbids. It accepts any `typ`, any `crit`, unknown header names (even repeated ones), empty keys, `iat` in the
-//! future, any lifetime, `exp` = 2^64-1 or fractional, and arrays for `iss` and `aud`. If `iat` or `jti` is listed in
-//! `required_spec_claims`, it silently ignores that entry. So [`Verifier`] reads header and claims itself, in this
-//! order: size, shape, header, signature, claims. `shared/tests/hostile_tokens.rs` has one test for each check, and one
-//! that shows what the decoder alone accepts.
+//! A signature is one call of `aws-lc-rs`. Reading a token is what needs care. Even with all checks of `Validation`
+//! enabled, the decoder of `jsonwebtoken` accepts tokens that the contract forbids. It accepts any `typ`, any `crit`,
+//! unknown header names (even repeated ones), empty keys, `iat` in the future, any lifetime, `exp` = 2^64-1 or
+//! fractional, and arrays for `iss` and `aud`. If `iat` or `jti` is listed in `required_spec_claims`, it silently
+//! ignores that entry. So [`Verifier`] reads header and claims itself, in this order: size, shape, header, signature,
+//! claims. `shared/tests/hostile_tokens.rs` has one test for each check, and one that shows what the decoder alone
+//! accepts.
 
 use std::fmt;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use crate::error::Result;
 
 mod claims;
 mod cookies;
-mod keys;
+mod jws;
 mod signer;
 #[cfg(test)]
 mod tests;

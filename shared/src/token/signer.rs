@@ -5,12 +5,12 @@
 use std::time::Duration;
 
 use super::claims::{MAX_TEXT, generation_id, is_claim_text, json_size};
-use super::keys::Keys;
-use super::{Claims, Generation, Kind, Subject, Token, access_ttl};
+use super::{Claims, Generation, Kind, Subject, Token, access_ttl, jws};
 use crate::clock::Timestamp;
 use crate::config::{Environment, reject};
 use crate::error::{Error, Result};
 use crate::id::random_128_bits;
+use crate::keys::{Keys, Purpose};
 use crate::telemetry::events;
 
 /// The largest `roles` claim in bytes of JSON. With it and the longest other claims, both cookies fit into a browser
@@ -33,31 +33,31 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Reads the secrets of both kinds of token, `ISSUER`, `AUDIENCE` and `ACCESS_TTL`.
+    /// Reads the keys of both kinds of token, `ISSUER`, `AUDIENCE` and `ACCESS_TTL`.
     ///
     /// # Errors
     /// [`Error::Setting`] for a missing or unsafe value.
     pub fn from_env(env: &Environment) -> Result<Self> {
         Ok(Self {
-            access: Keys::from_env(Kind::Access, env)?,
-            refresh: Keys::from_env(Kind::Refresh, env)?,
+            access: env.keys(Purpose::Access)?,
+            refresh: env.keys(Purpose::Refresh)?,
             issuer: issuer(env)?,
             audience: audience(env)?,
             access_ttl: access_ttl(env)?,
         })
     }
 
-    /// Returns the `kid` of the key that signs new refresh tokens. The session's record keeps it.
+    /// Returns the `kid` of the key that signs new refresh tokens at `now`. The session's record keeps it.
     #[must_use]
-    pub fn refresh_kid(&self) -> &str {
-        &self.refresh.current.id
+    pub fn refresh_kid(&self, now: Timestamp) -> String {
+        self.refresh.set().active(now).id.clone()
     }
 
     /// Signs an access token that is valid from `now` until `ACCESS_TTL` has passed, or until `not_after` if that is
     /// earlier. If the roles are larger than 1 KiB of JSON, leaves them out and logs an event.
     ///
     /// # Errors
-    /// [`Error::Unexpected`] if the cryptography fails.
+    /// [`Error::Unexpected`] if the random number generator fails.
     pub fn access(&self, subject: &Subject<'_>, now: Timestamp, not_after: Timestamp) -> Result<Token> {
         let exp = not_after.min(now + self.access_ttl);
         let fits = roles_fit(subject.roles);
@@ -66,7 +66,7 @@ impl Signer {
         }
         let roles = if fits { subject.roles.to_vec() } else { Vec::new() };
         let claims = Claims { roles, ..self.claims(subject, now, exp, random_128_bits()?) };
-        self.access.current.sign(&claims)
+        jws::sign(Kind::Access, self.access.set().active(now), &claims)
     }
 
     /// Signs the refresh token of one generation. The same arguments and key always give the same token, bit for bit.
@@ -77,13 +77,14 @@ impl Signer {
     pub fn refresh(&self, subject: &Subject<'_>, generation: &Generation<'_>) -> Result<Token> {
         let unknown_key =
             || Error::ConcurrentUpdate("the session was renewed with a key that this instance does not have".into());
-        let key = self.refresh.by_id(generation.kid).ok_or_else(unknown_key)?;
+        let keys = self.refresh.set();
+        let key = keys.by_id(generation.kid).ok_or_else(unknown_key)?;
         let jti = generation_id(subject.session_id, generation.number);
         let claims = Claims {
             generation: Some(generation.number),
             ..self.claims(subject, generation.issued_at, generation.expires_at, jti)
         };
-        key.sign(&claims)
+        jws::sign(Kind::Refresh, key, &claims)
     }
 
     fn claims(&self, subject: &Subject<'_>, iat: Timestamp, exp: Timestamp, jti: String) -> Claims {

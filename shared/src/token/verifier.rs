@@ -4,13 +4,14 @@
 
 use std::time::Duration;
 
-use super::keys::Keys;
 use super::signer::{audience, issuer};
-use super::{Claims, Kind, access_ttl, refresh_ttl};
+use super::{Claims, Kind, access_ttl, jws, refresh_ttl};
 use crate::clock::Timestamp;
 use crate::config::Environment;
 use crate::error::{Error, Result};
 use crate::json;
+use crate::keys::{Keys, Purpose};
+use crate::telemetry::events;
 
 /// Verifies tokens of one kind.
 pub struct Verifier {
@@ -22,25 +23,25 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Reads `ACCESS_SECRET`, `PREVIOUS_ACCESS_SECRET`, `ISSUER`, `AUDIENCE` and `ACCESS_TTL`.
+    /// Reads `ACCESS_SECRET`, `ISSUER`, `AUDIENCE` and `ACCESS_TTL`.
     ///
     /// # Errors
     /// [`Error::Setting`] for a missing or unsafe value.
     pub fn for_access_tokens(env: &Environment) -> Result<Self> {
-        Self::from_env(Kind::Access, access_ttl(env)?, env)
+        Self::from_env(Kind::Access, Purpose::Access, access_ttl(env)?, env)
     }
 
-    /// Reads `REFRESH_SECRET`, `PREVIOUS_REFRESH_SECRET`, `ISSUER`, `AUDIENCE`, `ACCESS_TTL` and `REFRESH_TTL`.
+    /// Reads `REFRESH_SECRET`, `ISSUER`, `AUDIENCE`, `ACCESS_TTL` and `REFRESH_TTL`.
     ///
     /// # Errors
     /// [`Error::Setting`] for a missing or unsafe value.
     pub fn for_refresh_tokens(env: &Environment) -> Result<Self> {
-        Self::from_env(Kind::Refresh, refresh_ttl(env)?, env)
+        Self::from_env(Kind::Refresh, Purpose::Refresh, refresh_ttl(env)?, env)
     }
 
-    fn from_env(kind: Kind, lifetime: Duration, env: &Environment) -> Result<Self> {
-        let keys = Keys::from_env(kind, env)?;
-        keys.log();
+    fn from_env(kind: Kind, purpose: Purpose, lifetime: Duration, env: &Environment) -> Result<Self> {
+        let keys = env.keys(purpose)?;
+        events::keys_loaded(&keys);
         Ok(Self { kind, keys, issuer: issuer(env)?, audience: audience(env)?, lifetime })
     }
 
@@ -50,26 +51,40 @@ impl Verifier {
         &self.issuer
     }
 
-    /// Returns the claims of a token that this service signed and that is valid at `now`.
+    /// Returns the claims of a token that is valid at `now` and that this service signed with a key that is not
+    /// retired.
     ///
     /// # Errors
     /// [`Error::NotAuthorized`] for every other token.
     pub fn verify(&self, token: &[u8], now: Timestamp) -> Result<Claims> {
-        let claims = self.verify_ignoring_time(token)?;
+        let claims = self.claims(token, Some(now))?;
         self.check_time(&claims, now)?;
         Ok(claims)
     }
 
-    /// Returns the claims of a token that this service signed. Does not check the times of the token. Logout and
-    /// renewal need the claims of expired tokens.
+    /// Returns the claims of a token that this service signed. Does not check the times of the token and of its
+    /// key. Logout and renewal need the claims of expired tokens.
     ///
     /// # Errors
     /// [`Error::NotAuthorized`] for every other token.
     pub fn verify_ignoring_time(&self, token: &[u8]) -> Result<Claims> {
-        let payload = self.keys.verified_payload(token)?;
+        self.claims(token, None)
+    }
+
+    fn claims(&self, token: &[u8], now: Option<Timestamp>) -> Result<Claims> {
+        let payload = jws::verified_payload(self.kind, &self.keys.set(), token, now)?;
         let claims: Claims = json::object(&payload).map_err(|_| Error::NotAuthorized)?;
         claims.check(self.kind, &self.issuer, &self.audience)?;
         Ok(claims)
+    }
+
+    /// Accepts a token that this service signed with a key that is not retired at `now`. Does not check the times of
+    /// the token.
+    ///
+    /// # Errors
+    /// [`Error::NotAuthorized`] for every other token.
+    pub fn check_key(&self, token: &[u8], now: Timestamp) -> Result<()> {
+        self.claims(token, Some(now)).map(drop)
     }
 
     /// Accepts verified claims that are valid at `now`.

@@ -52,7 +52,8 @@ impl People {
     /// Adds the users to the tables of a stack. Their login names end with `suffix`.
     pub(super) async fn add(env: Environment, suffix: &str) -> Self {
         let add = async |profile| {
-            let hash = Hasher::from_env(&env).unwrap().hash(&Password::new(PASSWORD).unwrap()).unwrap();
+            let hash =
+                Hasher::from_env(&env).unwrap().hash(&Password::new(PASSWORD).unwrap(), Timestamp::now()).unwrap();
             crate::add(&env, User::new(profile), hash).await
         };
         let named = |name: &str| Profile {

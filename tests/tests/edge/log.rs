@@ -64,7 +64,7 @@ fn set_password_hash(world: &World, hash: &str) {
 fn every_event_function_writes_its_name_and_its_metric() {
     let (user, session) = (&UserId::parse("0").unwrap(), &SessionId::random().unwrap());
     let (error, second) = (&Error::unexpected("a cause"), Duration::from_secs(1));
-    let functions: [(&str, &str, &dyn Fn()); 31] = [
+    let functions: [(&str, &str, &dyn Fn()); 33] = [
         ("login_succeeded", "INFO", &|| events::login_succeeded(user, session, true)),
         ("login_failed", "INFO", &|| events::login_failed("wrong_password", Some(user))),
         ("throttled", "INFO", &|| events::throttled("account", second)),
@@ -85,7 +85,9 @@ fn every_event_function_writes_its_name_and_its_metric() {
         ("sessions_ended", "INFO", &|| events::sessions_ended("others", user)),
         ("sessions_not_ended", "WARN", &|| events::sessions_not_ended("limit", user, error)),
         ("roles_left_out", "WARN", &|| events::roles_left_out(user, 1025)),
-        ("key_loaded", "INFO", &|| events::key_loaded("at+jwt", "kid", true)),
+        ("key_loaded", "INFO", &|| events::key_loaded("access", "kid", Some(0), None)),
+        ("keys_not_read", "ERROR", &|| events::keys_not_read("access", error)),
+        ("keys_rejected", "ERROR", &|| events::keys_rejected("access", "ACCESS_SECRET has two keys with the kid a")),
         ("foreign_origin", "INFO", &|| events::foreign_origin("login", "id")),
         ("store_failed", "ERROR", &|| events::store_failed("login", error, "id")),
         ("concurrent_update", "INFO", &|| events::concurrent_update("login", error, "id")),
@@ -278,18 +280,19 @@ async fn a_stored_password_hash_and_its_failures_write_the_expected_events() {
 async fn each_accepted_key_is_logged_at_the_start_without_its_secret() {
     let (world, log) = (World::new().await, Log::start());
     let previous = "a-previous-one-for-tests-0123456789";
-    let env = world.tables.environment(&[("PREVIOUS_ACCESS_SECRET", previous)]);
+    let keys = testbed::key_set("ACCESS_SECRET", &["access-secret-for-tests-0123456789"], &[previous]);
+    let env = world.tables.environment(&[("ACCESS_SECRET", &keys)]);
     let loaded = || {
         let lines: Vec<_> = lines(&log).into_iter().filter(|line| line["event"] == "key_loaded").collect();
         for line in &lines {
             assert!(line["kid"].as_str().is_some_and(|kid| kid.len() == 11), "{line}");
             assert!(!line.to_string().contains("-for-tests-"), "{line}");
         }
-        let key = |line: &Value| (line["typ"].as_str().unwrap().to_owned(), line["is_current"].as_bool().unwrap());
+        let key = |line: &Value| (line["purpose"].as_str().unwrap().to_owned(), line["sign_from"].is_number());
         lines.iter().map(key).collect::<Vec<_>>()
     };
-    let access = [("at+jwt".to_owned(), true), ("at+jwt".to_owned(), false)];
-    let refresh = [("rt+jwt".to_owned(), true)];
+    let access = [("access".to_owned(), true), ("access".to_owned(), false)];
+    let refresh = [("refresh".to_owned(), true)];
     drop(Verifier::for_access_tokens(&env));
     assert_eq!(loaded(), access);
     drop(Verifier::for_refresh_tokens(&env));

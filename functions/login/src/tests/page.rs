@@ -104,7 +104,7 @@ async fn a_form_may_hold_any_character() {
     user.profile.id = shared::id::UserId::parse("2").unwrap();
     user.profile.user_id = "김코딩+1".to_owned();
     user.profile.email = "2@example.com".to_owned();
-    let hash = login(&env).authenticator.hasher.hash(&Password::new(password).unwrap()).unwrap();
+    let hash = login(&env).authenticator.hasher.hash(&Password::new(password).unwrap(), NOW).unwrap();
     testbed::add(&env, user, hash).await;
     let reply = send(&env, sent(&[("userId", "김코딩+1"), ("password", password)])).await;
     assert_eq!(reply.leads_to(), (302, "/userinfo"));

@@ -42,10 +42,17 @@ const PUBLIC_EXAMPLES: [&str; 24] = [
     "passwordpassword",
 ];
 
+/// How texts begin that stand in the place of a secret by mistake: ARNs, JSON, PEM, and files with a byte order mark.
+/// An ARN would be a key that everybody can guess.
+const DOCUMENTS: [&str; 6] = ["arn:", "[", "{", "\"", "-----", "\u{feff}"];
+
 /// Returns the weakness of a secret, without any part of it, or `None` if the secret is strong enough.
 #[must_use]
-pub(super) fn weakness(secret: &str) -> Option<&'static str> {
+pub fn weakness(secret: &str) -> Option<&'static str> {
     let bytes = secret.as_bytes();
+    if DOCUMENTS.iter().any(|beginning| secret.trim_start().starts_with(beginning)) {
+        return Some("is an ARN or a document, and not a secret");
+    }
     if bytes.len() < MIN_BYTES {
         return Some("must have at least 32 bytes: `openssl rand -base64 32` makes one");
     }
@@ -75,6 +82,23 @@ fn is_repetition(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// R37, F28.
+    #[test]
+    fn an_arn_or_a_document_is_no_secret() {
+        let random = "q8Zk2LxV0sTn5WcR7yBd1MfH4gJp9Ae3uGiKo6Qw8Xz1Yv";
+        assert_eq!(weakness(random), None);
+        for text in [
+            format!("arn:aws:secretsmanager:eu-west-1:123456789012:secret:{random}"),
+            format!(" arn:aws:secretsmanager:{random}"),
+            format!("[{{\"secret\":\"{random}\"}}]"),
+            format!("\u{feff}{{\"keys\":[]}}{random}"),
+            format!("\"{random}\""),
+            format!("-----BEGIN PRIVATE KEY-----\n{random}"),
+        ] {
+            assert_eq!(weakness(&text), Some("is an ARN or a document, and not a secret"), "{text}");
+        }
+    }
 
     /// R37.
     #[test]
