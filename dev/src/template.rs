@@ -82,13 +82,24 @@ impl Template {
         self.resources("AWS::DynamoDB::Table").map(|(name, properties)| table(name, properties)).collect()
     }
 
-    /// Returns the variables of each function, its own and those of `Globals`, with their values. The key is the name
-    /// of the function's binary.
+    /// Returns the variables of each function that answers requests, its own and those of `Globals`, with their values.
+    /// The key is the name of the function's binary.
     #[must_use]
     pub fn variables(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        self.variables_of(|function| !is_scheduled(function))
+    }
+
+    /// Returns the variables of each function that a schedule calls, as [`variables`](Self::variables) does.
+    #[must_use]
+    pub fn scheduled_variables(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        self.variables_of(is_scheduled)
+    }
+
+    fn variables_of(&self, is_wanted: impl Fn(&Value) -> bool) -> BTreeMap<String, BTreeMap<String, String>> {
         let listed = |holder: &Value, pointer| holder.pointer(pointer).and_then(Value::as_object).cloned();
         let globals = listed(&self.0, "/Globals/Function/Environment/Variables").unwrap_or_default();
-        let functions = self.resources("AWS::Serverless::Function").map(|(name, properties)| {
+        let wanted = self.resources("AWS::Serverless::Function").filter(|(_, function)| is_wanted(function));
+        let functions = wanted.map(|(name, properties)| {
             let own = listed(properties, "/Environment/Variables").unwrap_or_default();
             let all = globals.iter().chain(&own).map(|(name, value)| (name.clone(), text(value)));
             (binary(name), all.collect())
@@ -101,6 +112,12 @@ impl Template {
     pub fn parameters(&self) -> BTreeMap<String, bool> {
         let parameters = self.0["Parameters"].as_object().into_iter().flatten();
         parameters.map(|(name, parameter)| (name.clone(), parameter["NoEcho"] == true)).collect()
+    }
+
+    /// Returns the names of the secrets that `CloudFormation` makes.
+    #[must_use]
+    pub fn secrets(&self) -> BTreeSet<String> {
+        self.resources("AWS::SecretsManager::Secret").map(|(name, _)| name.to_owned()).collect()
     }
 
     /// Returns the variables that contain the name of a table, each with that name.
@@ -182,6 +199,11 @@ fn table(name: &str, properties: &Value) -> Table {
         .get("TimeToLiveSpecification")
         .map(|specification| serde_json::json!({ "TableName": name, "TimeToLiveSpecification": specification }));
     Table { name: name.to_owned(), create: create.into(), time_to_live }
+}
+
+/// Returns `true` for a function that a schedule calls.
+fn is_scheduled(function: &Value) -> bool {
+    function["Events"].as_object().into_iter().flat_map(Map::values).any(|event| event["Type"] == "Schedule")
 }
 
 /// Returns the name of a function's binary: `login` for `LoginFunction`.
@@ -277,7 +299,12 @@ mod tests {
         for (function, properties) in template.resources("AWS::Serverless::Function") {
             let policies = properties["Policies"].as_array().unwrap();
             for statement in policies.iter().flat_map(|policy| policy["Statement"].as_array().unwrap()) {
-                let (action, table) = (&statement["Action"], text(&statement["Resource"]));
+                let action = &statement["Action"];
+                // `!If [HasPepper, !Ref PasswordPepper, …]` is the pepper.
+                let name = |resource: &Value| text(resource.get(1).unwrap_or(resource));
+                let listed = statement["Resource"].as_array().cloned();
+                let resources: Vec<_> = listed
+                    .map_or_else(|| vec![text(&statement["Resource"])], |listed| listed.iter().map(name).collect());
                 assert_eq!(statement["Effect"], "Allow");
                 let only = |pointer: &str| {
                     let said = statement["Condition"].pointer(pointer).and_then(Value::as_array);
@@ -286,8 +313,9 @@ mod tests {
                 let keys = only("/ForAllValues:StringLike/dynamodb:LeadingKeys");
                 let attributes = only("/ForAllValues:StringEquals/dynamodb:Attributes");
                 for action in action.as_array().unwrap_or(&vec![action.clone()]) {
-                    let row = [function, &text(action), &table, &keys, &attributes].map(str::to_owned);
-                    granted.insert(row);
+                    for resource in &resources {
+                        granted.insert([function, &text(action), resource, &keys, &attributes].map(str::to_owned));
+                    }
                 }
             }
         }
@@ -334,6 +362,33 @@ mod tests {
             ["UserinfoFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*", ""],
             ["UserinfoFunction", "dynamodb:Query", "${SessionsTable.Arn}/index/ActiveSessions", "", ""],
             ["UserinfoFunction", "dynamodb:UpdateItem", "SessionsTable.Arn", "", ""],
+            ["RotationFunction", "secretsmanager:GetSecretValue", "AccessSecret", "", ""],
+            ["RotationFunction", "secretsmanager:PutSecretValue", "AccessSecret", "", ""],
+            ["RotationFunction", "secretsmanager:UpdateSecretVersionStage", "AccessSecret", "", ""],
+            ["RotationFunction", "secretsmanager:GetSecretValue", "RefreshSecret", "", ""],
+            ["RotationFunction", "secretsmanager:PutSecretValue", "RefreshSecret", "", ""],
+            ["RotationFunction", "secretsmanager:UpdateSecretVersionStage", "RefreshSecret", "", ""],
+            ["RotationFunction", "secretsmanager:GetSecretValue", "DeviceSecret", "", ""],
+            ["RotationFunction", "secretsmanager:PutSecretValue", "DeviceSecret", "", ""],
+            ["RotationFunction", "secretsmanager:UpdateSecretVersionStage", "DeviceSecret", "", ""],
+            ["AuthorizerFunction", "secretsmanager:GetSecretValue", "AccessSecret", "", ""],
+            ["AuthorizerFunction", "secretsmanager:GetSecretValue", "RefreshSecret", "", ""],
+            ["JwksFunction", "secretsmanager:GetSecretValue", "AccessSecret", "", ""],
+            ["LoginFunction", "secretsmanager:GetSecretValue", "AccessSecret", "", ""],
+            ["LoginFunction", "secretsmanager:GetSecretValue", "RefreshSecret", "", ""],
+            ["LoginFunction", "secretsmanager:GetSecretValue", "DeviceSecret", "", ""],
+            ["LoginFunction", "secretsmanager:GetSecretValue", "ThrottleSecret", "", ""],
+            ["LoginFunction", "secretsmanager:GetSecretValue", "PasswordPepper", "", ""],
+            ["LogoutFunction", "secretsmanager:GetSecretValue", "AccessSecret", "", ""],
+            ["LogoutFunction", "secretsmanager:GetSecretValue", "RefreshSecret", "", ""],
+            ["PasswordFunction", "secretsmanager:GetSecretValue", "AccessSecret", "", ""],
+            ["PasswordFunction", "secretsmanager:GetSecretValue", "RefreshSecret", "", ""],
+            ["PasswordFunction", "secretsmanager:GetSecretValue", "ThrottleSecret", "", ""],
+            ["PasswordFunction", "secretsmanager:GetSecretValue", "PasswordPepper", "", ""],
+            ["SessionsFunction", "secretsmanager:GetSecretValue", "AccessSecret", "", ""],
+            ["SessionsFunction", "secretsmanager:GetSecretValue", "RefreshSecret", "", ""],
+            ["UserinfoFunction", "secretsmanager:GetSecretValue", "AccessSecret", "", ""],
+            ["UserinfoFunction", "secretsmanager:GetSecretValue", "RefreshSecret", "", ""],
         ];
         assert_eq!(granted, expected.map(|row| row.map(str::to_owned)).into());
     }
@@ -343,8 +398,13 @@ mod tests {
     fn a_deployed_stack_starts_without_users() {
         let resources = template().0["Resources"].as_object().unwrap().clone();
         let kinds: BTreeSet<_> = resources.values().map(|resource| text(&resource["Type"])).collect();
-        let expected =
-            ["AWS::DynamoDB::Table", "AWS::Logs::LogGroup", "AWS::Serverless::Function", "AWS::Serverless::HttpApi"];
+        let expected = [
+            "AWS::DynamoDB::Table",
+            "AWS::Logs::LogGroup",
+            "AWS::SecretsManager::Secret",
+            "AWS::Serverless::Function",
+            "AWS::Serverless::HttpApi",
+        ];
         assert_eq!(kinds, expected.map(str::to_owned).into());
         assert!(resources.values().all(|resource| resource["Properties"].get("ImportSourceSpecification").is_none()));
     }

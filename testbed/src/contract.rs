@@ -94,6 +94,16 @@ impl Stack {
         self.tokens(KIM).await.0
     }
 
+    /// Returns the status of `GET` without credentials.
+    pub async fn status_of(&self, path: &str) -> u16 {
+        self.with_cookies("", path).await.status().as_u16()
+    }
+
+    /// Returns the JSON of `GET` without credentials.
+    pub async fn json(&self, path: &str) -> Value {
+        json_of(self.with_cookies("", path).await).await
+    }
+
     /// Returns the status of `GET /userinfo` with this access token.
     pub async fn status_for(&self, access_token: &str) -> u16 {
         self.with_cookies(&format!("access_jwt={access_token}"), "/userinfo").await.status().as_u16()
@@ -705,7 +715,7 @@ fn signed(env: &Environment, kind: Kind, user_id: &UserId, session_id: &SessionI
     let subject = Subject { user_id, email: &email, roles: &[], session_id };
     let signer = Signer::from_env(env).unwrap();
     let expires_at = at + Duration::from_hours(7 * 24);
-    let generation = Generation { number: 1, kid: signer.refresh_kid(), issued_at: at, expires_at };
+    let generation = Generation { number: 1, kid: &signer.refresh_kid(at), issued_at: at, expires_at };
     let token = match kind {
         Kind::Access => signer.access(&subject, at, expires_at),
         Kind::Refresh => signer.refresh(&subject, &generation),

@@ -4,16 +4,19 @@
 //! and the calls of each function. The emulator and the functions stop on drop.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use dev::processes::Process;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use shared::clock::Timestamp;
 use shared::config::Environment;
-use shared::store::{self, Client};
+use shared::keys::{KeySet, Purpose};
+use shared::store::{self, Client, Secrets};
 use tokio::process::Command;
 
 use crate::contract::Stack;
@@ -118,15 +121,13 @@ impl Emulator {
         }
     }
 
-    /// Runs shell commands as an administrator of the emulated account. Confirms the changes that `sam deploy` shows.
+    /// Runs shell commands as an administrator of the emulated account. Answers no question.
     pub async fn run(&self, commands: &str, variables: &[(&str, &str)]) {
         eprintln!("$ {}", commands.trim().replace('\n', "\n$ "));
-        let answers = self.folder.join("answers");
-        fs::write(&answers, "y\n").unwrap();
         let log = self.folder.join("commands.log");
         let mut shell = Command::new("bash");
         self.sam.prepare(&mut shell);
-        shell.args(["-euc", commands]).stdin(File::open(answers).unwrap()).envs(variables.iter().copied());
+        shell.args(["-euc", commands]).stdin(Stdio::null()).envs(variables.iter().copied());
         shell.env("AWS_ENDPOINT_URL", &self.endpoint).env("AWS_DEFAULT_REGION", REGION);
         shell.envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("SAM_CLI_POLL_DELAY", "0.5")]);
         let done = Process::start("shell", log_to(&mut shell, &log)).unwrap().finish().await;
@@ -164,10 +165,12 @@ impl Emulator {
         functions.into_iter().map(|(name, function)| (logical_id(&name).to_owned(), function)).collect()
     }
 
-    /// Returns the stack, for the contract. Its environment is that of `login` with the rights of an administrator.
+    /// Returns the stack, for the contract. Its environment is that of `login` with the rights of an administrator. It
+    /// has the secrets as they are now.
     pub async fn stack(&self) -> Stack {
         let functions = self.functions().await;
-        let env = self.environment(&functions["LoginFunction"], &[]);
+        let mut env = self.environment(&functions["LoginFunction"], &[]);
+        Secrets::read(&mut env, Timestamp::now()).await.unwrap();
         Stack { url: self.api_url().await, socket: Some(self.https), certificate: self.certificate.clone().into(), env }
     }
 
@@ -178,10 +181,46 @@ impl Emulator {
         store::connect(&self.environment(function, &credentials)).unwrap()
     }
 
+    /// Returns the current key set of a purpose.
+    pub async fn key_set(&self, purpose: Purpose) -> KeySet {
+        let arn = self.functions().await["LoginFunction"].environment[purpose.variable()].clone();
+        let secret = self.secrets_client("test", "test", None).get_secret_value().secret_id(arn).send().await.unwrap();
+        KeySet::parse(purpose, &secret.secret_string.unwrap()).unwrap()
+    }
+
+    /// Makes a secret of the operator, or gives it another text. Returns its ARN.
+    pub async fn put_secret(&self, name: &str, text: &str) -> String {
+        let client = self.secrets_client("test", "test", None);
+        let created = client.create_secret().name(name).secret_string(text).send().await;
+        match created {
+            Ok(created) => created.arn.unwrap(),
+            Err(_) => client.put_secret_value().secret_id(name).secret_string(text).send().await.unwrap().arn.unwrap(),
+        }
+    }
+
+    /// Returns a client of Secrets Manager with the credentials of a function.
+    #[must_use]
+    pub fn secrets_client_of(&self, function: &Function) -> aws_sdk_secretsmanager::Client {
+        let credential = |name: &str| function.credentials[name].as_str();
+        let token = function.credentials.get("AWS_SESSION_TOKEN").cloned();
+        self.secrets_client(credential("AWS_ACCESS_KEY_ID"), credential("AWS_SECRET_ACCESS_KEY"), token)
+    }
+
+    fn secrets_client(&self, id: &str, secret: &str, token: Option<String>) -> aws_sdk_secretsmanager::Client {
+        let sdk = aws_sdk_secretsmanager::Config::builder()
+            .behavior_version_latest()
+            .region(aws_sdk_secretsmanager::config::Region::new(REGION))
+            .credentials_provider(aws_sdk_secretsmanager::config::Credentials::new(id, secret, token, None, "function"))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .endpoint_url(&self.endpoint);
+        aws_sdk_secretsmanager::Client::from_conf(sdk.build())
+    }
+
     fn environment(&self, function: &Function, others: &[(&str, &str)]) -> Environment {
         let own = function.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let endpoint = ("AWS_ENDPOINT_URL_DYNAMODB", self.endpoint.as_str());
-        let variables: Vec<_> = [endpoint].into_iter().chain(others.iter().copied()).chain(own).collect();
+        let services = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"];
+        let endpoints = services.map(|service| (service, self.endpoint.as_str()));
+        let variables: Vec<_> = endpoints.into_iter().chain(others.iter().copied()).chain(own).collect();
         crate::environment(&variables)
     }
 
@@ -195,7 +234,7 @@ impl Emulator {
         url["OutputValue"].clone()
     }
 
-    /// Returns all calls of DynamoDB, `CloudFormation`, Lambda and CloudWatch Logs since the start.
+    /// Returns all calls of DynamoDB, `CloudFormation`, Lambda, CloudWatch Logs and Secrets Manager since the start.
     #[must_use]
     pub fn decisions(&self) -> Vec<Decision> {
         let log = fs::read_to_string(self.folder.join("decisions.jsonl")).unwrap();
@@ -207,6 +246,17 @@ impl Emulator {
 #[must_use]
 pub fn logical_id(name: &str) -> &str {
     name.split('-').nth(1).unwrap_or(name)
+}
+
+/// Returns the name in the template of a secret: `AccessSecret` for an ARN with
+/// `secret:latchkey/latchkey/access-AbCdEf`. The secret of an operator has the name of its parameter.
+#[must_use]
+pub fn logical_id_of_secret(arn: &str) -> String {
+    let name = arn.rsplit(':').next().unwrap_or_default();
+    let Some((purpose, _)) = name.strip_prefix("latchkey/latchkey/").and_then(|name| name.split_once('-')) else {
+        return "PasswordPepper".to_owned();
+    };
+    purpose[..1].to_uppercase() + &purpose[1..] + "Secret"
 }
 
 /// Returns `true` if the release build of aws-lc contains the collector of CPU jitter. Looks at the newest build.

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use authorizer::Authorizer;
+use jwks::Jwks;
 use login::Login;
 use logout::Logout;
 use password::PasswordChange;
+use rotation::KeyRotation;
 use sessions::OwnSessions;
 use shared::config::Environment;
 use shared::error::Result;
@@ -21,14 +23,16 @@ use userinfo::Userinfo;
 type Start = fn(Client, &Environment) -> Result<()>;
 
 /// What `main.rs` of each function calls.
-const FUNCTIONS: [(&str, Start); 6] = [
+const FUNCTIONS: [(&str, Start); 8] = [
     ("authorizer", |client, env| {
         AllowedOrigins::from_env(env)?;
         Authorizer::from_env(client, env).map(drop)
     }),
+    ("jwks", |_, env| with_pages(env, Jwks::from_env(env))),
     ("login", |client, env| with_pages(env, Login::from_env(client, env))),
     ("logout", |client, env| with_pages(env, Logout::from_env(client, env))),
     ("password", |client, env| with_pages(env, PasswordChange::from_env(client, env))),
+    ("rotation", |_, env| KeyRotation::from_env(env).map(drop)),
     ("sessions", |client, env| with_pages(env, OwnSessions::from_env(client, env))),
     ("userinfo", |client, env| with_pages(env, Userinfo::from_env(client, env))),
 ];
@@ -40,17 +44,21 @@ fn with_pages<F>(env: &Environment, function: Result<F>) -> Result<()> {
 }
 
 /// Starts a function, and returns the names of the variables that it reads. Leaves out the variables of AWS.
-fn variables_read_by(start: Start) -> BTreeSet<String> {
-    variables_read_in(|env| {
+fn variables_read_by(name: &str, start: Start) -> BTreeSet<String> {
+    // The rotation needs the ARNs of secrets. It does not read the secrets at its start.
+    let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf";
+    let arns = ["ACCESS_SECRET", "REFRESH_SECRET", "DEVICE_SECRET"].map(|variable| (variable, arn));
+    let settings = if name == "rotation" { &arns[..] } else { &[("DEVICE_COOKIE", "on")] };
+    variables_read_in(settings, |env| {
         telemetry::metrics_namespace(env)?;
         start(store::connect(env)?, env)
     })
 }
 
 /// Returns the names of the variables that `read` reads from valid settings. Leaves out the variables of AWS.
-fn variables_read_in(read: impl FnOnce(&Environment) -> Result<()>) -> BTreeSet<String> {
+fn variables_read_in(settings: &[(&str, &str)], read: impl FnOnce(&Environment) -> Result<()>) -> BTreeSet<String> {
     let names = Arc::new(Mutex::new(BTreeSet::new()));
-    let (recorded, settings) = (Arc::clone(&names), testbed::settings(&[]));
+    let (recorded, settings) = (Arc::clone(&names), testbed::settings(settings));
     let env = Environment::new(move |name| {
         recorded.lock().unwrap().insert(name.to_owned());
         settings(name)
@@ -61,12 +69,13 @@ fn variables_read_in(read: impl FnOnce(&Environment) -> Result<()>) -> BTreeSet<
 
 /// The variables of each function, as the code reads them.
 fn variables_in_code() -> BTreeMap<String, BTreeSet<String>> {
-    FUNCTIONS.into_iter().map(|(name, start)| (name.to_owned(), variables_read_by(start))).collect()
+    FUNCTIONS.into_iter().map(|(name, start)| (name.to_owned(), variables_read_by(name, start))).collect()
 }
 
 /// The variables of each function in the template, with their values. Leaves out the variables of AWS.
 fn variables_in_template() -> BTreeMap<String, BTreeMap<String, String>> {
     let mut functions = template().variables();
+    functions.extend(template().scheduled_variables());
     for variables in functions.values_mut() {
         variables.retain(|name, _| !name.starts_with("AWS_"));
     }
@@ -76,8 +85,10 @@ fn variables_in_template() -> BTreeMap<String, BTreeMap<String, String>> {
 /// The tools report an invalid setting before a function fails to start.
 #[test]
 fn the_check_of_all_settings_reads_each_variable_of_each_function() {
-    let all = variables_in_code().into_values().flatten().collect::<BTreeSet<_>>();
-    assert_eq!(variables_read_in(settings::check), all);
+    let mut functions = variables_in_code();
+    functions.remove("rotation");
+    let all = functions.into_values().flatten().collect::<BTreeSet<_>>();
+    assert_eq!(variables_read_in(&[("DEVICE_COOKIE", "on")], settings::check), all);
 }
 
 /// R96: only the functions that check a password have its pepper and the secret of the attempts table.
@@ -86,17 +97,19 @@ fn each_function_has_exactly_the_variables_that_it_reads() {
     let template = variables_in_template();
     let names = template.into_iter().map(|(function, all)| (function, all.into_keys().collect()));
     assert_eq!(names.collect::<BTreeMap<_, BTreeSet<_>>>(), variables_in_code());
-    for function in ["authorizer", "logout", "sessions", "userinfo"] {
+    for function in ["authorizer", "jwks", "logout", "rotation", "sessions", "userinfo"] {
         for secret in ["PASSWORD_PEPPER", "THROTTLE_SECRET"] {
             assert!(!variables_in_code()[function].contains(secret), "{function}");
         }
     }
 }
 
-/// `ACCESS_TTL` has the parameter `AccessTtl`. A variable of a table has the name of the table.
+/// `ACCESS_TTL` has the parameter `AccessTtl`, and `ACCESS_SECRET` the secret `AccessSecret`. A variable of a table has
+/// the name of the table.
 #[test]
-fn each_variable_has_a_parameter_of_the_same_name() {
-    let (parameters, tables, text) = (template().parameters(), template().table_variables(), read("template.yaml"));
+fn each_variable_has_a_parameter_or_a_resource_of_the_same_name() {
+    let (template, text) = (template(), read("template.yaml"));
+    let (parameters, tables, secrets) = (template.parameters(), template.table_variables(), template.secrets());
     for (variable, value) in variables_in_template().into_values().flatten() {
         let words = variable.split('_').map(|word| [&word[..1], &word[1..].to_lowercase()].concat());
         let name: String = words.collect();
@@ -104,7 +117,8 @@ fn each_variable_has_a_parameter_of_the_same_name() {
             continue;
         }
         assert_eq!(value, name, "{variable}");
-        assert!(parameters.contains_key(&name) || tables.contains_key(&variable), "{name}");
+        let is_resource = tables.contains_key(&variable) || secrets.contains(&name);
+        assert!(parameters.contains_key(&name) || is_resource, "{name}");
         // The reader drops `!Ref`, and without it the value would be the name of the parameter itself.
         let line = format!("{variable}: ");
         let mut lines = text.lines().filter_map(|found| found.trim_start().strip_prefix(&line));
@@ -126,10 +140,14 @@ fn the_page_lists_each_variable_with_its_functions() {
     let mut listed = BTreeMap::new();
     for row in rows {
         let cells: Vec<_> = row.trim_matches('|').split(" | ").map(str::trim).collect();
-        let functions = match cells[3].trim_end_matches('|').trim() {
-            "all" => FUNCTIONS.map(|(name, _)| name.to_owned()).into(),
-            list => list.split(", ").map(str::to_owned).collect(),
-        };
+        // `all` are the functions that answer requests.
+        let answering = || FUNCTIONS.map(|(name, _)| name.to_owned()).into_iter().filter(|name| name != "rotation");
+        let list = cells[3].trim_end_matches('|').trim().split(", ");
+        let functions = list.flat_map(|name| match name {
+            "all" => answering().collect(),
+            name => vec![name.to_owned()],
+        });
+        let functions: BTreeSet<_> = functions.collect();
         assert!(listed.insert(cells[0].trim_matches('`').to_owned(), functions).is_none(), "{row}");
     }
     assert_eq!(listed, expected);
@@ -143,12 +161,12 @@ fn login_rejects_every_pair_of_equal_secrets() {
         .filter(|name| name.ends_with("_SECRET") || name.ends_with("_PEPPER"))
         .cloned()
         .collect();
-    assert_eq!(secrets.len(), 7);
+    assert_eq!(secrets.len(), 5);
     for (first, second) in
         secrets.iter().enumerate().flat_map(|(at, one)| secrets[at + 1..].iter().map(move |other| (one, other)))
     {
         let same = "the-same-one-0123456789-0123456789";
-        let env = Environment::new(testbed::settings(&[(first, same), (second, same)]));
+        let env = Environment::new(testbed::settings(&[(first, same), (second, same), ("DEVICE_COOKIE", "on")]));
         let outcome = Login::from_env(store::connect(&env).unwrap(), &env);
         assert!(matches!(outcome, Err(shared::error::Error::Setting { .. })), "{first} and {second}");
     }
@@ -156,13 +174,23 @@ fn login_rejects_every_pair_of_equal_secrets() {
 
 /// A setting exists only if two real deployments would want different values.
 #[test]
-fn there_are_at_most_28_variables_and_18_parameters_beside_the_secrets() {
+fn there_are_at_most_28_variables_and_21_parameters() {
     let variables: BTreeSet<_> = variables_in_code().into_values().flatten().collect();
     assert!(variables.len() <= 28, "{}", variables.len());
     let parameters = template().parameters();
-    let secrets = parameters.values().filter(|is_secret| **is_secret).count();
-    let others = parameters.len() - secrets;
-    assert!(secrets == 7 && others <= 18, "{others} parameters beside {secrets} secrets");
+    assert!(parameters.len() <= 21, "{}", parameters.len());
+}
+
+/// R95: nobody is asked for a secret. A variable of a function holds the ARN of a secret that `CloudFormation` makes.
+#[test]
+fn no_parameter_and_no_variable_is_a_secret() {
+    let (parameters, secrets) = (template().parameters(), template().secrets());
+    assert!(parameters.values().all(|is_secret| !is_secret), "{parameters:?}");
+    for (variable, value) in variables_in_template().into_values().flatten() {
+        let holds_an_arn = secrets.contains(&value) || variable == "PASSWORD_PEPPER";
+        assert_eq!(variable.ends_with("_SECRET") || variable == "PASSWORD_PEPPER", holds_an_arn, "{variable}");
+    }
+    assert!(read("template.yaml").contains("AllowedPattern: (arn:aws"), "the pepper is an ARN, too");
 }
 
 /// Lambda refuses a function whose variables have more than 4 KB together.

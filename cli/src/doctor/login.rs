@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::header::{CONTENT_TYPE, COOKIE, HeaderMap, SET_COOKIE};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use shared::clock::Timestamp;
 use shared::id::UserId;
 use shared::password::{Hasher, Password};
 use shared::store::{Account, Attempts, Profile, Sessions, User, Users};
@@ -27,9 +28,9 @@ pub(super) async fn check(stack: &Stack, service: &Service) -> Option<Finding> {
 }
 
 async fn with_temporary_user(stack: &Stack, service: &Service) -> Result<Option<Finding>> {
-    let env = stack.settings(&["login", "password"]).await?;
+    let env = stack.settings(&["login", "password"], &["PASSWORD_PEPPER", "THROTTLE_SECRET"]).await?;
     let (name, password) = (format!("doctor-{}", random()?.to_lowercase()), random()?);
-    let hash = Hasher::from_env(&env)?.hash(&Password::new(&password)?)?;
+    let hash = Hasher::from_env(&env)?.hash(&Password::new(&password)?, Timestamp::now())?;
     let cookies = Cookies::from_env(&env)?;
     let temporary = Temporary {
         users: stack.users()?,

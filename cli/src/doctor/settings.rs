@@ -13,13 +13,16 @@ use super::tables::TABLES;
 use crate::stack::{Stack, Variables, environment};
 
 /// The functions of the template. A test compares them.
-const FUNCTIONS: [&str; 6] = ["authorizer", "login", "logout", "password", "sessions", "userinfo"];
+const FUNCTIONS: [&str; 7] = ["authorizer", "jwks", "login", "logout", "password", "sessions", "userinfo"];
 
 /// The functions that hash passwords. Only for them, the memory of the function limits a setting.
 const HASHING: [&str; 2] = ["login", "password"];
 
-/// The variables that the template gives to all functions. A test compares them.
-const OF_ALL: [&str; 14] = [
+/// The function that knows no user. It has [`OF_KEYS`] in place of [`OF_ALL`].
+const KEYS: &str = "jwks";
+
+/// The variables that the template gives to all functions except [`KEYS`]. A test compares them.
+const OF_ALL: [&str; 12] = [
     "ACCESS_SECRET",
     "ACCESS_TTL",
     "ALLOWED_ORIGINS",
@@ -27,8 +30,6 @@ const OF_ALL: [&str; 14] = [
     "COOKIE_DOMAIN",
     "ISSUER",
     "METRICS_NAMESPACE",
-    "PREVIOUS_ACCESS_SECRET",
-    "PREVIOUS_REFRESH_SECRET",
     "REFRESH_SECRET",
     "REFRESH_TTL",
     "SESSIONS_TABLE",
@@ -36,13 +37,16 @@ const OF_ALL: [&str; 14] = [
     "AWS_ENDPOINT_URL_DYNAMODB",
 ];
 
+/// The variables of [`OF_ALL`] that the template gives to [`KEYS`]. A test compares them.
+const OF_KEYS: [&str; 5] =
+    ["ACCESS_SECRET", "ALLOWED_ORIGINS", "ISSUER", "METRICS_NAMESPACE", "AWS_ENDPOINT_URL_DYNAMODB"];
+
 /// The variables that the template gives to [`HASHING`] besides. A test compares them.
-const OF_HASHING: [&str; 7] = [
+const OF_HASHING: [&str; 6] = [
     "ATTEMPTS_TABLE",
     "HASH_MEMORY_KIB",
     "PASSWORD_CHECK_MS",
     "PASSWORD_PEPPER",
-    "PREVIOUS_PASSWORD_PEPPER",
     "SOURCE_FAILURES_PER_HOUR",
     "THROTTLE_SECRET",
 ];
@@ -154,6 +158,10 @@ impl Settings {
         for variables in self.0.values().chain(self.0.get(function)) {
             all.extend(variables.clone());
         }
+        // The functions read these secrets. The check of the other settings needs only some secret in their place.
+        for value in all.values_mut().filter(|value| value.starts_with("arn:")) {
+            *value = stand_in(value);
+        }
         // Lambda sets these. Only the presence of the credentials is checked.
         for (name, value) in [("AWS_REGION", region), ("AWS_ACCESS_KEY_ID", "-"), ("AWS_SECRET_ACCESS_KEY", "-")] {
             all.entry(name.to_owned()).or_insert_with(|| value.to_owned());
@@ -164,17 +172,23 @@ impl Settings {
 
 /// Returns `true` if the template gives this variable to this function.
 fn has(function: &str, variable: &str) -> bool {
+    if function == KEYS {
+        return OF_KEYS.contains(&variable);
+    }
     OF_ALL.contains(&variable) || OF_HASHING.contains(&variable) && HASHING.contains(&function)
+}
+
+/// Returns a text that passes as a secret, the same one for the same ARN.
+fn stand_in(arn: &str) -> String {
+    format!("in place of the secret {arn}")
 }
 
 fn invalid(error: &Error, is_local: bool) -> Finding {
     let Error::Setting { name, problem } = error else { return Finding::error(&anyhow::anyhow!("{}", error.causes())) };
     let fix = if is_local {
         format!("Correct {name} in .env or in the environment, and start `cargo dev` again")
-    } else if name.ends_with("_TABLE") {
-        "Deploy the current template, which sets the names of the tables".to_owned()
-    } else if name.ends_with("_SECRET") || name.ends_with("_PEPPER") {
-        format!("sam deploy --parameter-overrides {}=\"$(openssl rand -base64 32)\"", parameter(name))
+    } else if name.ends_with("_TABLE") || name.ends_with("_SECRET") {
+        "Deploy the current template, which makes the tables and the secrets: sam build && sam deploy".to_owned()
     } else {
         format!("sam deploy --parameter-overrides {}=…, see docs/configuration.md", parameter(name))
     };
@@ -231,13 +245,16 @@ mod tests {
             let names = names.iter().map(|name| functions[*name].keys().cloned().collect::<BTreeSet<_>>());
             names.reduce(|all, names| &all & &names).unwrap()
         };
-        let of_all = common(&FUNCTIONS);
+        let others: Vec<_> = FUNCTIONS.into_iter().filter(|function| *function != KEYS).collect();
+        let of_all = common(&others);
         assert_eq!(of_all, OF_ALL.map(str::to_owned).into());
+        assert_eq!(common(&FUNCTIONS), OF_KEYS.map(str::to_owned).into());
         // The variables of the pages and `REFRESH_GRACE` are optional, and other functions have them, too.
         let elsewhere = &common(&["logout", "sessions"]) | &common(&["login", "userinfo"]);
         assert_eq!(&(&common(&HASHING) - &of_all) - &elsewhere, OF_HASHING.map(str::to_owned).into());
         for variable in OF_ALL.into_iter().chain(OF_HASHING) {
-            let is_set_by_template = variable.ends_with("_TABLE") || ["METRICS_NAMESPACE"].contains(&variable);
+            let is_made = ["_TABLE", "_SECRET"].iter().any(|end| variable.ends_with(end));
+            let is_set_by_template = is_made || ["METRICS_NAMESPACE"].contains(&variable);
             let exists = template().parameters().contains_key(&parameter(variable));
             assert!(is_set_by_template || variable.starts_with("AWS_") || exists, "{variable}");
         }
@@ -251,10 +268,25 @@ mod tests {
     }
 
     #[test]
+    fn the_arns_of_secrets_are_valid_settings_if_they_are_different() {
+        let with_arns = |arn: &dyn Fn(&str) -> String| {
+            settings(|functions| {
+                for (name, value) in functions.values_mut().flatten().filter(|(name, _)| name.ends_with("_SECRET")) {
+                    *value = arn(name);
+                }
+            })
+        };
+        let arn = |name: &str| format!("arn:aws:secretsmanager:eu-west-1:123456789012:secret:{name}-AbCdEf");
+        assert_eq!(check(&with_arns(&arn)), Ok(()));
+        let found = check(&with_arns(&|_| arn("one"))).unwrap_err();
+        assert!(found.contains("must differ from"), "{found}");
+    }
+
+    #[test]
     fn two_functions_with_different_settings_are_named_without_the_values() {
         let secret = "another-secret-for-tests-0123456789";
         for (function, name, text) in [
-            ("userinfo", "ACCESS_SECRET", "ACCESS_SECRET differs between userinfo and authorizer, login"),
+            ("userinfo", "ACCESS_SECRET", "ACCESS_SECRET differs between userinfo and authorizer, jwks, login"),
             ("login", "REFRESH_SECRET", "REFRESH_SECRET differs between login and"),
             ("password", "PASSWORD_PEPPER", "PASSWORD_PEPPER differs between login and password"),
             ("logout", "COOKIE_DOMAIN", "COOKIE_DOMAIN differs between logout and"),
@@ -320,11 +352,11 @@ mod tests {
         };
         let equal = "access-secret-for-tests-0123456789";
         for (name, value, texts) in [
-            ("ACCESS_SECRET", "", ["ACCESS_SECRET is not set", "AccessSecret="]),
-            ("THROTTLE_SECRET", "short-value", ["THROTTLE_SECRET must have at least 32 bytes", "ThrottleSecret="]),
-            ("REFRESH_SECRET", equal, ["REFRESH_SECRET must differ from ACCESS_SECRET", "RefreshSecret="]),
+            ("ACCESS_SECRET", "", ["ACCESS_SECRET is not set", "makes the tables and the secrets"]),
+            ("THROTTLE_SECRET", "short-value", ["THROTTLE_SECRET must have at least 32 bytes", "the secrets"]),
+            ("REFRESH_SECRET", equal, ["REFRESH_SECRET must differ from ACCESS_SECRET", "the secrets"]),
             ("PASSWORD_PEPPER", equal, ["PASSWORD_PEPPER must differ from ", "PasswordPepper="]),
-            ("USERS_TABLE", "", ["USERS_TABLE is not set", "the names of the tables"]),
+            ("USERS_TABLE", "", ["USERS_TABLE is not set", "makes the tables"]),
             ("ACCESS_TTL", "3", ["ACCESS_TTL must be", "AccessTtl="]),
             ("COOKIE_DOMAIN", "a b", ["COOKIE_DOMAIN must be", "CookieDomain="]),
             ("REQUIRED_ROLE", " ", ["REQUIRED_ROLE must not be blank", "RequiredRole="]),

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use clap::ValueEnum as _;
 use serde::Deserialize;
+use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::password::{Comparison, Hasher, Password};
 
@@ -70,7 +71,7 @@ fn hasher() -> Hasher {
 
 async fn compare(hasher: &Hasher, hash: &str, password: &str) -> Comparison {
     let stored = hasher.import(hash).unwrap_or_else(|error| panic!("{hash}: {error}"));
-    hasher.verify(&Password::new(password).unwrap(), Some(&stored), Instant::now()).await
+    hasher.verify(&Password::new(password).unwrap(), Some(&stored), Timestamp::now(), Instant::now()).await
 }
 
 // The page.

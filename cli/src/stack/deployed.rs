@@ -126,6 +126,13 @@ pub(super) async fn variables(sdk: &SdkConfig, stack: &str, function: &str) -> R
     Ok(variables)
 }
 
+/// Returns the text of a secret.
+pub(super) async fn secret(sdk: &SdkConfig, arn: &str) -> Result<String> {
+    let call = aws_sdk_secretsmanager::Client::new(sdk).get_secret_value().secret_id(arn);
+    let secret = call.send().await.map_err(|error| refused("secretsmanager:GetSecretValue", &error))?;
+    secret.secret_string.context("the secret has no text")
+}
+
 fn capitalised(function: &str) -> String {
     let mut letters = function.chars();
     letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())

@@ -138,7 +138,7 @@ impl Stack {
     /// # Errors
     /// Fails if the settings cannot be read.
     pub async fn attempts(&self) -> Result<Attempts> {
-        Ok(Attempts::from_env(self.client(), &self.settings(&["login"]).await?)?)
+        Ok(Attempts::from_env(self.client(), &self.settings(&["login"], &["THROTTLE_SECRET"]).await?)?)
     }
 
     /// Returns the counters of the attempts table. Needs no setting of a function.
@@ -155,14 +155,20 @@ impl Stack {
         self.tables.get(variable).map_or("", String::as_str)
     }
 
-    /// Returns the settings of these functions as one environment.
+    /// Returns the settings of these functions as one environment, with the values of these secrets. Other variables
+    /// may hold the ARN of a secret.
     ///
     /// # Errors
     /// Fails if they cannot be read.
-    pub async fn settings(&self, functions: &[&str]) -> Result<Environment> {
+    pub async fn settings(&self, functions: &[&str], secrets: &[&str]) -> Result<Environment> {
         let mut all = self.tables.clone();
         for function in functions {
             all.extend(self.variables(function).await?);
+        }
+        for name in secrets {
+            if let Some(value) = all.get_mut(*name).filter(|value| value.starts_with("arn:")) {
+                *value = deployed::secret(&self.sdk, value).await.with_context(|| format!("cannot read {name}"))?;
+            }
         }
         Ok(environment(all))
     }

@@ -86,7 +86,7 @@ type Key = (&'static str, String);
 
 impl Importer {
     pub(super) async fn new(stack: &Stack, format: Format, rules: Rules) -> Result<Self> {
-        let hasher = Hasher::from_env(&stack.settings(&["login"]).await?);
+        let hasher = Hasher::from_env(&stack.settings(&["login"], &["PASSWORD_PEPPER"]).await?);
         let hasher = hasher.context("the settings of the stack are invalid")?;
         let attempts = stack.attempts().await?;
         let counted = attempts.counted(&budget()).await?;

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use clap::Args;
 use secrecy::ExposeSecret as _;
+use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::Error;
 use shared::page::service_name;
@@ -72,7 +73,7 @@ impl NewPassword {
     /// # Errors
     /// Fails if they cannot be read.
     pub(super) async fn settings(stack: &Stack) -> Result<Self> {
-        let env: Environment = stack.settings(&["login", "password"]).await?;
+        let env: Environment = stack.settings(&["login", "password"], &["PASSWORD_PEPPER"]).await?;
         let read = || {
             let (policy, hasher) = (Policy::from_env(&env)?, Hasher::from_env(&env)?);
             let services = [env.or("ISSUER", "latchkey"), service_name(&env)?];
@@ -96,6 +97,6 @@ impl NewPassword {
             current_password: None,
         };
         self.policy.check(password.expose(), &words).map_err(Error::from)?;
-        Ok(self.hasher.hash(&password)?)
+        Ok(self.hasher.hash(&password, Timestamp::now())?)
     }
 }

@@ -13,13 +13,14 @@ use tempfile::TempDir;
 use testbed::Tables;
 
 /// The variables of a function that the tool reads.
-const VARIABLES: [&str; 12] = [
+const VARIABLES: [&str; 13] = [
     "USERS_TABLE",
     "SESSIONS_TABLE",
     "ATTEMPTS_TABLE",
     "ACCESS_SECRET",
     "REFRESH_SECRET",
     "THROTTLE_SECRET",
+    "DEVICE_SECRET",
     "COOKIE_DOMAIN",
     "ALLOWED_ORIGINS",
     "AWS_REGION",

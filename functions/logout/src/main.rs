@@ -5,12 +5,18 @@ use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::Result;
 use shared::http::{self, Site};
-use shared::{store, telemetry};
+use shared::store::{self, Secrets};
+use shared::telemetry;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let env = Environment::of_process();
+    let mut env = Environment::of_process();
     telemetry::init(&env)?;
+    let secrets = Secrets::read(&mut env, Timestamp::now()).await?;
     let logout = Logout::from_env(store::connect(&env)?, &env)?;
-    http::serve(Site::from_env(&env)?, |request| logout.handle(request, Timestamp::now())).await
+    let handler = async |request| {
+        secrets.refresh(Timestamp::now()).await?;
+        logout.handle(request, Timestamp::now()).await
+    };
+    http::serve(Site::from_env(&env)?, handler).await
 }

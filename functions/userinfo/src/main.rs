@@ -4,13 +4,19 @@ use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::Result;
 use shared::http::{self, Site};
-use shared::{store, telemetry};
+use shared::store::{self, Secrets};
+use shared::telemetry;
 use userinfo::Userinfo;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    let env = Environment::of_process();
+    let mut env = Environment::of_process();
     telemetry::init(&env)?;
+    let secrets = Secrets::read(&mut env, Timestamp::now()).await?;
     let userinfo = Userinfo::from_env(store::connect(&env)?, &env)?;
-    http::serve(Site::from_env(&env)?, |request| userinfo.handle(request, Timestamp::now())).await
+    let handler = async |request| {
+        secrets.refresh(Timestamp::now()).await?;
+        userinfo.handle(request, Timestamp::now()).await
+    };
+    http::serve(Site::from_env(&env)?, handler).await
 }

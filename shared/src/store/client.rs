@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Config as SdkConfig;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
+use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -28,39 +28,73 @@ pub use aws_sdk_dynamodb::Client;
 /// Makes the client from the variables that Lambda sets: `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and
 /// `AWS_SESSION_TOKEN`. `AWS_ENDPOINT_URL_DYNAMODB` names another DynamoDB, such as that of the local stack.
 ///
-/// Sets every value that decides how long a call takes. The SDK has no read, attempt or operation timeout by default,
-/// and its retry defaults change between behaviour versions.
-///
 /// # Errors
 /// [`Error::Setting`] for a missing variable. [`Error::Unexpected`] if there is no HTTPS client.
 pub fn connect(env: &Environment) -> Result<Client> {
-    let credentials = Credentials::new(
-        env.required("AWS_ACCESS_KEY_ID")?,
-        env.required("AWS_SECRET_ACCESS_KEY")?,
-        env.optional("AWS_SESSION_TOKEN"),
-        None,
-        "environment",
-    );
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_millis(500))
-        .read_timeout(Duration::from_millis(700))
-        .operation_attempt_timeout(Duration::from_millis(700))
-        .operation_timeout(REQUEST_BUDGET);
-    let retries = RetryConfig::standard()
-        .with_max_attempts(3)
-        .with_initial_backoff(Duration::from_millis(50))
-        .with_max_backoff(Duration::from_millis(300));
-    let region = env.required("AWS_REGION")?;
+    let access = AwsAccess::from_env(env)?;
     let mut sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(https_client(&region)?)
-        .region(Region::new(region))
-        .credentials_provider(credentials)
-        .timeout_config(timeouts.build())
-        .retry_config(retries)
+        .http_client(access.http_client)
+        .region(access.region)
+        .credentials_provider(access.credentials)
+        .timeout_config(access.timeouts)
+        .retry_config(access.retries)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     sdk.set_endpoint_url(env.optional("AWS_ENDPOINT_URL_DYNAMODB"));
     Ok(Client::from_conf(sdk.build()))
+}
+
+/// Makes the client of Secrets Manager from the same variables. `AWS_ENDPOINT_URL_SECRETS_MANAGER` names another one.
+///
+/// # Errors
+/// The errors of [`connect`].
+pub(super) fn secrets_client(env: &Environment) -> Result<aws_sdk_secretsmanager::Client> {
+    let access = AwsAccess::from_env(env)?;
+    let mut sdk = aws_sdk_secretsmanager::Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(access.http_client)
+        .region(access.region)
+        .credentials_provider(access.credentials)
+        .timeout_config(access.timeouts)
+        .retry_config(access.retries)
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    sdk.set_endpoint_url(env.optional("AWS_ENDPOINT_URL_SECRETS_MANAGER"));
+    Ok(aws_sdk_secretsmanager::Client::from_conf(sdk.build()))
+}
+
+/// What every client of the SDK needs. It sets every value that decides how long a call takes. The SDK has no read,
+/// attempt or operation timeout by default, and its retry defaults change between behaviour versions.
+struct AwsAccess {
+    http_client: SharedHttpClient,
+    region: Region,
+    credentials: Credentials,
+    timeouts: TimeoutConfig,
+    retries: RetryConfig,
+}
+
+impl AwsAccess {
+    fn from_env(env: &Environment) -> Result<Self> {
+        let credentials = Credentials::new(
+            env.required("AWS_ACCESS_KEY_ID")?,
+            env.required("AWS_SECRET_ACCESS_KEY")?,
+            env.optional("AWS_SESSION_TOKEN"),
+            None,
+            "environment",
+        );
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_millis(500))
+            .read_timeout(Duration::from_millis(700))
+            .operation_attempt_timeout(Duration::from_millis(700))
+            .operation_timeout(REQUEST_BUDGET)
+            .build();
+        let retries = RetryConfig::standard()
+            .with_max_attempts(3)
+            .with_initial_backoff(Duration::from_millis(50))
+            .with_max_backoff(Duration::from_millis(300));
+        let region = env.required("AWS_REGION")?;
+        let http_client = https_client(&region)?;
+        Ok(Self { http_client, region: Region::new(region), credentials, timeouts, retries })
+    }
 }
 
 /// Awaits a call within the budget of the request.

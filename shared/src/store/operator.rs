@@ -563,7 +563,7 @@ mod tests {
 
     fn hash() -> PasswordHash {
         let hasher = Hasher::from_env(&Environment::new(testbed::settings(&[]))).unwrap();
-        hasher.hash(&Password::new("1234").unwrap()).unwrap()
+        hasher.hash(&Password::new("1234").unwrap(), Timestamp::now()).unwrap()
     }
 
     async fn add(users: &Users, id: &str, name: &str, email: &str) -> UserRecord {

@@ -374,7 +374,7 @@ mod tests {
 
     fn hash() -> PasswordHash {
         let hasher = Hasher::from_env(&Environment::new(testbed::settings(&[]))).unwrap();
-        hasher.hash(&Password::new("1234").unwrap()).unwrap()
+        hasher.hash(&Password::new("1234").unwrap(), Timestamp::now()).unwrap()
     }
 
     fn budget() -> Budget {

@@ -1,4 +1,5 @@
 """CloudFormation: what ministack leaves out when it deploys a SAM template."""
+import string
 import threading
 
 import samtranslator.translator.transform as sam
@@ -12,6 +13,7 @@ def install():
     give_parameters_to_sam()
     apply_properties_of_tables()
     refer_to_secrets_by_arn()
+    exclude_punctuation()
 
 
 def give_parameters_to_sam():
@@ -79,3 +81,17 @@ def refer_to_secrets_by_arn():
 
     secret_handlers.update(
         create=create_secret, update=update_secret, delete=lambda arn, properties: delete(name_of(arn), properties))
+
+
+def exclude_punctuation():
+    """Applies `ExcludePunctuation` of `GenerateSecretString`. ministack ignores it."""
+    generate = provisioners._sm_secret_string
+
+    def without_punctuation(properties):
+        wanted = properties.get("GenerateSecretString") or {}
+        if wanted.get("ExcludePunctuation"):
+            excluded = wanted.get("ExcludeCharacters", "") + string.punctuation
+            properties = {**properties, "GenerateSecretString": {**wanted, "ExcludeCharacters": excluded}}
+        return generate(properties)
+
+    provisioners._sm_secret_string = without_punctuation

@@ -9,10 +9,10 @@ def install():
     environment = lambda_svc._provided_worker_env
 
     def environment_with_endpoint(*arguments):
-        # On AWS, a function finds DynamoDB by its region. Here, it needs the address of the emulator. `template.yaml`
-        # declares this variable and leaves it empty.
+        # On AWS, a function finds DynamoDB and Secrets Manager by its region. Here, it needs the address of the emulator.
         variables = environment(*arguments)
-        variables["AWS_ENDPOINT_URL_DYNAMODB"] = variables["AWS_ENDPOINT_URL"]
+        for service in ("DYNAMODB", "SECRETS_MANAGER"):
+            variables[f"AWS_ENDPOINT_URL_{service}"] = variables["AWS_ENDPOINT_URL"]
         return variables
 
     lambda_svc._provided_worker_env = environment_with_endpoint

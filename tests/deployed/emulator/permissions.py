@@ -18,7 +18,7 @@ WORDS = {
     "attribute_type", "begins_with", "contains", "size", "if_not_exists", "list_append"}
 WRITES = ("PutItem", "UpdateItem", "DeleteItem")
 # The services whose decisions are logged.
-LOGGED = ("cloudformation", "dynamodb", "lambda", "logs")
+LOGGED = ("cloudformation", "dynamodb", "lambda", "logs", "secretsmanager")
 MEMBERS = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem",
            "Get": "GetItem"}
 

@@ -7,11 +7,15 @@ use std::fmt::Debug;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use shared::budget::Budget;
+use shared::clock::Timestamp;
 use shared::id::UserId;
-use shared::store::{self, Client, Users};
-use testbed::deployed::{Emulator, has_cpu_jitter, logical_id};
+use shared::keys::Purpose;
+use shared::store::{self, Account, Client, Users};
+use testbed::deployed::{Emulator, has_cpu_jitter, logical_id, logical_id_of_secret};
 use testbed::workspace::read;
 use testbed::{PROTECTED, contract};
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,7 +43,7 @@ async fn checks() {
     testbed::add_kim(&stack.env).await;
     testbed::add_park(&stack.env).await;
     contract::check(&stack).await;
-    the_secrets_can_be_rotated(&emulator, &stack).await;
+    the_keys_can_be_rotated_and_revoked(&emulator, &stack).await;
     a_pepper_can_be_introduced(&emulator, &stack).await;
     the_limit_of_sessions_can_be_lowered(&emulator, &stack).await;
     emulator.deploy_protected_route().await;
@@ -47,6 +51,7 @@ async fn checks() {
 
     each_function_used_its_grants_and_was_denied_nothing(&emulator);
     each_role_allows_only_what_its_function_needs(&emulator).await;
+    each_function_reads_only_its_secrets(&emulator).await;
     operator::check(&emulator, &stack).await;
 
     emulator.run("sam delete --stack-name latchkey --no-prompts", &[]).await;
@@ -59,14 +64,11 @@ async fn checks() {
 /// Returns the commands of the README that build and deploy the stack. Adds what this machine and the contract need:
 /// functions for its processor, the origin of the old front end, and no device cookies.
 fn deployment() -> String {
-    let commands = code_block("README.md", "sam deploy --parameter-overrides");
-    let with = |text: String, command: &str, more: &str| {
-        assert_eq!(text.matches(command).count(), 1, "{text}");
-        text.replace(command, &format!("{} {more}", command.trim_end()))
-    };
-    let commands = with(commands, "sam build\n", "--parameter-overrides Architecture=x86_64\n");
+    let commands = code_block("README.md", "sam build\nsam deploy\n");
     let more = "Architecture=x86_64 AllowedOrigins=https://localhost:3000 DeviceCookie=off";
-    with(commands, "sam deploy --parameter-overrides", more)
+    commands
+        .replace("sam build\n", "sam build --parameter-overrides Architecture=x86_64\n")
+        .replace("sam deploy\n", &format!("sam deploy --parameter-overrides {more}\n"))
 }
 
 /// Returns the code block of a page that contains this text.
@@ -78,35 +80,64 @@ fn code_block(page: &str, text: &str) -> String {
     block.strip_prefix("sh\n").unwrap().to_owned()
 }
 
-/// Runs the three deployments of `docs/sessions.md`. Tokens of the old secret are valid until the last one.
-async fn the_secrets_can_be_rotated(emulator: &Emulator, stack: &contract::Stack) {
-    let block = code_block("docs/sessions.md", "PreviousAccessSecret");
-    let steps: Vec<_> = block.lines().filter(|line| line.starts_with("sam deploy")).collect();
-    let [accept, sign, remove] = steps[..] else { panic!("{block}") };
-    let old = emulator.functions().await["LoginFunction"].environment["ACCESS_SECRET"].clone();
-    let secrets = [("old", old.as_str()), ("new", "the-new-access-secret-0123456789ab")];
-
+/// R56, R57: the keys of the live stack are rotated by the schedule and by an operator, and a key is revoked. A
+/// deployment starts new instances, so that the test does not wait for 300 s.
+async fn the_keys_can_be_rotated_and_revoked(emulator: &Emulator, stack: &contract::Stack) {
+    let restart = async |name: &str| {
+        emulator.run(&format!("sam deploy --parameter-overrides ServiceName={name}"), &[]).await;
+    };
+    // The first run of the rotation writes the key sets, with the same keys.
+    emulator.run("sam remote invoke RotationFunction --stack-name latchkey", &[]).await;
     let first = stack.access_token().await;
-    emulator.run(accept, &secrets).await;
-    assert_eq!(stack.status_for(&first).await, 200, "after step 1");
-    emulator.run(sign, &secrets).await;
+    assert_eq!(stack.status_for(&first).await, 200);
+    let keys = emulator.key_set(Purpose::Access).await;
+    let next = keys.keys().iter().find(|key| key.sign_from.is_none()).unwrap().id.clone();
+    let old = keys.active(Timestamp::now()).id.clone();
+    assert_eq!(kid_of(&first), old);
+
+    assert_eq!(stack.status_of("/.well-known/jwks.json").await, 200);
+
+    operator::latchkey(emulator, &format!("keys promote {next}")).await;
+    assert_eq!(stack.status_for(&first).await, 200, "an instance with the old set");
+    restart("One").await;
     let second = stack.access_token().await;
-    assert_eq!((stack.status_for(&first).await, stack.status_for(&second).await), (200, 200), "after step 2");
-    emulator.run(remove, &secrets).await;
-    assert_eq!((stack.status_for(&first).await, stack.status_for(&second).await), (401, 200), "after step 3");
+    assert_eq!(kid_of(&second), next);
+    assert_eq!((stack.status_for(&first).await, stack.status_for(&second).await), (200, 200));
+
+    operator::latchkey(emulator, &format!("keys retire {old} --now --yes")).await;
+    restart("Two").await;
+    assert_eq!((stack.status_for(&first).await, stack.status_for(&second).await), (401, 200));
 }
 
-/// Runs the two deployments of `docs/passwords.md` that introduce a pepper. Users can sign in after each of them.
+/// Returns the `kid` of a token.
+fn kid_of(token: &str) -> String {
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+    serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned()
+}
+
+/// R14: introduces a pepper as `docs/passwords.md` says. Users can sign in before and after it begins to hash.
 async fn a_pepper_can_be_introduced(emulator: &Emulator, stack: &contract::Stack) {
-    let block = code_block("docs/passwords.md", "PreviousPasswordPepper");
-    for step in block.lines().filter(|line| line.starts_with("sam deploy")) {
-        emulator.run(step, &[("pepper", "the-first-pepper-0123456789abcdef")]).await;
+    let block = code_block("docs/passwords.md", "create-secret");
+    let create = block.lines().take_while(|line| !line.starts_with("sam deploy")).collect::<Vec<_>>().join("\n");
+    // There is no AWS CLI on this machine. The call is the same one.
+    let text = create.split("--secret-string \\\n").nth(1).unwrap().trim().trim_end_matches(")\"");
+    let pepper = "the-first-pepper-0123456789abcdef";
+    for begins in [3600, 0] {
+        let now = Timestamp::now().as_secs();
+        let text = text.replace("'\"$pepper\"'", pepper).replace("'\"$now\"'", &(now - 3600).to_string());
+        let text = text.replace("'$((now + 3600))'", &(now + begins).to_string());
+        let arn = emulator.put_secret("latchkey-pepper", text.trim_matches('\'')).await;
+        // Another name of the service starts new instances of both functions that read the pepper.
+        let restart = format!("PasswordPepper={arn} ServiceName=Pepper{begins}");
+        emulator.run(&format!("sam deploy --parameter-overrides {restart}"), &[]).await;
         let token = stack.access_token().await;
-        assert_eq!(stack.status_for(&token).await, 200, "after {step}");
+        assert_eq!(stack.status_for(&token).await, 200, "{begins} s before the pepper hashes");
+        // Starts the function that has not been called since the deployment.
+        assert_eq!(stack.status_of("/password").await, 405);
     }
-    let variables = &emulator.functions().await["LoginFunction"].environment;
-    assert_eq!(variables["PASSWORD_PEPPER"], "the-first-pepper-0123456789abcdef");
-    assert_eq!(variables["PREVIOUS_PASSWORD_PEPPER"], "");
+    let users = Users::from_env(store::connect(&stack.env).unwrap(), &stack.env).unwrap();
+    let found = users.credentials(&Account::named("kimcoding"), &Budget::new(None)).await.unwrap().unwrap();
+    assert!(found.password_hash.unwrap().expose().contains(",keyid="), "the login replaced the hash");
 }
 
 /// R77. The sessions from before the deployment are more than the new limit.
@@ -125,28 +156,53 @@ fn each_function_used_its_grants_and_was_denied_nothing(emulator: &Emulator) {
     for decision in emulator.decisions() {
         let Some(function) = decision.function() else { continue };
         assert!(decision.allowed, "{decision:?}");
-        let resource = [logical_id(&decision.table), &decision.index].join(" ").trim().to_owned();
+        let resource = if decision.action.starts_with("secretsmanager:") {
+            logical_id_of_secret(&decision.resource)
+        } else {
+            [logical_id(&decision.table), &decision.index].join(" ").trim().to_owned()
+        };
         used.insert((logical_id(function).to_owned(), decision.action, resource));
     }
     let unused: Vec<_> = grants().difference(&used).cloned().collect();
     assert_eq!(unused, [], "grants that no call used");
 }
 
-/// Returns the grants of the template: function, action and table. An index follows its table, after a space.
+/// Returns the grants of the template: function, action, and table or secret. An index follows its table, after a
+/// space.
 fn grants() -> BTreeSet<(String, String, String)> {
     let template: Value = serde_saphyr::from_str(&read("template.yaml")).unwrap();
     let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned();
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
     let mut grants = BTreeSet::new();
     for (function, resource) in template["Resources"].as_object().unwrap() {
         let policies = resource["Properties"]["Policies"].as_array().into_iter().flatten();
         for statement in policies.flat_map(|policy| policy["Statement"].as_array().unwrap()) {
-            let table = text(&statement["Resource"]).replace(".Arn", "");
-            let table = table.trim_matches(|character| "${}".contains(character)).replace("}/index/", " ");
-            let actions = statement["Action"].as_array().cloned().unwrap_or_else(|| vec![statement["Action"].clone()]);
-            grants.extend(actions.iter().map(|action| (function.clone(), text(action), table.clone())));
+            for resource in list(&statement["Resource"]) {
+                // `!If [HasPepper, !Ref PasswordPepper, …]` is the pepper.
+                let name = text(resource.get(1).unwrap_or(&resource)).replace(".Arn", "");
+                let name = name.trim_matches(|character| "${}".contains(character)).replace("}/index/", " ");
+                grants.extend(
+                    list(&statement["Action"]).iter().map(|action| (function.clone(), text(action), name.clone())),
+                );
+            }
         }
     }
     grants
+}
+
+/// R96: a function is denied each secret that it does not use.
+async fn each_function_reads_only_its_secrets(emulator: &Emulator) {
+    let (functions, grants) = (emulator.functions().await, grants());
+    let arns = &functions["LoginFunction"].environment;
+    for (name, function) in &functions {
+        let client = emulator.secrets_client_of(function);
+        for variable in ["ACCESS_SECRET", "REFRESH_SECRET", "DEVICE_SECRET", "THROTTLE_SECRET", "PASSWORD_PEPPER"] {
+            let arn = &arns[variable];
+            let code = code(client.get_secret_value().secret_id(arn).send().await);
+            let granted = (name.clone(), "secretsmanager:GetSecretValue".to_owned(), logical_id_of_secret(arn));
+            assert_eq!(code.is_none(), grants.contains(&granted), "{name}: {variable}: {code:?}");
+        }
+    }
 }
 
 /// A call of DynamoDB.
@@ -203,7 +259,8 @@ async fn each_role_allows_only_what_its_function_needs(emulator: &Emulator) {
     let functions = emulator.functions().await;
     let tables = &functions["LoginFunction"].environment;
     for (call, table, key, allowed) in RIGHTS {
-        for (name, function) in &functions {
+        // The rotation has no tables.
+        for (name, function) in functions.iter().filter(|(name, _)| *name != "RotationFunction") {
             let client = emulator.client_of(function);
             let is_denied = is_denied(&client, &call, &tables[table], key).await;
             let is_allowed = allowed.iter().any(|allowed| format!("{allowed}Function") == *name);

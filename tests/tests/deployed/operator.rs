@@ -21,9 +21,9 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// The commands with a policy, and calls of each that together use every right of the policy. `SESSION` is the id of a
-/// session of kimcoding. `SERVICE` stands for the options with which a client finds the emulated API. The commands run
-/// in this order.
-const COMMANDS: [(&str, &[&str]); 21] = [
+/// session of kimcoding. `SIGNS` and `NEXT` are the ids of the refresh key that signs and of the next one. `SERVICE`
+/// stands for the options with which a client finds the emulated API. The commands run in this order.
+const COMMANDS: [(&str, &[&str]); 25] = [
     ("doctor", &["doctor SERVICE"]),
     ("users add", &["users add op --email op@example.com --password-stdin"]),
     ("users show", &["users show kimcoding"]),
@@ -39,6 +39,10 @@ const COMMANDS: [(&str, &[&str]); 21] = [
     ("sessions list", &["sessions list kimcoding"]),
     ("sessions end", &["sessions end --user kimcoding -- SESSION", "sessions end -- SESSION"]),
     ("sessions end-all", &["sessions end-all kimcoding"]),
+    ("keys list", &["keys list access", "keys list refresh", "keys list device"]),
+    ("keys add", &["keys add access"]),
+    ("keys promote", &["keys promote -- NEXT"]),
+    ("keys retire", &["keys retire --now --yes -- SIGNS"]),
     ("unblock", &["unblock 127.0.0.1"]),
     ("blocked", &["blocked"]),
     ("stats", &["stats"]),
@@ -72,20 +76,23 @@ pub(crate) async fn check(emulator: &Emulator, stack: &Stack) {
     let sessions: Value =
         serde_json::from_str(&tool.run_as_administrator("sessions list kimcoding -o json").await).unwrap();
     let session = sessions[0]["id"].as_str().unwrap();
+    let [signs, next] = refresh_keys(&tool).await;
     let service = format!("--cacert ../cert.pem --connect-to {}", stack.socket.unwrap());
 
     for (command, calls) in COMMANDS {
         eprintln!("  latchkey {command}");
-        let calls = calls.iter().map(|call| call.replace("SESSION", session).replace("SERVICE", &service));
+        let values = [("SESSION", session), ("SIGNS", &signs), ("NEXT", &next), ("SERVICE", &service)];
+        let with = |call: String, (name, value): &(&str, &str)| call.replace(name, value);
+        let calls = calls.iter().map(|call| values.iter().fold((*call).to_owned(), with));
         let calls: Vec<_> = calls.collect();
         let policy = tool.policy(command).await;
         let name = command.replace(' ', "-");
-        let before = items(&stack.env).await;
+        let before = stored(&tool, &stack.env).await;
         if policy.to_string().contains("logs:PutLogEvents") {
             let policy = without(&policy, "logs:PutLogEvents");
             let operator = emulator.operator(&format!("{name}-without-audit"), &policy).await;
             assert_refused(command, &tool.run(&calls[0], &operator).await, &calls[0]);
-            assert_eq!(items(&stack.env).await, before, "{command} changed something without an audit event");
+            assert_eq!(stored(&tool, &stack.env).await, before, "{command} changed something without an audit event");
         }
         let operator = emulator.operator(&name, &policy).await;
         for call in &calls {
@@ -93,14 +100,19 @@ pub(crate) async fn check(emulator: &Emulator, stack: &Stack) {
             assert_eq!(answer.code, 0, "{call}: {answer:?}");
         }
         assert_used(emulator, &operator, &policy, command);
-        assert_recorded(&tool, &operator, command, items(&stack.env).await != before).await;
+        assert_recorded(&tool, &operator, command, stored(&tool, &stack.env).await != before).await;
 
         let more = needs_more_than(command);
-        let before = items(&stack.env).await;
+        let before = stored(&tool, &stack.env).await;
         assert_refused("", &tool.run(more, &operator).await, more);
-        assert_eq!(items(&stack.env).await, before, "{more} with the policy of {command}");
+        assert_eq!(stored(&tool, &stack.env).await, before, "{more} with the policy of {command}");
     }
     follow_prints_each_event_once(&tool, stack).await;
+}
+
+/// Runs a command of the tool with all rights, and returns its output.
+pub(crate) async fn latchkey(emulator: &Emulator, arguments: &str) -> String {
+    Tool::build(emulator).await.run_as_administrator(arguments).await
 }
 
 /// Opens sessions of the two demonstration users, and counts a wrong password of parkhacker.
@@ -113,6 +125,16 @@ async fn prepare(stack: &Stack) {
     let attempt = Attempt { account: &account, channel: Channel::Public, source_ip: None };
     let admission = attempts.admit(attempt, now, &budget).await.unwrap();
     attempts.reserve(admission, now, &budget).await.unwrap();
+}
+
+/// Returns the ids of the refresh key that signs and of the next one. `CloudFormation` has made both, so that the next
+/// one can sign at once.
+async fn refresh_keys(tool: &Tool<'_>) -> [String; 2] {
+    let keys: Value = serde_json::from_str(&tool.run_as_administrator("keys list refresh -o json").await).unwrap();
+    ["signs", "next"].map(|state| {
+        let key = keys.as_array().unwrap().iter().find(|key| key["state"] == state);
+        key.unwrap_or_else(|| panic!("no key {state}: {keys}"))["kid"].as_str().unwrap().to_owned()
+    })
 }
 
 /// Returns a call that the policy of the command does not allow.
@@ -268,6 +290,14 @@ fn without(policy: &Value, action: &str) -> Value {
         statement["Action"].as_array_mut().unwrap().retain(|allowed| allowed != action);
     }
     policy
+}
+
+/// Returns all items of all tables, and all keys.
+async fn stored(tool: &Tool<'_>, env: &Environment) -> BTreeSet<String> {
+    let keys = tool.run_as_administrator("keys list -o jsonl").await;
+    let mut stored = items(env).await;
+    stored.extend(keys.lines().map(str::to_owned));
+    stored
 }
 
 /// Returns all items of all tables.
