@@ -10,4 +10,5 @@ mod outages;
 mod pages;
 mod requests;
 mod responses;
+mod rotation;
 mod world;

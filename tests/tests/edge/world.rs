@@ -18,7 +18,8 @@ pub(crate) const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 pub(crate) const DAY: u64 = 86_400;
 
-/// Every kind of request: its name, and its status when it succeeds.
+/// Every kind of request: its name, and its status when it succeeds. Leaves out the requests to `jwks`, which knows no
+/// user and no store, and has tests of its own.
 pub(crate) const REQUESTS: [(&str, u16); 9] = [
     ("login", 302),
     ("logout", 205),
