@@ -12,7 +12,7 @@ pub enum Failure {
     /// A part of the work failed. What failed was reported line by line.
     #[error("{0}")]
     Incomplete(String),
-    /// The user, the session or the stack does not exist.
+    /// The user, the session, the key or the stack does not exist.
     #[error("{0}")]
     NotFound(String),
     /// Another user has the name, or another operator changed the record at the same time.
@@ -38,7 +38,7 @@ Exit codes:
   0    everything was done
   1    a part failed: refused entries, or a failed check of doctor
   2    the command line is wrong
-  3    there is no such user, session or stack
+  3    there is no such user, session, key or stack
   4    a name is taken, or the record was changed at the same time
   5    the input was refused: an invalid name, a weak password, …
   6    AWS refused a call, or there are no credentials

@@ -1,4 +1,4 @@
-//! `latchkey`, the operator's tool: users, sessions, imports, exports and checks of a stack.
+//! `latchkey`, the operator's tool: users, sessions, keys, imports, exports and checks of a stack.
 //!
 //! The tool works on the tables of a stack through the stores of `shared`. So every rule is that of the functions:
 //! canonical names, uniqueness, the policy for passwords, the accepted hashes.
@@ -15,6 +15,7 @@ pub mod audit;
 pub mod doctor;
 pub mod failure;
 pub mod import;
+pub mod keys;
 pub mod manual;
 pub mod output;
 pub mod policy;
@@ -43,7 +44,7 @@ struct Cli {
     output: Format,
 }
 
-const ABOUT: &str = "Users, sessions, imports, exports and checks of a Latchkey stack";
+const ABOUT: &str = "Users, sessions, keys, imports, exports and checks of a Latchkey stack";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,7 +53,8 @@ Examples:
   latchkey --stack latchkey users import auth0.ndjson
   latchkey --stack latchkey doctor
   export LATCHKEY_STACK=latchkey AWS_PROFILE=ops
-  latchkey users unlock kim";
+  latchkey users unlock kim
+  latchkey keys list";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -63,6 +65,9 @@ enum Command {
     /// The sessions of a user.
     #[command(subcommand)]
     Sessions(sessions::Command),
+    /// The keys that sign and verify.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Unblock an address that sent too many wrong passwords.
     #[command(after_help = users::UNBLOCK_EXAMPLES)]
     Unblock(users::Unblock),
@@ -94,13 +99,14 @@ impl Command {
         match self {
             Self::Users(users::Command::Show(_) | users::Command::List(_) | users::Command::Export(_))
             | Self::Sessions(sessions::Command::List(_))
+            | Self::Keys(keys::Command::List(_))
             | Self::Blocked(_)
             | Self::Audit(_)
             | Self::Stats(_)
             | Self::IamPolicy(_)
             | Self::Completions(_)
             | Self::Man(_) => true,
-            Self::Users(_) | Self::Sessions(_) | Self::Unblock(_) | Self::Doctor(_) => false,
+            Self::Users(_) | Self::Sessions(_) | Self::Keys(_) | Self::Unblock(_) | Self::Doctor(_) => false,
         }
     }
 }
@@ -149,6 +155,7 @@ async fn run(command: Command, context: &Context) -> Result<()> {
     match command {
         Command::Users(command) => Box::pin(command.run(context)).await,
         Command::Sessions(command) => command.run(context).await,
+        Command::Keys(command) => Box::pin(command.run(context)).await,
         Command::Unblock(unblock) => unblock.run(context).await,
         Command::Blocked(blocked) => blocked.run(context).await,
         Command::Audit(follow) => follow.run(context).await,

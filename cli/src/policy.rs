@@ -43,12 +43,15 @@ enum Resource {
     Attempts,
     AuditLog,
     FunctionLogs,
+    ThrottleSecret,
+    KeySecrets,
     /// Actions that AWS does not limit to a resource.
     Any,
 }
 
 use Resource::{
-    ActiveSessions, AllFunctions, Any, Attempts, AuditLog, FunctionLogs, Login, Password, Sessions, Stack, Users,
+    ActiveSessions, AllFunctions, Any, Attempts, AuditLog, FunctionLogs, KeySecrets, Login, Password, Sessions, Stack,
+    ThrottleSecret, Users,
 };
 
 type Rights = &'static [(Resource, &'static [&'static str])];
@@ -59,16 +62,30 @@ const FIND: Rights = &[(Stack, &["cloudformation:DescribeStacks"])];
 /// Writes audit events: all commands that change something.
 const AUDIT: Rights = &[(AuditLog, &["logs:CreateLogStream", "logs:PutLogEvents"])];
 
-/// Reads the settings of `login`.
-const SETTINGS: Rights =
-    &[(Stack, &["cloudformation:DescribeStackResource"]), (Login, &["lambda:GetFunctionConfiguration"])];
+/// Reads the settings of `login`, and the key of the attempts table.
+const SETTINGS: Rights = &[
+    (Stack, &["cloudformation:DescribeStackResource"]),
+    (Login, &["lambda:GetFunctionConfiguration"]),
+    (ThrottleSecret, &["secretsmanager:GetSecretValue"]),
+];
 
-/// Reads the settings that a new password needs.
+/// Reads the settings that a new password needs. If the stack has a pepper, its operator also allows to read it.
 const NEW_PASSWORD: Rights = &[
     (Stack, &["cloudformation:DescribeStackResource"]),
     (Login, &["lambda:GetFunctionConfiguration"]),
     (Password, &["lambda:GetFunctionConfiguration"]),
+    (ThrottleSecret, &["secretsmanager:GetSecretValue"]),
 ];
+
+/// Finds and reads the key sets. If the stack has a pepper, its operator also allows to read and to change it.
+const KEYS: Rights = &[
+    (Stack, &["cloudformation:DescribeStackResource"]),
+    (Login, &["lambda:GetFunctionConfiguration"]),
+    (KeySecrets, &["secretsmanager:GetSecretValue"]),
+];
+
+/// Replaces a key set.
+const NEW_KEYS: Rights = &[(KeySecrets, &["secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"])];
 
 /// The rights of each command.
 const RIGHTS: &[(&str, &[Rights])] = &[
@@ -156,9 +173,13 @@ const RIGHTS: &[(&str, &[Rights])] = &[
         ],
     ),
     ("sessions end-all", &[FIND, AUDIT, UPDATE]),
+    ("keys list", &[FIND, KEYS]),
+    ("keys add", &[FIND, AUDIT, KEYS, NEW_KEYS]),
+    ("keys promote", &[FIND, AUDIT, KEYS, NEW_KEYS]),
+    ("keys retire", &[FIND, AUDIT, KEYS, NEW_KEYS, COUNT]),
     ("unblock", &[FIND, AUDIT, &[(Attempts, &["dynamodb:DeleteItem"])]]),
     ("blocked", &[FIND, SETTINGS, &[(Attempts, &["dynamodb:Scan"])]]),
-    ("stats", &[FIND, &[(Users, &["dynamodb:Scan"]), (Sessions, &["dynamodb:Scan"])]]),
+    ("stats", &[FIND, COUNT]),
     (
         "audit",
         &[
@@ -176,7 +197,11 @@ const RIGHTS: &[(&str, &[Rights])] = &[
         &[
             FIND,
             AUDIT,
-            &[(Stack, &["cloudformation:DescribeStackResource"]), (AllFunctions, &["lambda:GetFunctionConfiguration"])],
+            &[
+                (Stack, &["cloudformation:DescribeStackResource"]),
+                (AllFunctions, &["lambda:GetFunctionConfiguration"]),
+                (ThrottleSecret, &["secretsmanager:GetSecretValue"]),
+            ],
             DELETE,
             &[
                 (Users, &["dynamodb:DescribeContinuousBackups", "dynamodb:DescribeTable", "dynamodb:PutItem"]),
@@ -196,6 +221,9 @@ const RIGHTS: &[(&str, &[Rights])] = &[
         ],
     ),
 ];
+
+/// Counts users and sessions.
+const COUNT: Rights = &[(Users, &["dynamodb:Scan"]), (Sessions, &["dynamodb:Scan"])];
 
 /// Changes a user that was read before.
 const UPDATE: Rights = &[(Users, &["dynamodb:GetItem", "dynamodb:UpdateItem"])];
@@ -263,6 +291,10 @@ fn policy(stack: &str, region: &str, rights: impl Iterator<Item = Rights>) -> Po
     for (resource, actions) in rights.flatten() {
         by_resource.entry(*resource).or_default().extend(actions.iter().copied());
     }
+    // A right for all functions includes the right for one function.
+    let all = by_resource.get(&AllFunctions).cloned().unwrap_or_default();
+    let is_included = |actions: &[&str]| actions.iter().all(|action| all.contains(action));
+    by_resource.retain(|resource, actions| !matches!(resource, Login | Password) || !is_included(actions));
     let statement = by_resource.into_iter().map(|(resource, mut action)| {
         action.sort_unstable();
         action.dedup();
@@ -272,7 +304,7 @@ fn policy(stack: &str, region: &str, rights: impl Iterator<Item = Rights>) -> Po
 }
 
 /// The functions of the template.
-const FUNCTIONS: [&str; 6] = ["Authorizer", "Login", "Logout", "Password", "Sessions", "Userinfo"];
+const FUNCTIONS: [&str; 7] = ["Authorizer", "Jwks", "Login", "Logout", "Password", "Sessions", "Userinfo"];
 
 /// Returns `true` for the name of a function in the template.
 #[must_use]
@@ -292,6 +324,7 @@ fn arns(resource: Resource, stack: &str, region: &str) -> Value {
     let of = |service: &str, name: &str| format!("arn:{partition}:{service}:{region}:*:{name}");
     let function = |name: &str| of("lambda", &format!("function:{stack}-{name}Function-*"));
     let log = |name: &str| of("logs", &format!("log-group:/aws/lambda/{stack}-{name}Function-*"));
+    let secret = |name: &str| of("secretsmanager", &format!("secret:latchkey/{stack}/{name}-*"));
     match resource {
         Stack => json!(of("cloudformation", &format!("stack/{stack}/*"))),
         Login => json!(function("Login")),
@@ -303,6 +336,8 @@ fn arns(resource: Resource, stack: &str, region: &str) -> Value {
         Attempts => json!(of("dynamodb", &format!("table/{stack}-AttemptsTable-*"))),
         AuditLog => json!(of("logs", &format!("log-group:{}:*", group_of(stack)))),
         FunctionLogs => json!(FUNCTIONS.map(log)),
+        ThrottleSecret => json!(secret("throttle")),
+        KeySecrets => json!(["access", "refresh", "device"].map(secret)),
         Any => json!("*"),
     }
 }
@@ -352,7 +387,8 @@ mod tests {
                 [":s-", "/s-", "/s/"].iter().any(|name| resource.as_str().is_some_and(|arn| arn.contains(name)))
             });
             // A pattern must not match the resources of a stack whose name begins with the same word.
-            assert!(!resources.iter().any(|resource| resource.to_string().contains("s-*")), "{statement}");
+            let is_of_many = |resource: &Value| [":s-*", "/s-*"].iter().any(|text| resource.to_string().contains(text));
+            assert!(!resources.iter().any(is_of_many), "{statement}");
             assert!(names_the_stack || statement["Action"] == json!(["logs:DescribeLogGroups"]), "{statement}");
         }
     }

@@ -1,18 +1,19 @@
 //! `latchkey stats`: how many users and sessions there are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 use shared::clock::Timestamp;
-use shared::store::Segment;
+use shared::session::Session;
+use shared::store::{Segment, User};
 
 use crate::Context;
 use crate::output::Printer;
 use crate::progress::Progress;
-use crate::stack::budget;
+use crate::stack::{Stack, budget};
 
 /// The examples of `--help`.
 pub const EXAMPLES: &str = "\
@@ -45,45 +46,61 @@ impl Stats {
     /// # Errors
     /// The failure of the command.
     pub async fn run(self, context: &Context) -> Result<()> {
-        let stack = context.stack().await?;
-        let (users, sessions) = (stack.users()?, stack.sessions()?);
-        let (mut numbers, mut epochs, mut after) = (Numbers::default(), HashMap::new(), None);
-        let progress = Progress::spinner("records read");
-        loop {
-            let page = users.page(Segment::WHOLE, after, &budget()).await?;
-            progress.advance(page.records.len());
-            for user in page.records.into_iter().flatten() {
-                numbers.users += 1;
-                numbers.disabled_users += usize::from(user.disabled);
-                epochs.insert(user.profile.id, (user.session_epoch, false));
-            }
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
         let now = Timestamp::now();
-        let mut after = None;
-        loop {
-            let page = sessions.page(Segment::WHOLE, after, &budget()).await?;
-            progress.advance(page.records.len());
-            for session in page.records {
-                let is_recent = session.created_at + Duration::from_hours(24) > now;
-                numbers.logins_of_the_last_day += usize::from(is_recent);
-                if let Some((epoch, has_session)) = epochs.get_mut(&session.user_id)
-                    && session.is_active(*epoch, now)
-                {
-                    numbers.active_sessions += 1;
-                    numbers.users_with_a_session += usize::from(!*has_session);
-                    *has_session = true;
-                }
+        let (mut users, mut disabled_users, mut numbers) = (0, 0, Numbers::default());
+        let mut signed_in = HashSet::new();
+        let user = |user: &User| {
+            users += 1;
+            disabled_users += usize::from(user.disabled);
+        };
+        let session = |session: Session, is_active| {
+            let is_recent = session.created_at + Duration::from_hours(24) > now;
+            numbers.logins_of_the_last_day += usize::from(is_recent);
+            if is_active {
+                numbers.active_sessions += 1;
+                numbers.users_with_a_session += usize::from(signed_in.insert(session.user_id));
             }
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        progress.finish();
-        Printer::one(context.output, COLUMNS, &numbers)
+        };
+        read_all(&context.stack().await?, now, user, session).await?;
+        Printer::one(context.output, COLUMNS, &Numbers { users, disabled_users, ..numbers })
     }
+}
+
+/// Reads all users, then all sessions. Calls `on_session` with each session, and `true` if the session is active.
+pub(crate) async fn read_all(
+    stack: &Stack,
+    now: Timestamp,
+    mut on_user: impl FnMut(&User),
+    mut on_session: impl FnMut(Session, bool),
+) -> Result<()> {
+    let (users, sessions) = (stack.users()?, stack.sessions()?);
+    let (mut epochs, mut after) = (HashMap::new(), None);
+    let progress = Progress::spinner("records read");
+    loop {
+        let page = users.page(Segment::WHOLE, after, &budget()).await?;
+        progress.advance(page.records.len());
+        for user in page.records.into_iter().flatten() {
+            on_user(&user);
+            epochs.insert(user.profile.id, user.session_epoch);
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let mut after = None;
+    loop {
+        let page = sessions.page(Segment::WHOLE, after, &budget()).await?;
+        progress.advance(page.records.len());
+        for session in page.records {
+            let is_active = epochs.get(&session.user_id).is_some_and(|epoch| session.is_active(*epoch, now));
+            on_session(session, is_active);
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    progress.finish();
+    Ok(())
 }

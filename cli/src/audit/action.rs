@@ -35,6 +35,12 @@ impl Action {
     pub const ALL_SESSIONS_ENDED: Self = Self("all_sessions_ended");
     /// `unblock`.
     pub const COUNTER_DELETED: Self = Self("counter_deleted");
+    /// `keys add`.
+    pub const KEY_ADDED: Self = Self("key_added");
+    /// `keys promote`.
+    pub const KEY_PROMOTED: Self = Self("key_promoted");
+    /// `keys retire`.
+    pub const KEY_RETIRED: Self = Self("key_retired");
 
     pub(super) const fn name(self) -> &'static str {
         self.0

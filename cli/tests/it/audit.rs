@@ -10,8 +10,11 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use shared::keys::Purpose;
 use testbed::workspace::read;
 
+use crate::account::OPERATOR;
+use crate::keys;
 use crate::users::{add, show, sign_in};
 use crate::world::World;
 
@@ -288,15 +291,25 @@ async fn each_command_writes_its_event_with_the_fields_of_the_events_page() {
     }
     add_kim(&world);
     assert_eq!(world.run(&["users", "erase", "kim", "--yes"]).code, 0);
+    let account = keys::account().await;
+    let next = account.kid(Purpose::Access, 1);
+    for arguments in
+        [&["keys", "add", "access"][..], &["keys", "promote", &next], &["keys", "retire", &next, "--now", "--yes"]]
+    {
+        let answer = account.run(arguments);
+        assert_eq!(answer.code, 0, "{arguments:?}: {answer:?}");
+    }
 
     let common = ["timestamp", "level", "event", "operator", "command"].map(str::to_owned);
     let mut written = BTreeMap::new();
-    for event in world.events() {
-        assert_eq!((&event["level"], &event["operator"]), (&"INFO".into(), &"local:ops".into()));
+    let by = |operator: &'static str| move |event: Value| (operator, event);
+    let ours = account.events().into_iter().map(by(OPERATOR));
+    for (operator, event) in world.events().into_iter().map(by("local:ops")).chain(ours) {
+        assert_eq!((&event["level"], &event["operator"]), (&"INFO".into(), &operator.into()));
         let fields = event.as_object().unwrap().keys().filter(|name| !common.contains(name) && *name != "user");
         let text = |name: &str| event[name].as_str().unwrap().to_owned();
         written.insert(text("event"), (text("command"), fields.cloned().collect::<BTreeSet<_>>()));
-        let is_about_a_user = !["counter_deleted", "users_exported"].contains(&text("event").as_str());
+        let is_about_a_user = operator != OPERATOR && !["counter_deleted", "users_exported"].contains(&&*text("event"));
         assert_eq!(event["user"].is_string(), is_about_a_user, "{event}");
     }
     assert_eq!(written, documented());

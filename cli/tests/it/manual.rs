@@ -23,7 +23,13 @@ fn each_command_gets_a_manual_page() {
     assert_eq!(answer(latchkey().args(["man".as_ref(), pages.as_os_str()])).code, 0);
     let names: BTreeSet<_> =
         fs::read_dir(&pages).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    for name in ["latchkey.1", "latchkey-users-import.1", "latchkey-sessions-end-all.1", "latchkey-doctor.1"] {
+    for name in [
+        "latchkey.1",
+        "latchkey-users-import.1",
+        "latchkey-sessions-end-all.1",
+        "latchkey-keys-retire.1",
+        "latchkey-doctor.1",
+    ] {
         assert!(names.contains(name), "{names:?}");
     }
     let page = fs::read_to_string(pages.join("latchkey-users-import.1")).unwrap();
