@@ -27,6 +27,10 @@ pub struct Options<'a> {
     pub device_cookie: bool,
     /// Allows any number of wrong passwords from one address. The limit of each account stays.
     pub unlimited_sources: bool,
+    /// Signs access tokens with this key set.
+    pub access_secret: Option<&'a str>,
+    /// Sets the `iss` of every token.
+    pub issuer: Option<&'a str>,
     /// Serves without TLS.
     pub http: bool,
     /// Keeps the data in this file.
@@ -86,6 +90,8 @@ pub(crate) async fn cargo_dev(arguments: &[&str], options: Options<'_>) -> (Proc
         .args(options.http.then_some("--http"))
         .args(options.data.map(|file| ["--data".as_ref(), file.as_os_str()]).into_iter().flatten())
         .envs(SECRETS)
+        .envs(options.access_secret.map(|set| ("ACCESS_SECRET", set)))
+        .envs(options.issuer.map(|issuer| ("ISSUER", issuer)))
         .envs(options.allowed_origin.map(|origin| ("ALLOWED_ORIGINS", origin)))
         .envs(options.device_cookie.then_some(("DEVICE_COOKIE", "on")))
         .envs(options.unlimited_sources.then_some(("SOURCE_FAILURES_PER_HOUR", "0")))

@@ -18,7 +18,9 @@ async fn the_service_conforms_to_openapi_yaml() {
     let program = schemathesis(root);
     let seed = env::var("SCHEMATHESIS_SEED")
         .unwrap_or_else(|_| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().to_string());
-    let options = Options { unlimited_sources: true, device_cookie: true, ..Options::default() };
+    // Without an address as its issuer, a stack has no metadata.
+    let issuer = Some("https://auth.example.com");
+    let options = Options { unlimited_sources: true, device_cookie: true, issuer, ..Options::default() };
     let (_process, stack) = local_stack::start(options).await;
     let mut run = Command::new(program);
     run.current_dir(root)

@@ -41,6 +41,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/.well-known/jwks.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return the public keys of access tokens
+         * @description A JSON Web Key Set (RFC 7517). It has the keys that verify now, and the key that signs next. The set is empty if the stack signs with HS256, which has no public keys.
+         */
+        get: operations["getKeySet"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/.well-known/oauth-authorization-server": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return the address of the key set
+         * @description Authorization server metadata (RFC 8414). A service that knows only the `iss` of a token finds the key set here.
+         */
+        get: operations["getMetadata"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/login": {
         parameters: {
             query?: never;
@@ -291,6 +331,38 @@ export interface components {
         };
         /** @description 16 bytes in base64url. */
         SessionId: string;
+        KeySet: {
+            keys: components["schemas"]["PublicKey"][];
+        };
+        /** @description An Ed25519 public key (RFC 8037). */
+        PublicKey: {
+            /** @constant */
+            kty: "OKP";
+            /** @constant */
+            crv: "Ed25519";
+            /** @constant */
+            alg: "EdDSA";
+            /** @constant */
+            use: "sig";
+            /** @description The `kid` in the header of a token. */
+            kid: string;
+            /** @description 32 bytes in base64url. */
+            x: string;
+        };
+        Metadata: {
+            /**
+             * Format: uri
+             * @description The `iss` of every token.
+             */
+            issuer: string;
+            /**
+             * Format: uri
+             * @description The address of the key set.
+             */
+            jwks_uri: string;
+            /** @description Empty, because Latchkey has no authorization endpoint. RFC 8414 requires the field. */
+            response_types_supported: unknown[];
+        };
         /** @description Problem details (RFC 9457). */
         Problem: {
             /** @constant */
@@ -660,6 +732,83 @@ export interface components {
                 "text/html; charset=utf-8": components["schemas"]["Page"];
             };
         };
+        /** @description The public keys. */
+        KeySet: {
+            headers: {
+                "Cache-Control": components["headers"]["Public"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "keys": [
+                 *         {
+                 *           "kty": "OKP",
+                 *           "crv": "Ed25519",
+                 *           "alg": "EdDSA",
+                 *           "use": "sig",
+                 *           "kid": "JZ3kTx0yVQ0",
+                 *           "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/jwk-set+json": components["schemas"]["KeySet"];
+            };
+        };
+        /** @description Where the public keys are. */
+        Metadata: {
+            headers: {
+                "Cache-Control": components["headers"]["Public"];
+                "Content-Security-Policy": components["headers"]["Content-Security-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "issuer": "https://auth.example.com",
+                 *       "jwks_uri": "https://auth.example.com/.well-known/jwks.json",
+                 *       "response_types_supported": []
+                 *     }
+                 */
+                "application/json": components["schemas"]["Metadata"];
+            };
+        };
+        /** @description `ISSUER` is not an https address, so that there is no metadata. */
+        NoMetadata: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "Content-Security-Policy": components["headers"]["EitherPolicy"];
+                "Cross-Origin-Opener-Policy": components["headers"]["Cross-Origin-Opener-Policy"];
+                "Cross-Origin-Resource-Policy": components["headers"]["Cross-Origin-Resource-Policy"];
+                "Referrer-Policy": components["headers"]["Referrer-Policy"];
+                "Strict-Transport-Security": components["headers"]["Strict-Transport-Security"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "about:blank",
+                 *       "title": "Not Found",
+                 *       "status": 404,
+                 *       "detail": "There is no such document.",
+                 *       "request_id": "a6f44319-fbbd-4936-a71a-d9e321db7071"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+                "text/html; charset=utf-8": components["schemas"]["Page"];
+            };
+        };
         /** @description The session does not exist, or it belongs to another user. */
         NoSuchSession: {
             headers: {
@@ -860,6 +1009,8 @@ export interface components {
     requestBodies: never;
     headers: {
         "Cache-Control": "no-store";
+        /** @description The document is the same for every client, and caches may keep it. */
+        Public: "public, max-age=300";
         "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'";
         /** @description A page loads nothing but the logo. The hashes are those of its stylesheet and its script. `form-action` also has the origin of `return_to`. */
         PagePolicy: string;
@@ -930,6 +1081,39 @@ export interface operations {
             400: components["responses"]["InvalidRequest"];
             413: components["responses"]["TooLarge"];
             500: components["responses"]["Failed"];
+        };
+    };
+    getKeySet: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["KeySet"];
+            400: components["responses"]["InvalidRequest"];
+            413: components["responses"]["TooLarge"];
+            500: components["responses"]["Failed"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getMetadata: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Metadata"];
+            400: components["responses"]["InvalidRequest"];
+            404: components["responses"]["NoMetadata"];
+            413: components["responses"]["TooLarge"];
+            500: components["responses"]["Failed"];
+            503: components["responses"]["Unavailable"];
         };
     };
     showSignIn: {

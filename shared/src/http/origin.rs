@@ -62,6 +62,13 @@ impl AllowedOrigins {
     }
 }
 
+/// Returns `ISSUER` if it is an address at which a verifier can find the public keys: `https`, a host and an optional
+/// port, as a browser sends an origin. Returns `None` for any other name.
+#[must_use]
+pub fn issuer_url(env: &Environment) -> Option<String> {
+    env.optional("ISSUER").filter(|issuer| issuer.starts_with("https://") && is_origin(issuer))
+}
+
 /// Returns `true` if the host and the port of an origin are those of a `Host` header. The default port of the scheme
 /// counts as absent on both sides, and the case does not count.
 fn is_origin_of(origin: &str, host: &str) -> bool {

@@ -19,8 +19,12 @@ const HTML: &str = "text/html; charset=utf-8";
 /// Keeps a page of another site that opened ours from reaching its window (ASVS 3.4.8).
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
 
-/// The headers of every response (R88, R89). The referrer policy is `same-origin`, because under `no-referrer` a
-/// browser sends `Origin: null` when it submits a form.
+/// How long a cache may keep a public response. A key is published for 900 s before it signs. An instance may have
+/// read the keys 300 s before.
+const PUBLIC: &str = "public, max-age=300";
+
+/// The headers of every response (R88, R89), except that a public response has its own `Cache-Control`. The referrer
+/// policy is `same-origin`, because under `no-referrer` a browser sends `Origin: null` when it submits a form.
 const COMMON_HEADERS: [(HeaderName, &str); 6] = [
     (CACHE_CONTROL, "no-store"),
     (CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
@@ -37,6 +41,17 @@ const COMMON_HEADERS: [(HeaderName, &str); 6] = [
 pub fn json(value: &impl Serialize) -> Result<Reply> {
     let body = serde_json::to_string(value).map_err(ServiceError::unexpected)?;
     Ok(typed(StatusCode::OK, "application/json", body))
+}
+
+/// 200 with a JSON body that is the same for every client and that caches may keep for 300 s.
+///
+/// # Errors
+/// [`ServiceError::Unexpected`] if the value cannot be serialized.
+pub fn public(media_type: &'static str, value: &impl Serialize) -> Result<Reply> {
+    let body = serde_json::to_string(value).map_err(ServiceError::unexpected)?;
+    let mut response = typed(StatusCode::OK, media_type, body);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static(PUBLIC));
+    Ok(response)
 }
 
 /// 200 with a page.
@@ -121,7 +136,8 @@ pub(super) fn without_cookies(mut response: Reply) -> Reply {
     response
 }
 
-/// Adds the headers of every response, except that a page has its own content security policy. Removes the body of a
+/// Adds the headers of every response, except those that the response has already: the content security policy of a
+/// page, and the `Cache-Control` of a public response. Removes the body of a
 /// response to `HEAD`, and keeps its length in `Content-Length` (RFC 9110 §8.6). Otherwise a server in front of the
 /// function would send the length 0.
 pub(super) fn finish(mut response: Reply, is_head: bool) -> Reply {
