@@ -117,7 +117,8 @@ pub(super) async fn variables(sdk: &SdkConfig, stack: &str, function: &str) -> R
         return Err(Failure::Denied(format!("Lambda cannot show the settings of {function}: {text}")).into());
     }
     let mut variables: Variables = environment.variables.unwrap_or_default().into_iter().collect();
-    if !variables.contains_key("USERS_TABLE") {
+    // The template sets this variable for every function.
+    if !variables.contains_key("METRICS_NAMESPACE") {
         return Err(Failure::Denied(format!("Lambda shows no settings of {function}.")).into());
     }
     if let Some(memory) = settings.memory_size {

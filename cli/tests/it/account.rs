@@ -151,6 +151,7 @@ async fn reply(request: Request<Incoming>, state: &Mutex<State>) -> hyper::Resul
         None if path == "/2015-03-31/functions/s-LoginFunction-1/configuration" => {
             let mut variables = json!(state.variables);
             variables["USERS_TABLE"] = json!("UsersTable");
+            variables["METRICS_NAMESPACE"] = json!("Latchkey/s");
             (200, json!({ "Environment": { "Variables": variables } }).to_string())
         }
         None => (200, described(std::str::from_utf8(&body).unwrap())),

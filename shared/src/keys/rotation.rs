@@ -42,7 +42,7 @@ impl Rotation {
     /// # Errors
     /// [`Error::Unexpected`] if the random number generator fails.
     pub fn advance(&self, set: &KeySet, now: Timestamp) -> Result<Option<KeySet>> {
-        let mut keys: Vec<Key> = set.keys().iter().map(|key| Key::clone(key)).collect();
+        let mut keys = set.copies();
         let before = keys.len();
         keys.retain(|key| !key.is_retired(now));
         // A next key of another algorithm has signed nothing.
