@@ -1,4 +1,4 @@
-//! All events: one function for each, and two for `sessions_ended` and `key_loaded`.
+//! All events: one function for each, and two for `sessions_ended`.
 //!
 //! An event is a log line with a name that never changes. Each one adds 1 to the CloudWatch metric of the same name.
 //! Events at levels `ERROR` and `WARN` need attention; `docs/events.md` says what to do. No event holds a password, a
@@ -179,7 +179,7 @@ pub fn keys_loaded(keys: &Keys) {
 }
 
 /// A key is accepted from now on. Without `sign_from` it does not sign yet. Both times are seconds since the epoch.
-pub fn key_loaded(purpose: &'static str, kid: &str, sign_from: Option<u64>, retire_at: Option<u64>) {
+fn key_loaded(purpose: &'static str, kid: &str, sign_from: Option<u64>, retire_at: Option<u64>) {
     tracing::info!(event = "key_loaded", purpose, kid, sign_from, retire_at, "A key was loaded.");
 }
 

@@ -13,6 +13,7 @@ use shared::clock::Timestamp;
 use shared::config::Environment;
 use shared::error::Error;
 use shared::id::{SessionId, UserId};
+use shared::keys::{Keys, Purpose};
 use shared::store;
 use shared::telemetry::events;
 use shared::token::Verifier;
@@ -64,7 +65,8 @@ fn set_password_hash(world: &World, hash: &str) {
 fn every_event_function_writes_its_name_and_its_metric() {
     let (user, session) = (&UserId::parse("0").unwrap(), &SessionId::random().unwrap());
     let (error, second) = (&Error::unexpected("a cause"), Duration::from_secs(1));
-    let functions: [(&str, &str, &dyn Fn()); 33] = [
+    let keys = &Keys::parse(Purpose::Access, "access-secret-for-tests-0123456789").unwrap();
+    let functions: [(&str, &str, &dyn Fn()); 35] = [
         ("login_succeeded", "INFO", &|| events::login_succeeded(user, session, true)),
         ("login_failed", "INFO", &|| events::login_failed("wrong_password", Some(user))),
         ("throttled", "INFO", &|| events::throttled("account", second)),
@@ -85,8 +87,10 @@ fn every_event_function_writes_its_name_and_its_metric() {
         ("sessions_ended", "INFO", &|| events::sessions_ended("others", user)),
         ("sessions_not_ended", "WARN", &|| events::sessions_not_ended("limit", user, error)),
         ("roles_left_out", "WARN", &|| events::roles_left_out(user, 1025)),
-        ("key_loaded", "INFO", &|| events::key_loaded("access", "kid", Some(0), None)),
+        ("key_loaded", "INFO", &|| events::keys_loaded(keys)),
         ("keys_not_read", "ERROR", &|| events::keys_not_read("access", error)),
+        ("keys_rotated", "INFO", &|| events::keys_rotated("access", "kid", 3)),
+        ("keys_not_rotated", "ERROR", &|| events::keys_not_rotated("access", error)),
         ("keys_rejected", "ERROR", &|| events::keys_rejected("access", "ACCESS_SECRET has two keys with the kid a")),
         ("foreign_origin", "INFO", &|| events::foreign_origin("login", "id")),
         ("store_failed", "ERROR", &|| events::store_failed("login", error, "id")),
