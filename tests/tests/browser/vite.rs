@@ -38,10 +38,10 @@ pub(crate) async fn serve(port: u16, service: Service<'_>) -> (Process, TempDir)
     let mut vite = Command::new("node");
     vite.current_dir(&folder).arg("node_modules/vite/bin/vite.js");
     vite.args(["--strictPort", "--port", &port.to_string()]);
-    match service {
-        Service::BehindProxy(target) => vite.arg("--config").arg(proxy_to(target, &folder, configuration.path())),
-        Service::At(url) => vite.env("VITE_API", url),
-    };
+    vite.arg("--config").arg(configuration_of(service, &folder, configuration.path()));
+    if let Service::At(url) = service {
+        vite.env("VITE_API", url);
+    }
     let mut vite = Process::start("vite", vite.env("NO_COLOR", "1").stdout(Stdio::piped())).unwrap();
     let mut lines = BufReader::new(vite.child().stdout.take().unwrap()).lines();
     let ready = async {
@@ -58,12 +58,19 @@ pub(crate) async fn serve(port: u16, service: Service<'_>) -> (Process, TempDir)
     (vite, configuration)
 }
 
-/// Writes a configuration that differs from the one of the example only in the target of its proxy.
-fn proxy_to(target: &str, example: &Path, folder: &Path) -> PathBuf {
+/// Writes a configuration that differs from the one of the example in the target of its proxy and in the folder of its
+/// cache. Two servers with one cache would remove it from each other.
+fn configuration_of(service: Service<'_>, example: &Path, folder: &Path) -> PathBuf {
     let original = example.join("vite.config.ts").into_os_string().into_string().unwrap();
+    let cache = folder.join("cache").into_os_string().into_string().unwrap();
+    let target = match service {
+        Service::BehindProxy(target) => format!("rule.target = {target:?}"),
+        Service::At(_) => String::new(),
+    };
     let text = format!(
         "import config from {original:?};
-        for (const rule of Object.values(config.server.proxy)) rule.target = {target:?};
+        config.cacheDir = {cache:?};
+        for (const rule of Object.values(config.server.proxy)) {{ {target} }}
         export default config;"
     );
     let file = folder.join("vite.config.mjs");
