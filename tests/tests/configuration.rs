@@ -181,7 +181,8 @@ fn there_are_at_most_28_variables_and_21_parameters() {
     assert!(parameters.len() <= 21, "{}", parameters.len());
 }
 
-/// R95: nobody is asked for a secret. A variable of a function holds the ARN of a secret that `CloudFormation` makes.
+/// R95: `sam deploy` asks for no secret. A variable of a function holds the ARN of a secret that `CloudFormation`
+/// makes.
 #[test]
 fn no_parameter_and_no_variable_is_a_secret() {
     let (parameters, secrets) = (template().parameters(), template().secrets());

@@ -73,7 +73,7 @@ impl Add {
         let (purpose, now) = (Purpose::from(self.purpose), Timestamp::now());
         let algorithm = self.algorithm.map(Algorithm::from);
         if algorithm == Some(Algorithm::EdDsa) && purpose != Purpose::Access {
-            let text = "EdDSA is for access tokens only: nobody else verifies the others. Nothing was changed.";
+            let text = "EdDSA is for access tokens only: no other service verifies the others. Nothing was changed.";
             return Err(Failure::Invalid(text.into()).into());
         }
         let stored = keys.read(purpose).await?;

@@ -187,7 +187,7 @@ fn is_arn(value: &str) -> bool {
     value.trim_start().starts_with("arn:")
 }
 
-/// Rejects an ARN. It would be a key that everybody can guess.
+/// Rejects an ARN. As a key, it could be guessed.
 fn check_was_read(name: &'static str, value: &str) -> Result<()> {
     if is_arn(value) { reject(name, "is an ARN, and its secret was not read") } else { Ok(()) }
 }
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(rejected(env.table("SESSIONS")), ("SESSIONS", "must differ from USERS".to_owned()));
     }
 
-    /// An ARN of which the secret was not read would be a key that everybody can guess.
+    /// An ARN of which the secret was not read would be a key that an attacker can guess.
     #[test]
     fn an_arn_is_not_a_secret() {
         let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:AccessSecret-AbCdEf";

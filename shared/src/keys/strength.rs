@@ -43,7 +43,7 @@ const PUBLIC_EXAMPLES: [&str; 24] = [
 ];
 
 /// How texts begin that stand in the place of a secret by mistake: ARNs, JSON, PEM, and files with a byte order mark.
-/// An ARN would be a key that everybody can guess.
+/// An ARN would be a key that an attacker can guess.
 const DOCUMENTS: [&str; 6] = ["arn:", "[", "{", "\"", "-----", "\u{feff}"];
 
 /// Returns the weakness of a secret, without any part of it, or `None` if the secret is strong enough.

@@ -1,4 +1,4 @@
-//! Tokens: claims, keys, signing, verifying, and the cookies that carry them.
+//! Tokens: claims, signing, verifying, and the cookies that carry them.
 //!
 //! Owns everything about the text of a token. Knows no store: whether the session of a token is still active is decided
 //! in `auth`.
