@@ -15,7 +15,7 @@
 //! | [`password`] | hashing, imported hash formats, the policy for new passwords |
 //! | [`throttle`] | exponential backoff, the leaky bucket, the device cookie |
 //! | [`auth`] | authentication: by a token, or by a login name and a password |
-//! | [`store`] | DynamoDB and Secrets Manager: the clients, secrets, users, sessions, attempt counters, and writes that span tables |
+//! | [`store`] | DynamoDB: users, sessions, attempt counters, writes that span tables; Secrets Manager: the secrets |
 //! | [`page`] | the pages for a person with a browser: look, languages, words |
 //! | [`http`] | requests, responses, the origin check, the guard in front of a handler, the authorizer |
 //! | [`schedule`] | the events of functions that a schedule calls |
@@ -40,10 +40,10 @@
 //! 10 error
 //! ```
 //!
-//! Only `store` names the AWS SDK. Only `http` names a status code, a header or a Lambda event. Only `token` names a
-//! JWT crate. `session`, `token`, `password` and `throttle` do no I/O except log lines, and they get the current time
-//! as an argument. Only `password` also measures how long a check takes, and waits until `PASSWORD_CHECK_MS` have
-//! passed.
+//! Only `store` names the AWS SDK. Only `http` names a status code or a header. Only `http` and `schedule` name a
+//! Lambda event. `session`, `keys`, `token`, `password` and `throttle` do no I/O except log lines, and they get the
+//! current time as an argument. Only `password` also measures how long a check takes, and waits until
+//! `PASSWORD_CHECK_MS` have passed.
 //!
 //! # Terms in the comments
 //!

@@ -141,8 +141,8 @@ impl<'a> StackKeys<'a> {
     /// Finds the secrets of a stack in the settings of the function `login`, which has all of them.
     async fn of(stack: &'a Stack) -> Result<Self> {
         if stack.is_local() {
-            let text = "The keys of the local stack are fixed. Change them in the file .env, and start `cargo dev` again. \
-                        This command is for a deployed stack.";
+            let text = "The keys of the local stack are fixed. Change them in the file .env, and start `cargo dev` \
+                        again. This command is for a deployed stack.";
             return Err(Failure::Invalid(text.into()).into());
         }
         let env = environment(stack.variables("login").await?);

@@ -167,9 +167,8 @@ fn say_what_replaces_it(older: &KeySet, set: &KeySet, now: Timestamp) {
     if signs.id != older.active(now).id {
         say(&format!("{} signs now.", signs.id));
         if now < signs.published_at + PUBLISH_LEAD {
-            say(
-                "No older key was ready. For at most 300 s, some instances do not know this key, and refuse what it signs.",
-            );
+            say("No older key was ready. For at most 300 s, some instances do not know this key, and refuse what \
+                 it signs.");
         }
     }
     if let Some(next) = new_next(set, older) {

@@ -137,9 +137,8 @@ pub(super) fn without_cookies(mut response: Reply) -> Reply {
 }
 
 /// Adds the headers of every response, except those that the response has already: the content security policy of a
-/// page, and the `Cache-Control` of a public response. Removes the body of a
-/// response to `HEAD`, and keeps its length in `Content-Length` (RFC 9110 §8.6). Otherwise a server in front of the
-/// function would send the length 0.
+/// page, and the `Cache-Control` of a public response. Removes the body of a response to `HEAD`, and keeps its length
+/// in `Content-Length` (RFC 9110 §8.6). Otherwise a server in front of the function would send the length 0.
 pub(super) fn finish(mut response: Reply, is_head: bool) -> Reply {
     for (name, value) in COMMON_HEADERS {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
