@@ -1,101 +1,23 @@
-//! The DynamoDB client, and what a failed call means.
+//! Calls of DynamoDB, and what a failed call means.
 //!
-//! Owns timeouts, retries, batch reads, transactions, and the mapping from SDK errors to [`Error`]. Knows no table.
+//! Owns batch reads, transactions, and the mapping from SDK errors to [`Error`]. Knows no table.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Config as SdkConfig;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{KeysAndAttributes, TransactWriteItem};
 
-use super::https::https_client;
 use super::records::Item;
-use crate::budget::{Budget, REQUEST_BUDGET};
-use crate::config::Environment;
+use crate::budget::Budget;
 use crate::error::{Error, Result};
 use crate::id::random_128_bits;
 
 /// The client that all stores share. A clone is cheap.
 pub use aws_sdk_dynamodb::Client;
-
-/// Makes the client from the variables that Lambda sets: `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and
-/// `AWS_SESSION_TOKEN`. `AWS_ENDPOINT_URL_DYNAMODB` names another DynamoDB, such as that of the local stack.
-///
-/// # Errors
-/// [`Error::Setting`] for a missing variable. [`Error::Unexpected`] if there is no HTTPS client.
-pub fn connect(env: &Environment) -> Result<Client> {
-    let access = AwsAccess::from_env(env)?;
-    let mut sdk = SdkConfig::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(access.http_client)
-        .region(access.region)
-        .credentials_provider(access.credentials)
-        .timeout_config(access.timeouts)
-        .retry_config(access.retries)
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-    sdk.set_endpoint_url(env.optional("AWS_ENDPOINT_URL_DYNAMODB"));
-    Ok(Client::from_conf(sdk.build()))
-}
-
-/// Makes the client of Secrets Manager from the same variables. `AWS_ENDPOINT_URL_SECRETS_MANAGER` names another one.
-///
-/// # Errors
-/// The errors of [`connect`].
-pub(super) fn secrets_client(env: &Environment) -> Result<aws_sdk_secretsmanager::Client> {
-    let access = AwsAccess::from_env(env)?;
-    let mut sdk = aws_sdk_secretsmanager::Config::builder()
-        .behavior_version(BehaviorVersion::v2026_01_12())
-        .http_client(access.http_client)
-        .region(access.region)
-        .credentials_provider(access.credentials)
-        .timeout_config(access.timeouts)
-        .retry_config(access.retries)
-        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-    sdk.set_endpoint_url(env.optional("AWS_ENDPOINT_URL_SECRETS_MANAGER"));
-    Ok(aws_sdk_secretsmanager::Client::from_conf(sdk.build()))
-}
-
-/// What every client of the SDK needs. It sets every value that decides how long a call takes. The SDK has no read,
-/// attempt or operation timeout by default, and its retry defaults change between behaviour versions.
-struct AwsAccess {
-    http_client: SharedHttpClient,
-    region: Region,
-    credentials: Credentials,
-    timeouts: TimeoutConfig,
-    retries: RetryConfig,
-}
-
-impl AwsAccess {
-    fn from_env(env: &Environment) -> Result<Self> {
-        let credentials = Credentials::new(
-            env.required("AWS_ACCESS_KEY_ID")?,
-            env.required("AWS_SECRET_ACCESS_KEY")?,
-            env.optional("AWS_SESSION_TOKEN"),
-            None,
-            "environment",
-        );
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_millis(500))
-            .read_timeout(Duration::from_millis(700))
-            .operation_attempt_timeout(Duration::from_millis(700))
-            .operation_timeout(REQUEST_BUDGET)
-            .build();
-        let retries = RetryConfig::standard()
-            .with_max_attempts(3)
-            .with_initial_backoff(Duration::from_millis(50))
-            .with_max_backoff(Duration::from_millis(300));
-        let region = env.required("AWS_REGION")?;
-        let http_client = https_client(&region)?;
-        Ok(Self { http_client, region: Region::new(region), credentials, timeouts, retries })
-    }
-}
 
 /// Awaits a call within the budget of the request.
 ///
@@ -238,8 +160,9 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::config::Environment;
     use crate::id::UserId;
-    use crate::store::Users;
+    use crate::store::{Users, connect};
 
     /// Reads a user that does not exist, and returns the outcome and the duration.
     async fn find(env: &Environment, budget: &Budget) -> (Result<bool>, Duration) {
@@ -344,21 +267,6 @@ mod tests {
     async fn a_call_that_hangs_once_is_retried() {
         let (outcome, took) = read_through(&[Fault::Stall]).await;
         assert!(outcome.is_ok() && took < Duration::from_millis(1500), "{outcome:?} after {took:?}");
-    }
-
-    /// F16. No test can make a connection attempt hang on the loopback interface, so this test checks the configured
-    /// values.
-    #[test]
-    fn every_timeout_and_retry_value_is_set() {
-        let client = connect(&Environment::new(testbed::settings(&[]))).unwrap();
-        let (timeouts, retries) = (client.config().timeout_config().unwrap(), client.config().retry_config().unwrap());
-        let millis = |duration: Option<Duration>| duration.unwrap().as_millis();
-        assert_eq!(millis(timeouts.connect_timeout()), 500);
-        assert_eq!(millis(timeouts.read_timeout()), 700);
-        assert_eq!(millis(timeouts.operation_attempt_timeout()), 700);
-        assert_eq!(millis(timeouts.operation_timeout()), 2000);
-        assert_eq!(retries.max_attempts(), 3);
-        assert_eq!((retries.initial_backoff().as_millis(), retries.max_backoff().as_millis()), (50, 300));
     }
 
     /// F19.

@@ -3,10 +3,13 @@
 //! The certificates of Amazon's authorities are compiled in. By default, the SDK reads and parses about 150 authorities
 //! from the machine at each cold start, and it does so twice.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::config::SharedHttpClient;
-use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn};
 
 use crate::error::{Error, Result};
 
@@ -17,18 +20,25 @@ use crate::error::{Error, Result};
 /// test fails if an update of this crate adds or removes a root of Amazon. This file must then change in the same way.
 const AMAZON_ROOTS: &str = include_str!("amazon-roots.pem");
 
-/// Makes the HTTPS client for the endpoints of a region.
+/// Makes the HTTPS client for the endpoints of a region. All calls share one connector. The SDK would make one more for
+/// each client, and throw it away.
 ///
 /// # Errors
 /// [`Error::Unexpected`] if the SDK rejects the settings.
-pub(super) fn https_client(region: &str) -> Result<SharedHttpClient> {
+pub(super) fn https_client(region: &str, connect: Duration, read: Duration) -> Result<SharedHttpClient> {
     let roots = if has_amazon_roots(region) {
         TrustStore::empty().with_pem_certificate(AMAZON_ROOTS)
     } else {
         TrustStore::default()
     };
     let tls = TlsContext::builder().with_trust_store(roots).build().map_err(Error::unexpected)?;
-    Ok(Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls).build_https())
+    let connector = Connector::builder()
+        .connector_settings(HttpConnectorSettings::builder().connect_timeout(connect).read_timeout(read).build())
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .tls_context(tls)
+        .build();
+    let connector = SharedHttpConnector::new(connector);
+    Ok(http_client_fn(move |_, _| connector.clone()))
 }
 
 /// Returns `false` for the regions of China and for isolated regions. Other authorities may sign for their endpoints.

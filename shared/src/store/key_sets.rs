@@ -9,7 +9,7 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::ProvideErrorMetadata as _;
 use secrecy::ExposeSecret as _;
 
-use super::client::secrets_client;
+use super::aws::Aws;
 use crate::config::{Environment, reject};
 use crate::error::{Error, Result};
 use crate::id::random_128_bits;
@@ -48,7 +48,7 @@ impl KeySets {
             None => reject(purpose.variable(), "must be the ARN of a secret"),
         };
         let arns = purposes.iter().map(arn).collect::<Result<_>>()?;
-        Ok(Self::new(secrets_client(env)?, arns))
+        Ok(Self::new(Aws::from_env(env)?.secrets_manager(), arns))
     }
 
     /// Takes the ARNs of the secrets.

@@ -7,6 +7,7 @@
 mod accounts;
 mod active;
 mod attempts;
+mod aws;
 mod client;
 mod counters;
 mod https;
@@ -15,14 +16,17 @@ mod operator;
 mod records;
 mod secrets;
 mod sessions;
+mod start;
 mod users;
 
 pub use accounts::{Accounts, PasswordChange};
 pub use attempts::{Admission, Attempt, Attempts, Channel, Reservation};
-pub use client::{Client, connect};
+pub use aws::connect;
+pub use client::Client;
 pub use counters::{CounterKey, Counters, SourceState};
 pub use key_sets::{KeySets, StoredKeys};
 pub use operator::{Cursor, Owners, Page, Segment, Unreadable, UserRecord};
 pub use secrets::Secrets;
 pub use sessions::{Ended, RenewalWrite, Sessions};
+pub use start::start;
 pub use users::{Account, Credentials, LoginName, Profile, User, Users};

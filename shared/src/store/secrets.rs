@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::client::secrets_client;
+use super::aws::Aws;
 use crate::budget::REQUEST_BUDGET;
 use crate::clock::Timestamp;
 use crate::config::{Environment, Values};
@@ -39,7 +39,7 @@ const PURPOSES: [Purpose; 4] = [Purpose::Access, Purpose::Refresh, Purpose::Devi
 
 /// The secrets of this instance.
 pub struct Secrets {
-    client: Option<Client>,
+    client: Client,
     values: Values,
     sources: Mutex<Vec<Source>>,
 }
@@ -60,13 +60,16 @@ impl Secrets {
     /// [`Error::Unavailable`] or [`Error::Misconfigured`] if a secret cannot be read (F26); [`Error::Setting`] without
     /// credentials.
     pub async fn read(env: &mut Environment, now: Timestamp) -> Result<Self> {
+        Self::read_with(Aws::from_env(env)?.secrets_manager(), env, now).await
+    }
+
+    /// Reads the secrets with this client.
+    ///
+    /// # Errors
+    /// The errors of [`read`](Self::read).
+    pub(super) async fn read_with(client: Client, env: &mut Environment, now: Timestamp) -> Result<Self> {
         let arns = |name: &'static str| env.arn(name).map(|arn| (name, arn));
         let named: Vec<_> = FIXED.into_iter().chain(PURPOSES.map(Purpose::variable)).filter_map(arns).collect();
-        let values = env.values();
-        if named.is_empty() {
-            return Ok(Self { client: None, values, sources: Mutex::default() });
-        }
-        let client = secrets_client(env)?;
         let secrets = try_join_all(named.iter().map(|(_, arn)| fetch(&client, arn))).await?;
         for ((name, _), secret) in named.iter().zip(secrets) {
             env.provide(name, secret);
@@ -76,7 +79,7 @@ impl Secrets {
             Some(Source { purpose, arn: arn.clone(), read_at: now, tried_at: now })
         };
         let sources = PURPOSES.into_iter().filter_map(source).collect();
-        Ok(Self { client: Some(client), values, sources: Mutex::new(sources) })
+        Ok(Self { client, values: env.values(), sources: Mutex::new(sources) })
     }
 
     /// Reads the key sets again if they are older than 300 s. Keeps a set if the new one cannot be used (F28).
@@ -84,7 +87,6 @@ impl Secrets {
     /// # Errors
     /// [`Error::Unavailable`] if a set is older than 900 s and cannot be read (F25).
     pub async fn refresh(&self, now: Timestamp) -> Result<()> {
-        let Some(client) = &self.client else { return Ok(()) };
         let mut sources = self.sources.lock().await;
         for source in sources.iter_mut() {
             source.correct_clock(now);
@@ -93,7 +95,7 @@ impl Secrets {
         let read = due.into_iter().map(|source| async move {
             source.tried_at = now;
             let patience = if source.is_stale(now) { REQUEST_BUDGET } else { PATIENCE };
-            let outcome = timeout(patience, fetch(client, &source.arn)).await;
+            let outcome = timeout(patience, fetch(&self.client, &source.arn)).await;
             (source, outcome.unwrap_or_else(|elapsed| Err(Error::Unavailable(elapsed.into()))))
         });
         for (source, outcome) in futures_util::future::join_all(read).await {
@@ -212,7 +214,8 @@ mod tests {
 
     #[tokio::test]
     async fn without_arns_nothing_is_read() {
-        let mut env = Environment::new(testbed::settings(&[("AWS_REGION", "")]));
+        let mut env =
+            Environment::new(testbed::settings(&[("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:9")]));
         let secrets = Secrets::read(&mut env, NOW).await.unwrap();
         secrets.refresh(after(1_000_000)).await.unwrap();
         assert!(env.keys(Purpose::Access).is_ok());

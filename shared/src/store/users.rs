@@ -346,7 +346,8 @@ mod tests {
 
     use super::*;
     use crate::password::{Hasher, Password};
-    use crate::store::client::{TRANSIENT_REASONS, connect};
+    use crate::store::client::TRANSIENT_REASONS;
+    use crate::store::connect;
 
     fn users(tables: &Tables) -> Users {
         let env = Environment::new(tables.settings(&[]));
