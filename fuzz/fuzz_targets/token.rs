@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use shared::config::Environment;
 use shared::id::{SessionId, UserId};
 use shared::keys::{Purpose, key_id};
-use shared::token::{Generation, Kind, Signer, Subject, Verifier, access_ttl, refresh_ttl};
+use shared::token::{AccessTtl, Generation, Kind, Signer, Subject, Verifier, refresh_ttl};
 
 /// A time is a whole number of seconds below this limit (R44).
 const LIMIT: u64 = 1 << 53;
@@ -76,7 +76,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         Verification {
             kind: Kind::Access,
             verifier: Verifier::for_access_tokens(&current).expect("good settings"),
-            lifetime: access_ttl(&current).expect("good settings").as_secs(),
+            lifetime: AccessTtl::from_env(&current).expect("good settings").longest().as_secs(),
         },
         Verification {
             kind: Kind::Refresh,

@@ -14,7 +14,8 @@ use crate::clock::Timestamp;
 use crate::config::Environment;
 use crate::error::Result;
 use crate::id::{SessionId, UserId};
-use crate::token::{self, Generation, MAX_SESSION_AGE};
+use crate::keys::{Keys, Purpose};
+use crate::token::{self, AccessTtl, Generation, MAX_SESSION_AGE};
 
 pub mod renewal;
 #[cfg(test)]
@@ -191,21 +192,27 @@ pub struct NewSession<'a> {
 }
 
 /// How long sessions live.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Lifetimes {
     /// The lifetime of a session that is not persistent. It equals the lifetime of its access token.
-    pub access_ttl: Duration,
+    pub access_ttl: AccessTtl,
+    /// The keys that sign access tokens.
+    pub access_keys: Keys,
     /// How long a persistent session lives without a renewal.
     pub refresh_ttl: Duration,
 }
 
 impl Lifetimes {
-    /// Reads `ACCESS_TTL` and `REFRESH_TTL`.
+    /// Reads `ACCESS_TTL`, `ACCESS_SECRET` and `REFRESH_TTL`.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::error::Error::Setting) for a value out of bounds.
+    /// [`Error::Setting`](crate::error::Error::Setting) for a missing or unsafe value.
     pub fn from_env(env: &Environment) -> Result<Self> {
-        Ok(Self { access_ttl: token::access_ttl(env)?, refresh_ttl: token::refresh_ttl(env)? })
+        Ok(Self {
+            access_ttl: AccessTtl::from_env(env)?,
+            access_keys: env.keys(Purpose::Access)?,
+            refresh_ttl: token::refresh_ttl(env)?,
+        })
     }
 
     /// Returns a new session with a new id (R28), which the caller must still store.
@@ -213,8 +220,12 @@ impl Lifetimes {
     /// # Errors
     /// [`Error::Unexpected`](crate::error::Error::Unexpected) if the random number generator fails.
     pub fn open(&self, new: NewSession<'_>, now: Timestamp) -> Result<Session> {
-        let (idle, absolute) =
-            if new.persistent { (self.refresh_ttl, MAX_SESSION_AGE) } else { (self.access_ttl, self.access_ttl) };
+        let (idle, absolute) = if new.persistent {
+            (self.refresh_ttl, MAX_SESSION_AGE)
+        } else {
+            let access_ttl = self.access_ttl.of(self.access_keys.set().active(now).algorithm());
+            (access_ttl, access_ttl)
+        };
         Ok(Session {
             user_id: new.user_id.clone(),
             id: SessionId::random()?,

@@ -1,9 +1,14 @@
+use serde_json::json;
+
 use super::renewal::{Reuse, Rules, Standing};
 use super::*;
 use crate::token::{Claims, Signer, Subject, Verifier};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const DAY: u64 = 86_400;
+const SECRET: &str = "access-secret-0123456789-0123456789";
+/// The private key of RFC 8037 §A.1.
+const SEED: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
 
 fn after(secs: u64) -> Timestamp {
     NOW + Duration::from_secs(secs)
@@ -17,14 +22,14 @@ fn rules() -> Rules {
     Rules::from_env(&env()).unwrap()
 }
 
-fn new(user_id: &UserId, persistent: bool) -> NewSession<'_> {
+fn new_session(user_id: &UserId, persistent: bool) -> NewSession<'_> {
     NewSession { user_id, epoch: 1, persistent, kid: "k", source: Source::default() }
 }
 
 fn opened(persistent: bool) -> Session {
     let kid = Signer::from_env(&env()).unwrap().refresh_kid(NOW);
     let user_id = UserId::parse("0").unwrap();
-    let new = NewSession { kid: &kid, ..new(&user_id, persistent) };
+    let new = NewSession { kid: &kid, ..new_session(&user_id, persistent) };
     Lifetimes::from_env(&env()).unwrap().open(new, NOW).unwrap()
 }
 
@@ -55,11 +60,32 @@ fn a_session_that_is_not_persistent_ends_after_a_day_and_never_renews() {
     assert_eq!(rules().standing(&token(&opened(true)), &session, NOW), Standing::Unknown);
 }
 
+/// R56: after a move to `EdDSA`, tokens and sessions that are not persistent live for 15 minutes. Those from before the
+/// move keep their day.
+#[test]
+fn a_move_to_eddsa_shortens_only_what_begins_after_it() {
+    let old = json!({ "kid": "old", "alg": "HS256", "secret": SECRET, "published_at": 0, "sign_from": 0 });
+    let new = json!({ "kid": "new", "alg": "EdDSA", "secret": SEED, "published_at": 0, "sign_from": after(60) });
+    let env = Environment::new(testbed::settings(&[("ACCESS_SECRET", &json!({ "keys": [old, new] }).to_string())]));
+    let (signer, verifier) = (Signer::from_env(&env).unwrap(), Verifier::for_access_tokens(&env).unwrap());
+    let user_id = UserId::parse("0").unwrap();
+    for (opened_at, lifetime) in [(NOW, DAY), (after(59), DAY), (after(60), 900), (after(61), 900)] {
+        let session = Lifetimes::from_env(&env).unwrap().open(new_session(&user_id, false), opened_at).unwrap();
+        let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session.id };
+        let token = signer.access(&subject, opened_at, session.ends_at()).unwrap();
+        let end = opened_at + Duration::from_secs(lifetime);
+        assert_eq!((session.ends_at(), token.expires_at), (end, end));
+        let verify = |now| verifier.verify(token.expose().as_bytes(), now);
+        assert!(verify(opened_at + Duration::from_secs(lifetime - 1)).is_ok());
+        assert!(verify(end + Duration::from_mins(1)).is_err(), "beyond the leeway for clocks");
+    }
+}
+
 #[test]
 fn a_user_agent_is_truncated_between_two_characters() {
     let user_id = UserId::parse("0").unwrap();
     let source = Source { user_agent: Some("é".repeat(400)), ip: None };
-    let new = NewSession { source, ..new(&user_id, true) };
+    let new = NewSession { source, ..new_session(&user_id, true) };
     let session = Lifetimes::from_env(&env()).unwrap().open(new, NOW).unwrap();
     assert_eq!(session.user_agent.unwrap(), "é".repeat(256));
 }

@@ -21,6 +21,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::clock::Timestamp;
 use crate::config::Environment;
 use crate::error::Result;
+use crate::keys::Algorithm;
 
 mod claims;
 mod cookies;
@@ -65,20 +66,45 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Reads how long an access token is valid: `ACCESS_TTL`, 300 to 86400 seconds, 86400 (1 day) by default.
-///
-/// # Errors
-/// [`Error::Setting`](crate::error::Error::Setting) for any other value.
-pub fn access_ttl(env: &Environment) -> Result<Duration> {
-    env.seconds("ACCESS_TTL", DAY.as_secs(), 300..=Kind::Access.max_lifetime().as_secs())
+/// How long access tokens are valid.
+#[derive(Clone, Copy, Debug)]
+pub struct AccessTtl(Option<Duration>);
+
+impl AccessTtl {
+    /// Reads `ACCESS_TTL`, 300 to 86400 seconds. By default, a token is valid for 86400 seconds (1 day) if HS256 signs
+    /// it, and for 900 seconds (15 minutes) if `EdDSA` signs it. Other services verify such tokens, and they do not see
+    /// a logout.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::error::Error::Setting) for any other value.
+    pub fn from_env(env: &Environment) -> Result<Self> {
+        let longest = Kind::Access.max_lifetime().as_secs();
+        let setting = env.optional("ACCESS_TTL").map(|_| env.seconds("ACCESS_TTL", longest, 300..=longest));
+        Ok(Self(setting.transpose()?))
+    }
+
+    /// Returns how long a token is valid that this algorithm signs.
+    #[must_use]
+    pub fn of(self, algorithm: Algorithm) -> Duration {
+        self.0.unwrap_or(match algorithm {
+            Algorithm::Hs256 => DAY,
+            Algorithm::EdDsa => Duration::from_mins(15),
+        })
+    }
+
+    /// Returns how long a token of any algorithm is valid at most.
+    #[must_use]
+    pub fn longest(self) -> Duration {
+        self.0.unwrap_or(DAY)
+    }
 }
 
-/// Reads how long a session lives without a renewal: `REFRESH_TTL`, from `ACCESS_TTL` to 2592000 seconds, 604800 (7
-/// days) by default.
+/// Reads how long a session lives without a renewal: `REFRESH_TTL`, from the longest time that an access token is valid
+/// to 2592000 seconds, 604800 (7 days) by default.
 ///
 /// # Errors
 /// [`Error::Setting`](crate::error::Error::Setting) for any other value.
 pub fn refresh_ttl(env: &Environment) -> Result<Duration> {
-    let bounds = access_ttl(env)?.as_secs()..=Kind::Refresh.max_lifetime().as_secs();
+    let bounds = AccessTtl::from_env(env)?.longest().as_secs()..=Kind::Refresh.max_lifetime().as_secs();
     env.seconds("REFRESH_TTL", 7 * DAY.as_secs(), bounds)
 }

@@ -2,10 +2,8 @@
 //!
 //! Owns which claims a token of each kind has. Only `login` and `userinfo` have a signer.
 
-use std::time::Duration;
-
 use super::claims::{MAX_TEXT, generation_id, is_claim_text, json_size};
-use super::{Claims, Generation, Kind, Subject, Token, access_ttl, jws};
+use super::{AccessTtl, Claims, Generation, Kind, Subject, Token, jws};
 use crate::clock::Timestamp;
 use crate::config::{Environment, reject};
 use crate::error::{Error, Result};
@@ -29,7 +27,7 @@ pub struct Signer {
     refresh: Keys,
     issuer: String,
     audience: String,
-    access_ttl: Duration,
+    access_ttl: AccessTtl,
 }
 
 impl Signer {
@@ -43,7 +41,7 @@ impl Signer {
             refresh: env.keys(Purpose::Refresh)?,
             issuer: issuer(env)?,
             audience: audience(env)?,
-            access_ttl: access_ttl(env)?,
+            access_ttl: AccessTtl::from_env(env)?,
         })
     }
 
@@ -59,14 +57,16 @@ impl Signer {
     /// # Errors
     /// [`Error::Unexpected`] if the random number generator fails.
     pub fn access(&self, subject: &Subject<'_>, now: Timestamp, not_after: Timestamp) -> Result<Token> {
-        let exp = not_after.min(now + self.access_ttl);
+        let keys = self.access.set();
+        let key = keys.active(now);
+        let exp = not_after.min(now + self.access_ttl.of(key.algorithm()));
         let fits = roles_fit(subject.roles);
         if !fits {
             events::roles_left_out(subject.user_id, json_size(subject.roles));
         }
         let roles = if fits { subject.roles.to_vec() } else { Vec::new() };
         let claims = Claims { roles, ..self.claims(subject, now, exp, random_128_bits()?) };
-        jws::sign(Kind::Access, self.access.set().active(now), &claims)
+        jws::sign(Kind::Access, key, &claims)
     }
 
     /// Signs the refresh token of one generation. The same arguments and key always give the same token, bit for bit.

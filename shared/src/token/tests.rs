@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::id::{SessionId, UserId};
-use crate::keys::{Purpose, key_id};
+use crate::keys::{Algorithm, Purpose, key_id};
 
 const ACCESS_SECRET: &str = "access-secret-0123456789-0123456789";
 const REFRESH_SECRET: &str = "refresh-secret-0123456789-012345678";
@@ -128,14 +128,24 @@ fn rejected<T>(outcome: Result<T>) -> &'static str {
 
 #[test]
 fn the_default_lifetimes_are_those_of_the_contract() {
-    assert_eq!(access_ttl(&env(&[])).unwrap().as_secs(), 86_400);
+    let access_ttl = AccessTtl::from_env(&env(&[])).unwrap();
+    assert_eq!(access_ttl.of(Algorithm::Hs256).as_secs(), 86_400);
+    assert_eq!(access_ttl.of(Algorithm::EdDsa).as_secs(), 900, "other services do not see a logout");
+    assert_eq!(access_ttl.longest().as_secs(), 86_400);
     assert_eq!(refresh_ttl(&env(&[])).unwrap().as_secs(), 604_800);
+}
+
+#[test]
+fn a_lifetime_that_is_set_is_the_same_for_both_algorithms() {
+    let access_ttl = AccessTtl::from_env(&env(&[("ACCESS_TTL", "3600")])).unwrap();
+    let lifetimes = [access_ttl.of(Algorithm::Hs256), access_ttl.of(Algorithm::EdDsa), access_ttl.longest()];
+    assert_eq!(lifetimes.map(|lifetime| lifetime.as_secs()), [3600; 3]);
 }
 
 #[test]
 fn a_lifetime_out_of_bounds_stops_the_start() {
     for value in ["299", "86401", "1 day", "-300"] {
-        assert_eq!(rejected(access_ttl(&env(&[("ACCESS_TTL", value)]))), "ACCESS_TTL", "{value}");
+        assert_eq!(rejected(AccessTtl::from_env(&env(&[("ACCESS_TTL", value)]))), "ACCESS_TTL", "{value}");
     }
     for value in ["86399", "2592001", "7 days"] {
         assert_eq!(rejected(refresh_ttl(&env(&[("REFRESH_TTL", value)]))), "REFRESH_TTL", "{value}");

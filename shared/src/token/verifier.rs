@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::signer::{audience, issuer};
-use super::{Claims, Kind, access_ttl, jws, refresh_ttl};
+use super::{AccessTtl, Claims, Kind, jws, refresh_ttl};
 use crate::clock::Timestamp;
 use crate::config::Environment;
 use crate::error::{Error, Result};
@@ -28,7 +28,7 @@ impl Verifier {
     /// # Errors
     /// [`Error::Setting`] for a missing or unsafe value.
     pub fn for_access_tokens(env: &Environment) -> Result<Self> {
-        Self::from_env(Kind::Access, Purpose::Access, access_ttl(env)?, env)
+        Self::from_env(Kind::Access, Purpose::Access, AccessTtl::from_env(env)?.longest(), env)
     }
 
     /// Reads `REFRESH_SECRET`, `ISSUER`, `AUDIENCE`, `ACCESS_TTL` and `REFRESH_TTL`.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rotation::KeyRotation;
 use shared::clock::Timestamp;
+use shared::config::Environment;
 use shared::keys::{KeySet, Purpose};
 use shared::store::Secrets;
 use testbed::{Event, SecretsManager, Tables};
@@ -64,9 +65,7 @@ struct Instance {
 
 impl Instance {
     async fn start(keys: &Keys, tables: &Tables, patience: u64, now: Timestamp) -> Self {
-        let mut env =
-            tables.environment(&keys.settings(&[("ACCESS_TTL", "3600"), ("ISSUER", "https://api.example.com")]));
-        let secrets = Secrets::read(&mut env, now).await.unwrap();
+        let (env, secrets) = start(keys, tables, now).await;
         Self { service: Service::new(env), secrets, patience, read_at: now }
     }
 
@@ -83,6 +82,13 @@ impl Instance {
         let cookie = |name| reply.cookie(name).map(str::to_owned);
         (reply.status, Tokens { access: cookie("access_jwt"), refresh: cookie("refresh_jwt") })
     }
+}
+
+/// Reads the secrets of a function with the default lifetimes.
+async fn start(keys: &Keys, tables: &Tables, now: Timestamp) -> (Environment, Secrets) {
+    let mut env = tables.environment(&keys.settings(&[("ISSUER", "https://api.example.com")]));
+    let secrets = Secrets::read(&mut env, now).await.unwrap();
+    (env, secrets)
 }
 
 /// The cookies of a response.
@@ -121,22 +127,20 @@ async fn fleet(algorithm: &str) {
     let first = keys.access_keys().active(NOW).id.clone();
 
     // The rotation is due 10 minutes after the start, or in the first hour for another algorithm.
-    let start = NOW + Duration::from_secs(15 * DAY - 600);
+    let begin = NOW + Duration::from_secs(15 * DAY - 600);
     let mut instances = Vec::new();
     for patience in [0, 0, 0, 0, 899, 899, 899, 899] {
-        instances.push(Instance::start(&keys, &tables, patience, start).await);
+        instances.push(Instance::start(&keys, &tables, patience, begin).await);
     }
     let user = testbed::add_kim(&tables.environment(&[])).await;
     let mut clients = Vec::new();
     for _ in 0..40 {
-        let mut env =
-            tables.environment(&keys.settings(&[("ACCESS_TTL", "3600"), ("ISSUER", "https://api.example.com")]));
-        Secrets::read(&mut env, start).await.unwrap();
-        clients.push(testbed::sign_in(&env, &user, true, start).await);
+        let (env, _) = start(&keys, &tables, begin).await;
+        clients.push(testbed::sign_in(&env, &user, true, begin).await);
     }
 
-    let mut next_run = start + Duration::from_mins(10);
-    let (mut now, mut renewals, mut active) = (start, 0, Vec::new());
+    let mut next_run = begin + Duration::from_mins(10);
+    let (mut now, mut renewals, mut active) = (begin, 0, Vec::new());
     for request in 0..10_000 {
         now = now + Duration::from_secs(random.below(21));
         if next_run <= now {
@@ -149,10 +153,10 @@ async fn fleet(algorithm: &str) {
         }
         let client = &mut clients[usize::try_from(random.below(40)).unwrap()];
         let at = |random: &mut Random| usize::try_from(random.below(8)).unwrap();
-        let renews = random.below(20) == 0;
+        let renews = random.below(10) == 0;
         let access = if renews { "" } else { client.0.as_str() };
         let (status, tokens) = instances[at(&mut random)].userinfo(access, &client.1, now).await;
-        assert_eq!(status, 200, "request {request}, {algorithm}, {} s after the start", now.since(start).as_secs());
+        assert_eq!(status, 200, "request {request}, {algorithm}, {} s after the start", now.since(begin).as_secs());
         if let (Some(access), Some(refresh)) = (tokens.access, tokens.refresh) {
             renewals += 1;
             // The browser sends the old refresh token again, and another instance answers.
@@ -161,7 +165,7 @@ async fn fleet(algorithm: &str) {
             *client = (access, refresh);
         }
     }
-    assert!(now.since(start) > Duration::from_secs(DAY + 3600), "the rotation is over");
+    assert!(now.since(begin) > Duration::from_secs(DAY + 3600), "the rotation is over");
     assert!(renewals > 500, "{renewals} renewals");
     assert!(active.len() == 2 && active[0] == first, "{active:?}");
     assert_eq!(keys.access_keys().active(now).algorithm().name(), algorithm);
@@ -180,8 +184,7 @@ async fn tokens_of_a_dropped_key_are_refused_after_300_s() {
         instances.push(Instance::start(&keys, &tables, 0, now).await);
     }
     let user = testbed::add_kim(&tables.environment(&[])).await;
-    let mut env = tables.environment(&keys.settings(&[("ACCESS_TTL", "3600"), ("ISSUER", "https://api.example.com")]));
-    Secrets::read(&mut env, now).await.unwrap();
+    let (env, _) = start(&keys, &tables, now).await;
     let (access, refresh) = testbed::sign_in(&env, &user, true, now).await;
 
     let stored = rotation.key_sets.read(Purpose::Access).await.unwrap();
