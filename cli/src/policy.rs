@@ -304,7 +304,15 @@ fn policy(stack: &str, region: &str, rights: impl Iterator<Item = Rights>) -> Po
 }
 
 /// The functions of the template.
-const FUNCTIONS: [&str; 7] = ["Authorizer", "Jwks", "Login", "Logout", "Password", "Sessions", "Userinfo"];
+const FUNCTIONS: [&str; 8] = ["Authorizer", "Jwks", "Login", "Logout", "Password", "Rotation", "Sessions", "Userinfo"];
+
+/// The longest name of a stack that fits into the names of its functions. A function has a name of at most 64
+/// characters: the name of the stack, `AuthorizerFunction`, and 13 random characters.
+const LONGEST_WHOLE: usize = 31;
+
+/// The characters of a longer name that the names of the functions begin with. `CloudFormation` does not say how it
+/// shortens the name, so that this number is low.
+const LONGEST_IN_FUNCTION: usize = 20;
 
 /// Returns `true` for the name of a function in the template.
 #[must_use]
@@ -322,8 +330,12 @@ fn arns(resource: Resource, stack: &str, region: &str) -> Value {
         _ => "aws",
     };
     let of = |service: &str, name: &str| format!("arn:{partition}:{service}:{region}:*:{name}");
-    let function = |name: &str| of("lambda", &format!("function:{stack}-{name}Function-*"));
-    let log = |name: &str| of("logs", &format!("log-group:/aws/lambda/{stack}-{name}Function-*"));
+    let named = |name: &str| match stack.get(..LONGEST_IN_FUNCTION) {
+        Some(start) if stack.len() > LONGEST_WHOLE => format!("{start}*-{name}Function-*"),
+        _ => format!("{stack}-{name}Function-*"),
+    };
+    let function = |name: &str| of("lambda", &format!("function:{}", named(name)));
+    let log = |name: &str| of("logs", &format!("log-group:/aws/lambda/{}", named(name)));
     let secret = |name: &str| of("secretsmanager", &format!("secret:latchkey/{stack}/{name}-*"));
     match resource {
         Stack => json!(of("cloudformation", &format!("stack/{stack}/*"))),
@@ -375,6 +387,15 @@ mod tests {
         let all = policy(&"s".repeat(128), "ap-southeast-1", RIGHTS.iter().flat_map(|(_, rights)| *rights).copied());
         let all = json!(all);
         assert!(all.to_string().len() < 6144, "{}", all.to_string().len());
+    }
+
+    /// `CloudFormation` shortens the name of the stack in the name of a function.
+    #[test]
+    fn the_functions_of_a_stack_with_a_long_name_are_found_by_its_beginning() {
+        let arn = |stack: &str| arns(Login, stack, "eu-west-1").as_str().unwrap().to_owned();
+        let (whole, long) = ("a".repeat(31), "b".repeat(32));
+        assert_eq!(arn(&whole), format!("arn:aws:lambda:eu-west-1:*:function:{whole}-LoginFunction-*"));
+        assert_eq!(arn(&long), format!("arn:aws:lambda:eu-west-1:*:function:{}*-LoginFunction-*", "b".repeat(20)));
     }
 
     #[test]

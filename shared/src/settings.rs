@@ -6,7 +6,7 @@
 use crate::auth::{Access, Authenticator};
 use crate::config::Environment;
 use crate::error::Result;
-use crate::http::{Site, authorizer};
+use crate::http::{Site, access_algorithm, authorizer};
 use crate::password::policy::Policy;
 use crate::session::renewal::Rules;
 use crate::session::{Lifetimes, sessions_per_user};
@@ -33,6 +33,7 @@ pub fn check(env: &Environment) -> Result<()> {
     Policy::from_env(env)?;
     Site::from_env(env)?;
     authorizer::required_role(env)?;
+    access_algorithm(env)?;
     telemetry::metrics_namespace(env)?;
     Ok(())
 }

@@ -13,7 +13,7 @@ use super::tables::TABLES;
 use crate::stack::{Stack, Variables, environment};
 
 /// The functions of the template. A test compares them.
-const FUNCTIONS: [&str; 7] = ["authorizer", "jwks", "login", "logout", "password", "sessions", "userinfo"];
+const FUNCTIONS: [&str; 8] = ["authorizer", "jwks", "login", "logout", "password", "rotation", "sessions", "userinfo"];
 
 /// The functions that hash passwords. Only for them, the memory of the function limits a setting.
 const HASHING: [&str; 2] = ["login", "password"];
@@ -21,7 +21,10 @@ const HASHING: [&str; 2] = ["login", "password"];
 /// The function that knows no user. It has [`OF_KEYS`] in place of [`OF_ALL`].
 const KEYS: &str = "jwks";
 
-/// The variables that the template gives to all functions except [`KEYS`]. A test compares them.
+/// The function that a schedule calls. It has [`OF_ROTATION`] in place of [`OF_ALL`].
+const ROTATION: &str = "rotation";
+
+/// The variables that the template gives to all functions except [`KEYS`] and [`ROTATION`]. A test compares them.
 const OF_ALL: [&str; 12] = [
     "ACCESS_SECRET",
     "ACCESS_TTL",
@@ -40,6 +43,10 @@ const OF_ALL: [&str; 12] = [
 /// The variables of [`OF_ALL`] that the template gives to [`KEYS`]. A test compares them.
 const OF_KEYS: [&str; 5] =
     ["ACCESS_SECRET", "ALLOWED_ORIGINS", "ISSUER", "METRICS_NAMESPACE", "AWS_ENDPOINT_URL_DYNAMODB"];
+
+/// The variables that the template gives to [`ROTATION`] and to other functions. A test compares them.
+const OF_ROTATION: [&str; 6] =
+    ["ACCESS_SECRET", "DEVICE_SECRET", "ISSUER", "METRICS_NAMESPACE", "REFRESH_SECRET", "AWS_ENDPOINT_URL_DYNAMODB"];
 
 /// The variables that the template gives to [`HASHING`] besides. A test compares them.
 const OF_HASHING: [&str; 6] = [
@@ -172,10 +179,11 @@ impl Settings {
 
 /// Returns `true` if the template gives this variable to this function.
 fn has(function: &str, variable: &str) -> bool {
-    if function == KEYS {
-        return OF_KEYS.contains(&variable);
+    match function {
+        KEYS => OF_KEYS.contains(&variable),
+        ROTATION => OF_ROTATION.contains(&variable),
+        _ => OF_ALL.contains(&variable) || OF_HASHING.contains(&variable) && HASHING.contains(&function),
     }
-    OF_ALL.contains(&variable) || OF_HASHING.contains(&variable) && HASHING.contains(&function)
 }
 
 /// Returns a text that passes as a secret, the same one for the same ARN.
@@ -210,10 +218,17 @@ mod tests {
 
     use super::*;
 
-    /// The variables of all functions, as the template sets them, with the values of tests.
+    /// The variables of all functions, as the template sets them.
+    fn functions() -> BTreeMap<String, Variables> {
+        let (mut functions, scheduled) = (template().variables(), template().scheduled_variables());
+        functions.extend(scheduled);
+        functions
+    }
+
+    /// The variables of all functions with the values of tests.
     fn settings(change: impl FnOnce(&mut BTreeMap<String, Variables>)) -> Settings {
         let values = testbed::settings(&[("AWS_ENDPOINT_URL_DYNAMODB", "")]);
-        let mut functions = template().variables();
+        let mut functions = functions();
         for (function, variables) in &mut functions {
             for (name, value) in variables.iter_mut() {
                 *value = values(name).unwrap_or_default();
@@ -239,16 +254,17 @@ mod tests {
 
     #[test]
     fn the_functions_and_their_variables_are_those_of_the_template() {
-        let functions = template().variables();
+        let functions = functions();
         assert_eq!(functions.keys().collect::<Vec<_>>(), FUNCTIONS.iter().collect::<Vec<_>>());
         let common = |names: &[&str]| {
             let names = names.iter().map(|name| functions[*name].keys().cloned().collect::<BTreeSet<_>>());
             names.reduce(|all, names| &all & &names).unwrap()
         };
-        let others: Vec<_> = FUNCTIONS.into_iter().filter(|function| *function != KEYS).collect();
+        let others: Vec<_> = FUNCTIONS.into_iter().filter(|function| ![KEYS, ROTATION].contains(function)).collect();
         let of_all = common(&others);
         assert_eq!(of_all, OF_ALL.map(str::to_owned).into());
-        assert_eq!(common(&FUNCTIONS), OF_KEYS.map(str::to_owned).into());
+        assert_eq!(&common(&[KEYS]) & &of_all, OF_KEYS.map(str::to_owned).into());
+        assert_eq!(&common(&[ROTATION]) & &(&of_all | &common(&["login"])), OF_ROTATION.map(str::to_owned).into());
         // The variables of the pages and `REFRESH_GRACE` are optional, and other functions have them, too.
         let elsewhere = &common(&["logout", "sessions"]) | &common(&["login", "userinfo"]);
         assert_eq!(&(&common(&HASHING) - &of_all) - &elsewhere, OF_HASHING.map(str::to_owned).into());
@@ -358,6 +374,7 @@ mod tests {
             ("PASSWORD_PEPPER", equal, ["PASSWORD_PEPPER must differ from ", "PasswordPepper="]),
             ("USERS_TABLE", "", ["USERS_TABLE is not set", "makes the tables"]),
             ("ACCESS_TTL", "3", ["ACCESS_TTL must be", "AccessTtl="]),
+            ("ACCESS_ALGORITHM", "RS256", ["ACCESS_ALGORITHM must be HS256 or EdDSA", "AccessAlgorithm="]),
             ("COOKIE_DOMAIN", "a b", ["COOKIE_DOMAIN must be", "CookieDomain="]),
             ("REQUIRED_ROLE", " ", ["REQUIRED_ROLE must not be blank", "RequiredRole="]),
             ("HASH_MEMORY_KIB", "1000000", ["HASH_MEMORY_KIB must be", "HashMemoryKib="]),
@@ -366,5 +383,7 @@ mod tests {
             assert!(texts.iter().all(|text| found.contains(text)), "{name}: {found}");
             assert!(value.len() < 4 || !found.contains(value), "{found}");
         }
+        let found = check(&everywhere("ACCESS_ALGORITHM", "EdDSA")).unwrap_err();
+        assert!(found.contains("ISSUER must be an address such as https://") && found.contains("Issuer="), "{found}");
     }
 }

@@ -7,9 +7,9 @@
 use std::time::Duration;
 
 use shared::clock::Timestamp;
-use shared::config::{Environment, reject};
+use shared::config::Environment;
 use shared::error::Result;
-use shared::http::issuer_url;
+use shared::http::access_algorithm;
 use shared::keys::{Algorithm, Purpose, Rotation};
 use shared::store::KeySets;
 use shared::telemetry::events;
@@ -34,22 +34,13 @@ impl KeyRotation {
     /// - the ARNs of the secrets;
     /// - `KEY_ROTATION_DAYS`: how long a key signs, 15 to 365 days, 90 by default. With a shorter time, a set of device
     ///   cookies, which are valid for 180 days, would have too many keys;
-    /// - `ACCESS_ALGORITHM`: the algorithm of new keys for access tokens, `HS256` (the default) or `EdDSA`;
-    /// - `ISSUER`: with `EdDSA`, other services find the public keys at this address.
+    /// - `ACCESS_ALGORITHM` and `ISSUER`: see [`access_algorithm`].
     ///
     /// # Errors
     /// [`Error::Setting`](shared::error::Error::Setting) for a missing or unsafe value.
     pub fn from_env(env: &Environment) -> Result<Self> {
         let every = Duration::from_hours(24 * env.number("KEY_ROTATION_DAYS", 90, 15..=365)?);
-        let access = Algorithm::named(&env.or("ACCESS_ALGORITHM", Algorithm::Hs256.name()));
-        let (Some(access), issuer) = (access, issuer_url(env)) else {
-            return reject("ACCESS_ALGORITHM", "must be HS256 or EdDSA");
-        };
-        if access == Algorithm::EdDsa && issuer.is_none() {
-            let problem = "must be an address such as https://auth.example.com if ACCESS_ALGORITHM is EdDSA: \
-                           in lower case, without a path";
-            return reject("ISSUER", problem);
-        }
+        let access = access_algorithm(env)?;
         let rotations = PURPOSES.map(|purpose| {
             let algorithm = if purpose == Purpose::Access { access } else { Algorithm::Hs256 };
             Rotation { purpose, algorithm, every }

@@ -33,7 +33,7 @@ mod site;
 mod tests;
 
 pub use error::{Error, Result};
-pub use origin::{AllowedOrigins, issuer_url};
+pub use origin::{AllowedOrigins, access_algorithm, issuer_url};
 pub use request::Request;
 pub use return_to::ReturnTo;
 pub use site::Site;

@@ -10,6 +10,7 @@ use lambda_http::http::{HeaderMap, Method};
 
 use super::{Error, Result};
 use crate::config::{Environment, reject};
+use crate::keys::Algorithm;
 
 /// The longest host name in bytes (RFC 1035 §2.3.4).
 const MAX_HOST: usize = 253;
@@ -67,6 +68,23 @@ impl AllowedOrigins {
 #[must_use]
 pub fn issuer_url(env: &Environment) -> Option<String> {
     env.optional("ISSUER").filter(|issuer| issuer.starts_with("https://") && is_origin(issuer))
+}
+
+/// Reads the algorithm of new keys for access tokens: `ACCESS_ALGORITHM`, `HS256` (the default) or `EdDSA`. With `EdDSA`,
+/// other services find the public keys at the address in `ISSUER`.
+///
+/// # Errors
+/// [`Error::Setting`](crate::error::Error::Setting) for another algorithm, or for `EdDSA` without such an address.
+pub fn access_algorithm(env: &Environment) -> crate::error::Result<Algorithm> {
+    let Some(algorithm) = Algorithm::named(&env.or("ACCESS_ALGORITHM", Algorithm::Hs256.name())) else {
+        return reject("ACCESS_ALGORITHM", "must be HS256 or EdDSA");
+    };
+    if algorithm == Algorithm::EdDsa && issuer_url(env).is_none() {
+        let problem = "must be an address such as https://auth.example.com if ACCESS_ALGORITHM is EdDSA: \
+                       in lower case, without a path";
+        return reject("ISSUER", problem);
+    }
+    Ok(algorithm)
 }
 
 /// Returns `true` if the host and the port of an origin are those of a `Host` header. The default port of the scheme
