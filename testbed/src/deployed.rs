@@ -188,6 +188,22 @@ impl Emulator {
         KeySet::parse(purpose, &secret.secret_string.unwrap()).unwrap()
     }
 
+    /// Makes the keys of a purpose older: this time has passed since they were published.
+    pub async fn age_keys(&self, purpose: Purpose, time: Duration) {
+        let arn = self.functions().await["LoginFunction"].environment[purpose.variable()].clone();
+        let client = self.secrets_client("test", "test", None);
+        let secret = client.get_secret_value().secret_id(&arn).send().await.unwrap().secret_string.unwrap();
+        let mut set: Value = serde_json::from_str(&secret).unwrap();
+        for key in set["keys"].as_array_mut().unwrap() {
+            for name in ["published_at", "sign_from"] {
+                if let Some(at) = key[name].as_u64().filter(|at| *at > 0) {
+                    key[name] = at.saturating_sub(time.as_secs()).into();
+                }
+            }
+        }
+        client.put_secret_value().secret_id(arn).secret_string(set.to_string()).send().await.unwrap();
+    }
+
     /// Makes a secret of the operator, or gives it another text. Returns its ARN.
     pub async fn put_secret(&self, name: &str, text: &str) -> String {
         let client = self.secrets_client("test", "test", None);
