@@ -12,6 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
+use crate::authorizer;
 use crate::events_file::EventsFile;
 use crate::processes::Process;
 use crate::settings::Settings;
@@ -128,26 +129,37 @@ impl Functions {
         Ok(Self { process, address })
     }
 
-    /// Waits until every route has returned a response, with any status.
+    /// Waits until every route has returned a response, with any status. Then waits for the authorizer, if a route
+    /// needs it.
     ///
     /// # Errors
     /// Fails if `cargo lambda watch` ends, or if a function does not respond within five minutes.
-    pub async fn ready(&mut self, routes: &[Route]) -> Result<()> {
+    pub async fn ready(&mut self, routes: &[Route], authorizer: bool) -> Result<()> {
         let client = reqwest::Client::builder().timeout(Duration::from_mins(5)).no_proxy().build()?;
         let deadline = Instant::now() + Duration::from_mins(5);
+        let mut probes = Vec::new();
         for route in routes {
+            // A request without body and cookies changes nothing.
+            let method = reqwest::Method::from_bytes(route.method.as_bytes())?;
+            let url = format!("http://{}{}", self.address, route.path);
+            probes.push((route.function.as_str(), client.request(method, url)));
+        }
+        if authorizer {
+            let url = format!("http://{}/2015-03-31/functions/{}/invocations", self.address, authorizer::FUNCTION);
+            probes.push((authorizer::FUNCTION, client.post(url).body("{}")));
+        }
+        for (function, probe) in probes {
+            let probe = probe.build()?;
             loop {
                 if let Some(status) = self.process.child().try_wait()? {
                     bail!("cargo lambda watch ended ({status}). Is its port in use?");
                 }
-                // A request without body and cookies changes nothing.
-                let method = reqwest::Method::from_bytes(route.method.as_bytes())?;
-                let probe = client.request(method, format!("http://{}{}", self.address, route.path)).send();
-                let reached = tokio::time::timeout_at(deadline.into(), probe).await;
+                let probe = probe.try_clone().context("a request without a stream can be copied")?;
+                let reached = tokio::time::timeout_at(deadline.into(), client.execute(probe)).await;
                 match reached {
                     Ok(Ok(_)) => break,
                     Ok(Err(_)) => tokio::time::sleep(Duration::from_millis(100)).await,
-                    Err(_) => bail!("the function {} did not respond within five minutes", route.function),
+                    Err(_) => bail!("the function {function} did not respond within five minutes"),
                 }
             }
         }
@@ -196,13 +208,15 @@ async fn print_lines(output: impl AsyncRead + Unpin, events: EventsFile) {
 }
 
 /// Returns time and text of a log line, without the fields that have the same value on every line here. Returns `None`
-/// for lines that every start repeats, and for the line of a request: the gateway prints a line for each request.
+/// for lines that every start repeats, and for the lines of a request and of the authorizer's decision about it: the
+/// gateway prints a line for each request.
 fn readable(fields: &Value) -> Option<(String, String)> {
     let text = |name: &str| fields[name].as_str().unwrap_or_default();
     let time = text("timestamp").get(11..19).unwrap_or_default();
     match text("level") {
         "WARN" if text("message").starts_with("AWS_LAMBDA_MAX_CONCURRENCY") => None,
-        "INFO" if text("event") == "key_loaded" || fields["status"].is_number() => None,
+        "INFO" if text("event") == "key_loaded" => None,
+        "INFO" if fields["status"].is_number() || fields["is_authorized"].is_boolean() => None,
         level => {
             let known = ["timestamp", "level", "message", "target", "request_id", "span"];
             let more = fields.as_object().into_iter().flatten().filter(|(name, _)| !known.contains(&name.as_str()));

@@ -1,8 +1,9 @@
 //! The local API Gateway, between a browser and the functions.
 //!
-//! Terminates TLS, serves only the routes of the template, and handles CORS as the real gateway does: it responds to
-//! preflight requests itself and drops the CORS headers of a function. It invokes the function of a route with an
-//! event. If there is no answer, it responds as a function would. It prints one line for each request.
+//! Terminates TLS, serves only the routes of the template and those of the developer, and handles CORS as the real
+//! gateway does: it responds to preflight requests itself and drops the CORS headers of a response. It invokes the
+//! function of a route with an event. If there is no answer, it responds as a function would. For a route of the
+//! developer, it first asks the authorizer. It prints one line for each request.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -18,12 +19,14 @@ use hyper::body::Incoming;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
-    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
+    ACCESS_CONTROL_REQUEST_METHOD, HeaderMap, HeaderName, HeaderValue, ORIGIN, VARY,
 };
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use shared::error::Error as ServiceError;
 use shared::http::{self, Error};
 use shared::page;
@@ -33,14 +36,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
+use crate::authorizer;
 use crate::functions::say;
-use crate::invocations::{Failure, IN_FLIGHT, Invocations, TIMEOUT};
+use crate::integrations::Integrations;
+use crate::invocations::{Failure, Invocations, TIMEOUT};
 use crate::pages::Pages;
 use crate::payload;
-use crate::template::{Cors, Route, Template};
+use crate::reply::{Noted, Reply, internal_server_error, message};
+use crate::route_key::RouteKey;
+use crate::routes::{self, Routes};
+use crate::template::{Cors, Template};
+use crate::upstream::Forwarded;
 
 /// The largest body that Lambda accepts. The functions accept less.
-const MAX_BODY: usize = 6 * 1024 * 1024;
+pub(crate) const MAX_BODY: usize = 6 * 1024 * 1024;
 
 /// The first byte of a TLS connection: the type of the record with the `ClientHello` (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -48,13 +57,13 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// The pause after the operating system has refused a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-type Reply = Response<Full<Bytes>>;
-
 /// The gateway of the local stack.
 pub struct Gateway {
+    /// The functions of Latchkey.
     functions: Invocations,
-    /// The routes to the functions. Other requests get 404.
-    routes: Vec<Route>,
+    integrations: Integrations,
+    /// The routes, sorted by precedence. Other requests get 404.
+    routes: Vec<(RouteKey, Target)>,
     /// The CORS headers of the response to a preflight request.
     cors: Cors,
     pages: Pages,
@@ -62,12 +71,46 @@ pub struct Gateway {
     own_pages: page::Pages,
 }
 
+/// What answers the requests of a route.
+enum Target {
+    /// A function of Latchkey.
+    Own(String),
+    /// A function or a server of the developer, behind the authorizer.
+    Protected(routes::Target),
+}
+
+/// Why there is no body.
+enum BodyError {
+    TooLarge,
+    Broken,
+    Late,
+}
+
 impl Gateway {
     /// Returns the gateway of the template's routes. `cargo lambda watch` serves the functions at this address.
     #[must_use]
     pub fn new(functions: SocketAddr, template: &Template, pages: Pages) -> Self {
-        let functions = Invocations::new(functions, template.functions());
-        Self { functions, routes: template.routes(), cors: template.cors(), pages, own_pages: page::Pages::default() }
+        let names = template.functions().into_iter().chain([authorizer::FUNCTION.to_owned()]);
+        let own = template.routes().into_iter();
+        Self {
+            functions: Invocations::new(&functions.to_string(), names),
+            integrations: Integrations::new(&[]),
+            routes: own.map(|route| (RouteKey::new(&route.method, &route.path), Target::Own(route.function))).collect(),
+            cors: template.cors(),
+            pages,
+            own_pages: page::Pages::default(),
+        }
+    }
+
+    /// Also serves the routes of a developer, behind the authorizer.
+    #[must_use]
+    pub fn with_routes(mut self, routes: Routes) -> Self {
+        let routes = routes.into_inner();
+        self.integrations = Integrations::new(&routes);
+        self.routes.extend(routes.into_iter().map(|route| (route.key, Target::Protected(route.target))));
+        self.routes.sort_by_cached_key(|(key, _)| key.precedence());
+        let timeout = self.functions.timeout;
+        self.with_timeout(timeout)
     }
 
     /// Sets the look of the service's own pages.
@@ -81,6 +124,7 @@ impl Gateway {
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.functions.timeout = timeout;
+        self.integrations.set_timeout(timeout);
         self
     }
 
@@ -104,8 +148,11 @@ impl Gateway {
         let headers = request.headers().clone();
         let (mut response, note) = if request.method() == Method::OPTIONS {
             self.preflight(&headers)
-        } else if let Some(route) = self.route(&request) {
-            self.forward(route, request, peer, &summary).await
+        } else if let Some((key, target)) = self.route(&request) {
+            match target {
+                Target::Own(function) => self.invoke(key, function, request, peer, &summary).await,
+                Target::Protected(target) => self.authorize(key, target, request, peer, &summary).await,
+            }
         } else {
             (message(StatusCode::NOT_FOUND, "Not Found"), Some("no such route".to_owned()))
         };
@@ -125,13 +172,13 @@ impl Gateway {
         response
     }
 
-    fn route(&self, request: &Request<Incoming>) -> Option<&Route> {
+    fn route(&self, request: &Request<Incoming>) -> Option<&(RouteKey, Target)> {
         let (path, method) = (request.uri().path(), request.method().as_str());
-        self.routes.iter().find(|route| route.matches(path) && route.method == method)
+        self.routes.iter().find(|(key, _)| key.matches(method, path))
     }
 
     /// Returns the response to a preflight request, and a note for the log.
-    fn preflight(&self, request: &HeaderMap) -> (Reply, Option<String>) {
+    fn preflight(&self, request: &HeaderMap) -> Noted {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::NO_CONTENT;
         if !request.get(ORIGIN).is_some_and(|origin| self.pages.allows(origin)) {
@@ -159,15 +206,15 @@ impl Gateway {
         (response, Some(note))
     }
 
-    /// Invokes the function of a route. Returns its response, or the response that a function would give, with a note
-    /// for the log.
-    async fn forward(
+    /// Invokes a function of Latchkey. Returns its response, or the response that a function would give.
+    async fn invoke(
         &self,
-        route: &Route,
+        key: &RouteKey,
+        function: &str,
         request: Request<Incoming>,
         peer: IpAddr,
         summary: &str,
-    ) -> (Reply, Option<String>) {
+    ) -> Noted {
         let id = request_id();
         let (mut parts, body) = request.into_parts();
         let headers = parts.headers.clone();
@@ -175,30 +222,26 @@ impl Gateway {
             let response = http::error_response(&error, &id, &headers, &self.own_pages);
             (response.map(|body| Full::from(body.to_vec())), Some(note))
         };
-        let body = match timeout(TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return failed(Error::TooLarge { limit: MAX_BODY }, "the body is too large".to_owned());
-            }
-            Ok(Err(_)) => {
-                return failed(Error::invalid_request("The body cannot be read."), "the body is broken".to_owned());
-            }
-            Err(_) => {
-                let error = Error::invalid_request("The body did not arrive in time.");
-                return failed(error, "the body did not arrive in time".to_owned());
+        let body = match read(body).await {
+            Ok(body) => body,
+            Err(error) => {
+                let note = error.note().to_owned();
+                return failed(error.into(), note);
             }
         };
-        parts.headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("https"));
-        let event = payload::event(route, &parts, &body, peer, &id);
+        let event = event(key, &mut parts, &body, peer, &id);
         let slow = || log(&format!("... {summary} waits for its function (a compiler error would be above)"));
-        let answer = match self.functions.invoke(&route.function, &event, slow).await {
+        let answer = match self.functions.invoke(function, &event, slow).await {
             Ok(answer) => answer,
             Err(failure) => {
-                let note = match failure {
-                    Failure::Busy => format!("{IN_FLIGHT} requests to this function are in flight"),
-                    Failure::Silent => "the function does not respond".to_owned(),
+                let note = failure.to_string();
+                let error = match failure {
+                    Failure::Busy | Failure::Silent | Failure::Unreachable => {
+                        ServiceError::Unavailable(note.clone().into())
+                    }
+                    Failure::Unknown | Failure::Failed => ServiceError::unexpected(note.clone()),
                 };
-                return failed(ServiceError::Unavailable(note.clone().into()).into(), note);
+                return failed(error.into(), note);
             }
         };
         match payload::response(&answer) {
@@ -209,6 +252,86 @@ impl Gateway {
             }
         }
     }
+
+    /// Asks the authorizer. If it allows the request, returns the response of the target. If not, or if there is no
+    /// response, responds as API Gateway does.
+    async fn authorize(
+        &self,
+        key: &RouteKey,
+        target: &routes::Target,
+        request: Request<Incoming>,
+        peer: IpAddr,
+        summary: &str,
+    ) -> Noted {
+        let (mut parts, body) = request.into_parts();
+        let body = match read(body).await {
+            Ok(body) => body,
+            Err(error) => {
+                let reply = match error {
+                    BodyError::TooLarge => message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large"),
+                    BodyError::Broken | BodyError::Late => message(StatusCode::BAD_REQUEST, "Bad Request"),
+                };
+                return (reply, Some(error.note().to_owned()));
+            }
+        };
+        let event = event(key, &mut parts, &body, peer, &request_id());
+        let slow = || log(&format!("... {summary} waits for the authorizer (a compiler error would be above)"));
+        let answer = self.functions.invoke(authorizer::FUNCTION, &authorizer::event(&event), slow).await;
+        let decision = match answer {
+            Ok(answer) => authorizer::decision(&answer).map_err(|error| format!("{error:#}")),
+            Err(failure) => Err(format!("the authorizer: {failure}")),
+        };
+        let caller = match decision {
+            Ok(Some(caller)) => caller,
+            Ok(None) => {
+                let note = "the authorizer denied the request".to_owned();
+                return (message(StatusCode::FORBIDDEN, "Forbidden"), Some(note));
+            }
+            Err(note) => return (internal_server_error(), Some(note)),
+        };
+        let scheme = self.pages.scheme;
+        let request = Forwarded { request: &parts, body, caller: &caller, source_ip: peer, scheme };
+        let slow = || log(&format!("... {summary} waits for {target}"));
+        self.integrations.respond(target, request, event, slow).await
+    }
+}
+
+impl BodyError {
+    /// Returns the text for the log.
+    fn note(&self) -> &'static str {
+        match self {
+            Self::TooLarge => "the body is too large",
+            Self::Broken => "the body is broken",
+            Self::Late => "the body did not arrive in time",
+        }
+    }
+}
+
+/// The error that a function would return.
+impl From<BodyError> for Error {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::TooLarge { limit: MAX_BODY },
+            BodyError::Broken => Self::invalid_request("The body cannot be read."),
+            BodyError::Late => Self::invalid_request("The body did not arrive in time."),
+        }
+    }
+}
+
+/// Reads the body of a request.
+async fn read(body: Incoming) -> Result<Bytes, BodyError> {
+    match timeout(TIMEOUT, Limited::new(body, MAX_BODY).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(BodyError::TooLarge),
+        Ok(Err(_)) => Err(BodyError::Broken),
+        Err(_) => Err(BodyError::Late),
+    }
+}
+
+/// Returns the event of a request, with the scheme that API Gateway has.
+fn event(key: &RouteKey, request: &mut Parts, body: &[u8], peer: IpAddr, id: &str) -> Value {
+    request.headers.insert(HeaderName::from_static("x-forwarded-proto"), HeaderValue::from_static("https"));
+    payload::event(key, request, body, peer, id)
 }
 
 async fn connection(gateway: Arc<Gateway>, stream: TcpStream, peer: IpAddr, tls: Option<TlsAcceptor>) {
@@ -262,14 +385,6 @@ fn unlisted(requested: Option<&HeaderValue>, listed: &str) -> Vec<String> {
 fn log(text: &str) {
     let now = OffsetDateTime::now_utc();
     say(&format!("{:02}:{:02}:{:02}", now.hour(), now.minute(), now.second()), text);
-}
-
-/// Returns a response of the gateway itself, in the form of API Gateway.
-fn message(status: StatusCode, text: &'static str) -> Reply {
-    let mut response = Response::new(Full::from(format!(r#"{{"message":"{text}"}}"#)));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
 }
 
 /// Returns a random id, in the form of API Gateway.

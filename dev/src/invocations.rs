@@ -1,18 +1,18 @@
-//! The invocations of the functions, through `cargo lambda watch`.
+//! The invocations of functions that run on this machine, through Lambda's `Invoke` operation.
 //!
 //! `cargo lambda watch` runs one instance of each function. If 100 invocations of a function wait, it stops for good
 //! (its queue is full, and it locks the queue while it adds to it). So the requests wait here, a bounded number for
 //! each function, and each function gets one invocation at a time.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::Request;
+use hyper::{Request, StatusCode};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
@@ -32,12 +32,16 @@ pub const IN_FLIGHT: usize = 50;
 /// only while a function does not compile.
 const UNANSWERED: usize = 50;
 
-/// The functions, as the gateway invokes them.
+/// The header with which Lambda marks the answer of a function that failed.
+const ERROR: &str = "x-amz-function-error";
+
+/// The functions at one address, as the gateway invokes them.
 pub(crate) struct Invocations {
     /// The time after which a request gets an answer without its function.
     pub(crate) timeout: Duration,
     client: Client<HttpConnector, Full<Bytes>>,
-    address: SocketAddr,
+    /// Host and port.
+    address: String,
     queues: BTreeMap<String, Queue>,
 }
 
@@ -58,15 +62,32 @@ pub(crate) enum Failure {
     Busy,
     /// The function has not answered in time.
     Silent,
+    /// No server runs at the address.
+    Unreachable,
+    /// The server has no function with this name.
+    Unknown,
+    /// The function has reported an error.
+    Failed,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => write!(formatter, "{IN_FLIGHT} requests to this function are in flight"),
+            Self::Silent | Self::Unreachable => formatter.write_str("the function does not respond"),
+            Self::Unknown => formatter.write_str("the function does not exist"),
+            Self::Failed => formatter.write_str("the function failed"),
+        }
+    }
 }
 
 impl Invocations {
-    /// Returns the functions that `cargo lambda watch` serves at this address.
-    pub(crate) fn new(address: SocketAddr, functions: Vec<String>) -> Self {
+    /// Returns the functions that a server serves at this address, such as `127.0.0.1:9000`.
+    pub(crate) fn new(address: &str, functions: impl IntoIterator<Item = String>) -> Self {
         let queue = || Queue { places: Semaphore::new(IN_FLIGHT), turn: Mutex::new(()), unanswered: Arc::default() };
         let queues = functions.into_iter().map(|function| (function, queue())).collect();
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Self { timeout: TIMEOUT, client, address, queues }
+        Self { timeout: TIMEOUT, client, address: address.to_owned(), queues }
     }
 
     /// Invokes a function with an event and returns its answer. Calls `slow` if the function takes long.
@@ -88,28 +109,36 @@ impl Invocations {
             outcome = timeout_at(deadline, &mut answer).await;
         }
         if let Ok(answer) = outcome {
-            let answer = answer.ok_or(Failure::Silent)?;
-            // A function answers in order. Without an answer until now, an earlier invocation will never get one.
-            queue.unanswered.store(0, Ordering::Relaxed);
-            return Ok(answer);
+            if !matches!(answer, Err(Failure::Unreachable)) {
+                // A function answers in order. Without an answer until now, an earlier invocation will never get one.
+                queue.unanswered.store(0, Ordering::Relaxed);
+            }
+            return answer;
         }
         queue.unanswered.fetch_add(1, Ordering::Relaxed);
         let unanswered = Arc::clone(&queue.unanswered);
         tokio::spawn(async move {
-            answer.await;
+            answer.await.ok();
             let less = |count: usize| count.checked_sub(1);
             unanswered.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok();
         });
         Err(Failure::Silent)
     }
 
-    /// Returns the answer, or `None` if `cargo lambda watch` cannot be reached.
-    fn post(&self, function: &str, event: &Value) -> impl Future<Output = Option<Bytes>> + use<> {
+    /// Sends the event to the `Invoke` operation and returns the answer of the function.
+    fn post(&self, function: &str, event: &Value) -> impl Future<Output = Result<Bytes, Failure>> + use<> {
         let url = format!("http://{}/2015-03-31/functions/{function}/invocations", self.address);
         let (client, request) = (self.client.clone(), Request::post(url).body(Full::from(event.to_string())));
         async move {
-            let response = client.request(request.ok()?).await.ok()?;
-            Some(response.into_body().collect().await.ok()?.to_bytes())
+            let request = request.map_err(|_| Failure::Unknown)?;
+            let response = client.request(request).await.map_err(|_| Failure::Unreachable)?;
+            let (head, body) = response.into_parts();
+            let answer = body.collect().await.map_err(|_| Failure::Unreachable)?.to_bytes();
+            match head.status {
+                StatusCode::NOT_FOUND => Err(Failure::Unknown),
+                status if !status.is_success() || head.headers.contains_key(ERROR) => Err(Failure::Failed),
+                _ => Ok(answer),
+            }
         }
     }
 }

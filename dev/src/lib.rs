@@ -3,6 +3,7 @@
 //! Does on one machine what AWS does for a deployed stack. Tables, routes, variables and CORS settings come from
 //! `template.yaml`. `cargo lambda watch` runs the real functions.
 
+mod authorizer;
 pub mod certificate;
 pub mod dynamodb;
 mod env_file;
@@ -10,12 +11,16 @@ pub mod event;
 pub mod events_file;
 pub mod functions;
 pub mod gateway;
+mod integrations;
 pub mod invocations;
 pub mod invoke;
 pub mod pages;
 mod payload;
 pub mod people;
 pub mod processes;
+mod reply;
+mod route_key;
+pub mod routes;
 pub mod settings;
 pub mod stack;
 pub mod story;
@@ -25,3 +30,4 @@ pub mod template;
 pub mod terminal;
 pub mod token;
 pub mod unlock;
+mod upstream;

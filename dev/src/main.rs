@@ -37,6 +37,8 @@ Examples:
   cargo dev --data target/dev/data   keep the data for the next start
   cargo dev --http --port 8080       http://localhost:8080, without TLS
   cargo dev --host-only              `__Host-` cookies, as without a domain
+  cargo dev --routes my-routes.toml  also serve your own routes behind the
+                                     authorizer; see `routes.example.toml`
   cargo dev tables                   only the tables, for `sam local`
 
 Examples that use the running stack (`--url` chooses one of several):

@@ -1,6 +1,7 @@
 //! The whole stack: the functions over an embedded DynamoDB, behind a local gateway.
 #![expect(clippy::print_stdout, reason = "the output of a command-line tool")]
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use clap::Args;
 use local::running::{self, RunningStack};
 use tokio::net::TcpListener;
 
+use crate::authorizer;
 use crate::certificate::Certificate;
 use crate::events_file::EventsFile;
 use crate::functions::{self, Functions, say};
@@ -18,6 +20,7 @@ use crate::gateway::Gateway;
 use crate::pages::{self, Pages};
 use crate::people;
 use crate::processes;
+use crate::routes::{self, Routes};
 use crate::tables::{RunningTables, Tables};
 use crate::template::Template;
 
@@ -34,6 +37,9 @@ pub struct Stack {
     /// Build the functions as for AWS: a slow build, fast functions.
     #[arg(long)]
     release: bool,
+    /// Serve your own routes behind the authorizer. Without this option, the file is `routes.toml`, if it exists.
+    #[arg(long, value_name = "FILE")]
+    routes: Option<PathBuf>,
     #[command(flatten)]
     tables: Tables,
 }
@@ -51,21 +57,27 @@ impl Stack {
     /// Fails if a part of the stack cannot be started, or ends.
     pub async fn run(self, root: &Path) -> Result<()> {
         let started = Instant::now();
+        let template = Template::read(&root.join("template.yaml"))?;
+        let routes = self.routes(root, &template)?;
         let listener = self.bind(root).await?;
         println!("Latchkey on this machine. Press Ctrl-C to stop.\n");
-        let template = Template::read(&root.join("template.yaml"))?;
 
         let tables = self.tables.start(root, &template, Ipv4Addr::LOCALHOST.into(), self.default_origins()).await?;
         let tools = self.tools(root).await?;
-        self.build(root, &template).await?;
+        let authorizer = (!routes.is_empty()).then(|| authorizer::FUNCTION.to_owned());
+        let names: BTreeSet<_> = template.functions().into_iter().chain(authorizer).collect();
+        let names = Vec::from_iter(names);
+        self.build(root, &names).await?;
         let events = EventsFile::create(&running::events_file(root, &self.url()))?;
         let mut functions = Functions::start(&tools.cargo_lambda, root, &tables.settings, self.release, events).await?;
-        functions.ready(&template.routes()).await?;
-        say("functions", &template.functions().join(", "));
+        functions.ready(&template.routes(), !routes.is_empty()).await?;
+        say("functions", &names.join(", "));
 
         let pages = self.pages(&tables);
-        let gateway =
-            Gateway::new(functions.address, &template, pages.clone()).with_own_pages(tables.site.pages.clone());
+        let lines = routes.lines();
+        let gateway = Gateway::new(functions.address, &template, pages.clone())
+            .with_own_pages(tables.site.pages.clone())
+            .with_routes(routes);
         let tls = tools.certificate.as_ref().map(Certificate::acceptor).transpose()?;
         let running = RunningStack::new(self.url(), functions.address, tables.settings.variables().clone());
         let _file = {
@@ -73,7 +85,7 @@ impl Stack {
             running.save(root, self.port)?
         };
         println!("\nReady after {} s at {}\n", started.elapsed().as_secs(), self.url());
-        self.print_usage(root, &tools, &pages);
+        self.print_usage(root, &tools, &pages, &lines);
         tokio::select! {
             () = gateway.serve(listener, tls) => Ok(()),
             outcome = functions.ended() => outcome,
@@ -106,9 +118,19 @@ impl Stack {
         Ok(Tools { cargo_lambda, certificate })
     }
 
-    async fn build(&self, root: &Path, template: &Template) -> Result<()> {
+    /// Reads the routes of the developer. Without a file, there are none.
+    fn routes(&self, root: &Path, template: &Template) -> Result<Routes> {
+        let default = root.join(routes::FILE);
+        match &self.routes {
+            Some(file) => Routes::read(file, template),
+            None if default.exists() => Routes::read(&default, template),
+            None => Ok(Routes::default()),
+        }
+    }
+
+    async fn build(&self, root: &Path, functions: &[String]) -> Result<()> {
         say("build", if self.release { "release build; the first one takes minutes" } else { "debug build" });
-        functions::build(root, &template.functions(), self.release).await
+        functions::build(root, functions, self.release).await
     }
 
     /// Returns the stack and its pages, as a browser sees them.
@@ -121,8 +143,8 @@ impl Stack {
         }
     }
 
-    /// Prints the users, the addresses, and commands to copy.
-    fn print_usage(&self, root: &Path, tools: &Tools, pages: &Pages) {
+    /// Prints the users, the addresses, the routes of the developer, and commands to copy.
+    fn print_usage(&self, root: &Path, tools: &Tools, pages: &Pages, routes: &[String]) {
         let people = [people::KIM, people::PARK].map(|person| format!("{} / {}", person.user_id, person.password));
         say("pages", &self.url());
         say("users", &people.join("    "));
@@ -132,6 +154,9 @@ impl Stack {
             if !origins.is_empty() {
                 say(topic, &origins.join(", "));
             }
+        }
+        for route in routes {
+            say("route", route);
         }
         let certificate = tools.certificate.as_ref().map(|files| relative(&files.certificate, root));
         if let Some(file) = &certificate {

@@ -35,24 +35,6 @@ pub struct Route {
     pub function: String,
 }
 
-impl Route {
-    /// Returns `true` if the path belongs to this route. `{name}` matches any segment that is not empty.
-    #[must_use]
-    pub fn matches(&self, path: &str) -> bool {
-        let (pattern, path) = (self.path.split('/'), path.split('/'));
-        pattern.clone().count() == path.clone().count()
-            && pattern.zip(path).all(|(wanted, found)| wanted == found || wanted.starts_with('{') && !found.is_empty())
-    }
-
-    /// Returns the path parameters of a path that belongs to this route.
-    #[must_use]
-    pub fn parameters(&self, path: &str) -> BTreeMap<String, String> {
-        let name = |segment: &str| Some(segment.strip_prefix('{')?.strip_suffix('}')?.to_owned());
-        let segments = self.path.split('/').zip(path.split('/'));
-        segments.filter_map(|(wanted, found)| Some((name(wanted)?, found.to_owned()))).collect()
-    }
-}
-
 /// The CORS headers of the response to a preflight request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cors {
@@ -247,16 +229,6 @@ mod tests {
         served.sort();
         assert_eq!(served, template().routes());
         assert!(served.len() >= 4);
-    }
-
-    #[test]
-    fn a_path_parameter_matches_one_segment() {
-        let route = Route { path: "/sessions/{id}".into(), method: "DELETE".into(), function: "sessions".into() };
-        assert!(route.matches("/sessions/abc"));
-        assert_eq!(route.parameters("/sessions/abc"), BTreeMap::from([("id".to_owned(), "abc".to_owned())]));
-        for other in ["/sessions", "/sessions/", "/sessions/abc/def", "/session/abc", "//abc", "sessions/abc"] {
-            assert!(!route.matches(other), "{other}");
-        }
     }
 
     /// R90: a route must not accept any method.

@@ -60,6 +60,25 @@ fn an_invalid_line_in_dotenv_stops_the_stack_before_anything_is_built() {
     assert!(error.contains(".env line 2 is not NAME=value") && error.contains("NAME='a value'"), "{error}");
 }
 
+#[test]
+fn an_invalid_route_stops_the_stack_before_anything_is_built() {
+    let root = checkout("events/userinfo.json");
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+    fs::copy(template, root.path().join("template.yaml")).unwrap();
+    let invalid = "# mine\n\"GET /login\" = { forward = \"http://127.0.0.1:8080\" }\n";
+    fs::write(root.path().join("routes.toml"), invalid).unwrap();
+    fs::write(root.path().join("other.toml"), "\"GET /a\" = { forwrd = \"http://127.0.0.1:8080\" }\n").unwrap();
+    for (arguments, expected) in [
+        (&[][..], "routes.toml line 2: `GET /login` would take the requests of `GET /login`, a route of Latchkey"),
+        (&["--routes", "other.toml"], "error: other.toml line 1: unknown field `forwrd`"),
+        (&["--routes", "missing.toml"], "error: cannot read missing.toml: No such file"),
+    ] {
+        let (output, error) = dev(root.path(), arguments);
+        assert!(!output.status.success() && error.contains(expected), "{error}");
+        assert!(output.stdout.is_empty() && !root.path().join("target").exists());
+    }
+}
+
 /// The variables for `sam local` contain secrets.
 #[test]
 fn each_signal_that_stops_the_tables_also_removes_the_file_with_the_variables() {

@@ -35,6 +35,8 @@ pub struct Options<'a> {
     pub http: bool,
     /// Keeps the data in this file.
     pub data: Option<&'a Path>,
+    /// Serves the routes of this file behind the authorizer.
+    pub routes: Option<&'a Path>,
 }
 
 const SECRETS: [(&str, &str); 2] = [
@@ -89,6 +91,7 @@ pub(crate) async fn cargo_dev(arguments: &[&str], options: Options<'_>) -> (Proc
         .args(options.host_only.then_some("--host-only"))
         .args(options.http.then_some("--http"))
         .args(options.data.map(|file| ["--data".as_ref(), file.as_os_str()]).into_iter().flatten())
+        .args(options.routes.map(|file| ["--routes".as_ref(), file.as_os_str()]).into_iter().flatten())
         .envs(SECRETS)
         .envs(options.access_secret.map(|set| ("ACCESS_SECRET", set)))
         .envs(options.issuer.map(|issuer| ("ISSUER", issuer)))

@@ -31,10 +31,14 @@ async fn the_contract_holds_on_the_local_stack() {
 }
 
 #[tokio::test]
-async fn the_local_gateway_carries_what_browsers_send_and_survives_500_logins_at_once() {
-    let options = Options { allowed_origin: Some("http://localhost:5173"), ..Options::default() };
+async fn the_local_gateway_serves_own_routes_carries_what_browsers_send_and_survives_500_logins_at_once() {
+    let server = local_gateway::Server::start().await;
+    let routes = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&routes, server.routes()).unwrap();
+    let allowed_origin = Some("http://localhost:5173");
+    let options = Options { allowed_origin, routes: Some(routes.path()), ..Options::default() };
     let (_process, stack, mut output) = local_stack::start_with_output(options).await;
-    local_gateway::check(&stack, &mut output).await;
+    local_gateway::check(&stack, &server, &mut output).await;
 }
 
 /// R22, R23. Each run has a user and source addresses of its own, so that it can be repeated at once.
