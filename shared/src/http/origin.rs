@@ -70,16 +70,17 @@ pub fn issuer_url(env: &Environment) -> Option<String> {
     env.optional("ISSUER").filter(|issuer| issuer.starts_with("https://") && is_origin(issuer))
 }
 
-/// Reads the algorithm of new keys for access tokens: `ACCESS_ALGORITHM`, `HS256` (the default) or `EdDSA`. With `EdDSA`,
-/// other services find the public keys at the address in `ISSUER`.
+/// Reads the algorithm of new keys for access tokens: `ACCESS_ALGORITHM`, `HS256` (the default) or `EdDSA`. With
+/// `EdDSA`, other services find the public keys at the address in `ISSUER`.
 ///
 /// # Errors
 /// [`Error::Setting`](crate::error::Error::Setting) for another algorithm, or for `EdDSA` without such an address.
 pub fn access_algorithm(env: &Environment) -> crate::error::Result<Algorithm> {
-    let Some(algorithm) = Algorithm::named(&env.or("ACCESS_ALGORITHM", Algorithm::Hs256.name())) else {
+    let algorithm = Algorithm::named(&env.or("ACCESS_ALGORITHM", Algorithm::Hs256.name()));
+    let (Some(algorithm), issuer) = (algorithm, issuer_url(env)) else {
         return reject("ACCESS_ALGORITHM", "must be HS256 or EdDSA");
     };
-    if algorithm == Algorithm::EdDsa && issuer_url(env).is_none() {
+    if algorithm == Algorithm::EdDsa && issuer.is_none() {
         let problem = "must be an address such as https://auth.example.com if ACCESS_ALGORITHM is EdDSA: \
                        in lower case, without a path";
         return reject("ISSUER", problem);
