@@ -199,6 +199,8 @@ fn text(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn root() -> &'static Path {
@@ -286,6 +288,11 @@ mod tests {
                 let attributes = only("/ForAllValues:StringEquals/dynamodb:Attributes");
                 for action in action.as_array().unwrap_or(&vec![action.clone()]) {
                     for resource in &resources {
+                        // Otherwise, an update that changes nothing could return a whole profile or a password hash.
+                        if (action, resource.as_str()) == (&json!("dynamodb:UpdateItem"), "UsersTable.Arn") {
+                            let returned = "/StringEqualsIfExists/dynamodb:ReturnValues";
+                            assert_eq!(statement["Condition"].pointer(returned), Some(&json!("NONE")), "{function}");
+                        }
                         granted.insert([function, &text(action), resource, &keys, &attributes].map(str::to_owned));
                     }
                 }
@@ -299,7 +306,7 @@ mod tests {
             ["LoginFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*", ""],
             ["LoginFunction", "dynamodb:ConditionCheckItem", "SessionsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:DeleteItem", "AttemptsTable.Arn", "", ""],
-            ["LoginFunction", "dynamodb:GetItem", "UsersTable.Arn", "", ""],
+            ["LoginFunction", "dynamodb:GetItem", "UsersTable.Arn", "user#*,login#*", ""],
             ["LoginFunction", "dynamodb:PutItem", "AttemptsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:PutItem", "SessionsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:Query", "${SessionsTable.Arn}/index/ActiveSessions", "", ""],
@@ -371,8 +378,12 @@ mod tests {
         let resources = template().0["Resources"].as_object().unwrap().clone();
         let kinds: BTreeSet<_> = resources.values().map(|resource| text(&resource["Type"])).collect();
         let expected = [
+            "AWS::CloudWatch::Alarm",
+            "AWS::CloudWatch::Dashboard",
             "AWS::DynamoDB::Table",
             "AWS::Logs::LogGroup",
+            "AWS::SNS::Subscription",
+            "AWS::SNS::Topic",
             "AWS::SecretsManager::Secret",
             "AWS::Serverless::Function",
             "AWS::Serverless::HttpApi",

@@ -9,7 +9,9 @@ use jwks::Jwks;
 use login::Login;
 use logout::Logout;
 use password::PasswordChange;
+use regex::Regex;
 use rotation::KeyRotation;
+use serde_json::Value;
 use sessions::OwnSessions;
 use shared::config::Environment;
 use shared::error::Result;
@@ -85,9 +87,9 @@ fn variables_in_template() -> BTreeMap<String, BTreeMap<String, String>> {
 /// The tools report an invalid setting before a function fails to start.
 #[test]
 fn the_check_of_all_settings_reads_each_variable_of_each_function() {
-    let mut functions = variables_in_code();
-    functions.remove("rotation");
-    let all = functions.into_values().flatten().collect::<BTreeSet<_>>();
+    let mut all = variables_in_code().into_values().flatten().collect::<BTreeSet<_>>();
+    // Its parameter is a number with bounds, so that CloudFormation refuses an invalid value.
+    all.remove("KEY_ROTATION_DAYS");
     assert_eq!(variables_read_in(&[("DEVICE_COOKIE", "on")], settings::check), all);
 }
 
@@ -104,6 +106,11 @@ fn each_function_has_exactly_the_variables_that_it_reads() {
     }
 }
 
+/// Returns the name of the parameter of a variable: `AccessTtl` for `ACCESS_TTL`.
+fn parameter_name(variable: &str) -> String {
+    variable.split('_').map(|word| [&word[..1], &word[1..].to_lowercase()].concat()).collect()
+}
+
 /// `ACCESS_TTL` has the parameter `AccessTtl`, and `ACCESS_SECRET` the secret `AccessSecret`. A variable of a table has
 /// the name of the table.
 #[test]
@@ -111,8 +118,7 @@ fn each_variable_has_a_parameter_or_a_resource_of_the_same_name() {
     let (template, text) = (template(), read("template.yaml"));
     let (parameters, tables, secrets) = (template.parameters(), template.table_variables(), template.secrets());
     for (variable, value) in variables_in_template().into_values().flatten() {
-        let words = variable.split('_').map(|word| [&word[..1], &word[1..].to_lowercase()].concat());
-        let name: String = words.collect();
+        let name = parameter_name(&variable);
         if variable == "METRICS_NAMESPACE" {
             continue;
         }
@@ -172,13 +178,14 @@ fn login_rejects_every_pair_of_equal_secrets() {
     }
 }
 
-/// A setting exists only if two real deployments would want different values.
+/// A setting exists only if two real deployments would want different values. `Alarms` and `AlarmEmail` belong to the
+/// stack, not to a function.
 #[test]
-fn there_are_at_most_28_variables_and_21_parameters() {
+fn there_are_at_most_28_variables_and_23_parameters() {
     let variables: BTreeSet<_> = variables_in_code().into_values().flatten().collect();
     assert!(variables.len() <= 28, "{}", variables.len());
     let parameters = template().parameters();
-    assert!(parameters.len() <= 21, "{}", parameters.len());
+    assert!(parameters.len() <= 23, "{}", parameters.len());
 }
 
 /// R95: `sam deploy` asks for no secret. A variable of a function holds the ARN of a secret that `CloudFormation`
@@ -203,5 +210,118 @@ fn the_variables_of_each_function_fit_into_4_kb() {
         let length = |name: &str| longest.iter().find(|(long, _)| *long == name).map_or(usual, |(_, length)| *length);
         let sum: usize = variables.keys().map(|name| name.len() + length(name)).sum();
         assert!(sum < 4096, "{function}: {sum}");
+    }
+}
+
+/// The parameters of the template, by the names of their variables.
+fn parameter(variable: &str) -> Value {
+    let template: Value = serde_saphyr::from_str(&read("template.yaml")).unwrap();
+    template["Parameters"][parameter_name(variable)].clone()
+}
+
+/// Returns `true` if the functions start with this value.
+fn is_accepted(variable: &str, value: &str) -> bool {
+    let memory = ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1769");
+    // `REFRESH_TTL` must not be less than `ACCESS_TTL`.
+    let short = if variable == "REFRESH_TTL" { ("ACCESS_TTL", "300") } else { memory };
+    let env = Environment::new(testbed::settings(&[(variable, value), memory, short]));
+    settings::check(&env).is_ok()
+}
+
+/// `CloudFormation` refuses a number that would stop the functions, and no other number.
+#[test]
+fn the_numbers_of_the_template_have_the_bounds_of_the_functions() {
+    let numbers = [
+        "REFRESH_TTL",
+        "REFRESH_GRACE",
+        "SESSIONS_PER_USER",
+        "HASH_MEMORY_KIB",
+        "PASSWORD_CHECK_MS",
+        "PASSWORD_MIN_LENGTH",
+        "SOURCE_FAILURES_PER_HOUR",
+    ];
+    for variable in numbers {
+        let parameter = parameter(variable);
+        assert_eq!(parameter["Type"], "Number", "{variable}");
+        let [min, max] = ["MinValue", "MaxValue"].map(|bound| parameter[bound].as_i64().unwrap());
+        let default = parameter["Default"].as_i64().unwrap();
+        for (value, is_valid) in [(min - 1, false), (min, true), (default, true), (max, true), (max + 1, false)] {
+            assert_eq!(is_accepted(variable, &value.to_string()), is_valid, "{variable}={value}");
+        }
+        let page = read("docs/configuration.md");
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{variable}` | ")));
+        assert!(row.unwrap().contains(&format!("| {default} |")), "{variable}: the page has another default");
+    }
+}
+
+/// `CloudFormation` refuses a text that would stop the functions.
+#[test]
+fn the_patterns_of_the_template_refuse_what_the_functions_refuse() {
+    let patterns = |variable: &str| {
+        let parameter = parameter(variable);
+        let pattern = Regex::new(&format!("^(?:{})$", parameter["AllowedPattern"].as_str().unwrap())).unwrap();
+        let longest = parameter["MaxLength"].as_u64().unwrap_or(u64::MAX);
+        move |value: &str| value.len() as u64 <= longest && pattern.is_match(value)
+    };
+    let (label, host) = ("a".repeat(64), "a.".repeat(126));
+    let cases: [(&str, &[&str], &[&str]); 9] = [
+        ("ACCESS_TTL", &["", "300", "999", "1000", "79999", "86400"], &["60", "299", "86401", "1e3", " 900", "-900"]),
+        (
+            "COOKIE_DOMAIN",
+            &["", "example.com", "a.b.Example.com", "xn--bcher-kva.example", "localhost"],
+            &[
+                "com",
+                "a b",
+                ".example.com",
+                "example.com.",
+                "https://example.com",
+                "127.0.0.1",
+                "-a.com",
+                "a_b.com",
+                &label,
+            ],
+        ),
+        (
+            "ALLOWED_ORIGINS",
+            &["", "https://app.example.com", "https://a.com:8443,http://localhost:3000", "http://127.0.0.1:5173"],
+            &[
+                "https://App.example.com",
+                "http://example.com",
+                "https://a.com/",
+                "*",
+                "null",
+                "https://a.com, https://b.com",
+                "a.com",
+            ],
+        ),
+        (
+            "ISSUER",
+            &["latchkey", "https://auth.example.com", "my service"],
+            &["", " ", "a ", " a", "\t", "é\u{7f}", &"x".repeat(256)],
+        ),
+        ("AUDIENCE", &["latchkey", "a,b"], &["", " ", "a\n", &"x".repeat(256)]),
+        ("REQUIRED_ROLE", &["", "admin", "billing admin"], &[" ", "admin ", "\u{a0}"]),
+        ("SERVICE_NAME", &["", "Acme", "회사 이름", "A & B"], &[" ", "a\u{1}b", "a\tb", &"x".repeat(101)]),
+        (
+            "LOGO_URL",
+            &["", "https://www.example.com/logo.svg"],
+            &["http://a.com/l.svg", "https://a.com/ b", "javascript:x", "https://a.com/\"x"],
+        ),
+        ("ACCENT_COLOR", &["", "#1d5c4c", "#FFFFFF"], &["green", "#fff", "#12345g"]),
+    ];
+    for (variable, good, bad) in cases {
+        let matches = patterns(variable);
+        for value in good {
+            assert!(matches(value) && is_accepted(variable, value), "{variable}={value}");
+        }
+        for value in bad {
+            assert!(!matches(value), "{variable}={value} is refused before the deployment");
+        }
+    }
+    assert!(!patterns("COOKIE_DOMAIN")(&host));
+    let matches = patterns("ACCESS_TTL");
+    for seconds in 0..90_000 {
+        let value = seconds.to_string();
+        assert_eq!(matches(&value), (300..=86_400).contains(&seconds), "{value}");
     }
 }
