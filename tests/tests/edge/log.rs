@@ -60,6 +60,54 @@ fn set_password_hash(world: &World, hash: &str) {
     world.change("login#kimcoding", |item| item["password_hash"] = json!({ "S": hash }));
 }
 
+/// Returns the metrics of our namespace that the alarms and the dashboard of the template read: the name and the
+/// dimension.
+fn metrics_of_the_template() -> BTreeSet<(String, String)> {
+    let template: Value = serde_saphyr::from_str(&testbed::workspace::read("template.yaml")).unwrap();
+    let ours = "Latchkey/${AWS::StackName}";
+    let metric = |metric: &Value| {
+        let dimension = metric["Dimensions"][0]["Name"].as_str().unwrap_or_default();
+        (metric["MetricName"].as_str().unwrap().to_owned(), dimension.to_owned())
+    };
+    let resources = template["Resources"].as_object().unwrap();
+    let alarms = resources.values().filter(|resource| resource["Type"] == "AWS::CloudWatch::Alarm");
+    let of_alarms = alarms.flat_map(|alarm| {
+        let terms = alarm["Properties"]["Metrics"].as_array().into_iter().flatten();
+        let terms = terms.filter_map(|term| term.pointer("/MetricStat/Metric")).chain([&alarm["Properties"]]);
+        terms.filter(|term| term["Namespace"] == ours).map(metric).collect::<Vec<_>>()
+    });
+    let body = resources["Dashboard"]["Properties"]["DashboardBody"].as_str().unwrap();
+    let body: Value = serde_json::from_str(body).unwrap();
+    let charts = body["widgets"].as_array().unwrap().iter();
+    let lines = charts.flat_map(|chart| chart["properties"]["metrics"].as_array().into_iter().flatten());
+    let of_dashboard =
+        lines.filter(|line| line[0] == ours).map(|line| (line[1].as_str().unwrap().to_owned(), String::new()));
+    let metrics: BTreeSet<_> = of_alarms.chain(of_dashboard).collect();
+    assert!(metrics.len() > 15, "{metrics:?}");
+    metrics
+}
+
+#[test]
+fn each_alarm_has_its_row_in_the_guide_for_operators() {
+    let template: Value = serde_saphyr::from_str(&testbed::workspace::read("template.yaml")).unwrap();
+    let resources = template["Resources"].as_object().unwrap().iter();
+    let alarms = resources.filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
+    let page = testbed::workspace::read("docs/operate.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("Alarm` |").map(|(name, _)| name));
+    let rows: BTreeSet<_> = rows.map(|name| format!("{name}Alarm")).collect();
+    let mut described = BTreeSet::new();
+    for (name, alarm) in alarms {
+        let properties = &alarm["Properties"];
+        let description = properties["AlarmDescription"].as_str().unwrap();
+        assert!(description.contains(&format!("See {name} in docs/operate.md.")), "{name}: {description}");
+        for actions in ["AlarmActions", "OKActions"] {
+            assert_eq!(properties[actions], json!(["AlarmTopic"]), "{name}");
+        }
+        described.insert(name.clone());
+    }
+    assert_eq!(rows, described);
+}
+
 /// Every event function writes one line with the documented name and level, and the line counts itself.
 #[test]
 fn every_event_function_writes_its_name_and_its_metric() {
@@ -103,18 +151,22 @@ fn every_event_function_writes_its_name_and_its_metric() {
         ("panicked", "WARN", &|| events::panicked(Some("src/lib.rs:1:1"))),
         ("panicked", "WARN", &|| events::panicked(None)),
     ];
-    let log = Log::start();
+    let (log, mut counted) = (Log::start(), BTreeSet::new());
     for (name, level, write) in functions {
         write();
         let lines = lines(&log);
         let [line] = &lines[..] else { panic!("{name}: {lines:?}") };
         assert_eq!((&line["event"], &line["level"]), (&name.into(), &level.into()), "{line}");
         assert_metric(line, name);
+        counted.insert((name.to_owned(), String::new()));
+        counted.extend(line["reason"].as_str().map(|_| (name.to_owned(), "reason".to_owned())));
         assert!(!line.to_string().contains(session.as_str()), "{name} has the id of the session");
     }
     let source = include_str!("../../../shared/src/telemetry/events.rs");
     let written: BTreeSet<_> = source.split("event = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert_eq!(functions.map(|(name, ..)| name).into_iter().collect::<BTreeSet<_>>(), written);
+    let unknown: Vec<_> = metrics_of_the_template().into_iter().filter(|metric| !counted.contains(metric)).collect();
+    assert_eq!(unknown, [], "the alarms and the dashboard read only metrics that the functions write");
     let called = functions.len() - 1; // `panicked` is called twice.
     assert_eq!(source.matches("\npub fn ").count(), called, "this test calls every function");
 }
