@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::Context;
-use crate::audit::group_of;
+use crate::audit::{functions_group_of, group_of};
 use crate::failure::Failure;
 
 /// The examples of `--help`.
@@ -185,7 +185,6 @@ const RIGHTS: &[(&str, &[Rights])] = &[
         &[
             FIND,
             &[
-                (Stack, &["cloudformation:ListStackResources"]),
                 (Users, &["dynamodb:GetItem"]),
                 (AuditLog, &["logs:FilterLogEvents"]),
                 (FunctionLogs, &["logs:FilterLogEvents"]),
@@ -314,12 +313,6 @@ const LONGEST_WHOLE: usize = 31;
 /// shortens the name, so that this number is low.
 const LONGEST_IN_FUNCTION: usize = 20;
 
-/// Returns `true` for the name of a function in the template.
-#[must_use]
-pub fn is_of_the_template(name: &str) -> bool {
-    name.strip_suffix("Function").is_some_and(|name| FUNCTIONS.contains(&name))
-}
-
 /// Returns the ARNs of a resource. They name each function: a pattern such as `latchkey-*Function-*` would also match
 /// the functions of a stack `latchkey-prod`.
 fn arns(resource: Resource, stack: &str, region: &str) -> Value {
@@ -335,7 +328,6 @@ fn arns(resource: Resource, stack: &str, region: &str) -> Value {
         _ => format!("{stack}-{name}Function-*"),
     };
     let function = |name: &str| of("lambda", &format!("function:{}", named(name)));
-    let log = |name: &str| of("logs", &format!("log-group:/aws/lambda/{}", named(name)));
     let secret = |name: &str| of("secretsmanager", &format!("secret:latchkey/{stack}/{name}-*"));
     match resource {
         Stack => json!(of("cloudformation", &format!("stack/{stack}/*"))),
@@ -347,7 +339,7 @@ fn arns(resource: Resource, stack: &str, region: &str) -> Value {
         ActiveSessions => json!(of("dynamodb", &format!("table/{stack}-SessionsTable-*/index/ActiveSessions"))),
         Attempts => json!(of("dynamodb", &format!("table/{stack}-AttemptsTable-*"))),
         AuditLog => json!(of("logs", &format!("log-group:{}:*", group_of(stack)))),
-        FunctionLogs => json!(FUNCTIONS.map(log)),
+        FunctionLogs => json!(of("logs", &format!("log-group:{}:*", functions_group_of(stack)))),
         ThrottleSecret => json!(secret("throttle")),
         KeySecrets => json!(["access", "refresh", "device"].map(secret)),
         Any => json!("*"),

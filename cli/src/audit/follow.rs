@@ -137,7 +137,7 @@ impl Source {
     async fn of(stack: &Stack, filter: &Filter) -> Result<Self> {
         Ok(match &stack.place {
             Place::Local(local) => Self::Local(FileEvents::new(local.events_file())),
-            Place::Deployed => Self::Deployed(Box::new(LogEvents::of(stack, filter).await?)),
+            Place::Deployed => Self::Deployed(Box::new(LogEvents::of(stack, filter))),
         })
     }
 

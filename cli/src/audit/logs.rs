@@ -1,4 +1,4 @@
-//! The events of a deployed stack, in the log groups of CloudWatch Logs: the audit log, and the logs of the functions.
+//! The events of a deployed stack, in the log groups of CloudWatch Logs: the audit log, and the log of the functions.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,8 +8,7 @@ use aws_sdk_cloudwatchlogs::Client;
 use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
 
 use super::event::{Event, Filter};
-use super::group_of;
-use crate::policy::is_of_the_template;
+use super::{functions_group_of, group_of};
 use crate::stack::{Stack, refused};
 
 /// How far back each round after the first one reads again. An event becomes visible some seconds after its time, and
@@ -46,20 +45,17 @@ enum Next {
 }
 
 impl LogEvents {
-    /// Finds the log groups of a stack.
-    pub(super) async fn of(stack: &Stack, filter: &Filter) -> Result<Self> {
-        // The stack may have functions of the operator's own.
-        let functions = stack.functions().await?.into_iter().filter(|(name, _)| is_of_the_template(name));
-        let functions = functions.map(|(_, function)| format!("/aws/lambda/{function}"));
+    /// Opens the log groups of a stack.
+    pub(super) fn of(stack: &Stack, filter: &Filter) -> Self {
         let group = |name| Group { name, events: VecDeque::new(), next: Next::First };
-        Ok(Self {
+        Self {
             client: Client::new(&stack.sdk),
             pattern: filter.pattern(),
-            groups: functions.chain([group_of(&stack.name)]).map(group).collect(),
+            groups: [functions_group_of(&stack.name), group_of(&stack.name)].map(group).into(),
             from: filter.since,
             next_from: filter.since.max(overlap_before_now()),
             seen: HashMap::new(),
-        })
+        }
     }
 
     /// Returns the next event, or `None` at the end of the round.
@@ -94,7 +90,7 @@ impl LogEvents {
         let page = self.client.filter_log_events().log_group_name(&group.name).start_time(self.from);
         let page = match page.filter_pattern(&self.pattern).set_next_token(token).send().await {
             Ok(page) => page,
-            // Lambda makes the log group of a function when the function first runs.
+            // A stack of an older template has no group of all functions.
             Err(error)
                 if error.as_service_error().is_some_and(FilterLogEventsError::is_resource_not_found_exception) =>
             {

@@ -79,6 +79,12 @@ pub fn group_of(stack: &str) -> String {
     format!("/latchkey/{stack}/audit")
 }
 
+/// Returns the log group of the functions of a stack.
+#[must_use]
+pub fn functions_group_of(stack: &str) -> String {
+    format!("/latchkey/{stack}/functions")
+}
+
 impl Audit {
     /// Opens the audit log of a stack.
     ///
@@ -189,10 +195,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_template_owns_the_log_group_and_the_events_page_names_it() {
+    fn the_template_owns_the_log_groups_and_the_events_page_names_them() {
         let read = |path: &str| std::fs::read_to_string(format!("{}/../{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
         let group = format!("LogGroupName: !Sub \"{}\"\n      RetentionInDays: 400\n", group_of("${AWS::StackName}"));
         assert!(read("template.yaml").contains(&group), "{group}");
+        let group = functions_group_of("${AWS::StackName}");
+        assert!(
+            read("template.yaml").contains(&format!("LogGroupName: !Sub \"{group}\"\n      RetentionInDays: 90\n"))
+        );
+        let sentence = format!("in the log group `{}`, for 90 days.", functions_group_of("<stack>"));
+        assert!(read("docs/events.md").contains(&sentence), "{sentence}");
         let sentence = format!("in the log group `{}`, for 400 days.", group_of("<stack>"));
         assert!(read("docs/events.md").contains(&sentence), "{sentence}");
     }

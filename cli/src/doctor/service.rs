@@ -167,7 +167,7 @@ impl Service {
             429 => "This machine is blocked after too many wrong passwords: latchkey unblock ADDRESS",
             _ if self.is_local => "The terminal of `cargo dev` shows the log of the functions",
             403 | 404 => "Does the domain lead to the API of this stack? Its routes are in template.yaml",
-            500..=599 => "The log says why: latchkey audit, or aws logs tail with the log group of the function",
+            500..=599 => "The log says why: latchkey audit, or aws logs tail /latchkey/STACK/functions",
             _ => "Does something between this machine and the API change requests or answers, such as a cache?",
         }
     }
