@@ -14,6 +14,7 @@ def install():
     apply_properties_of_tables()
     refer_to_secrets_by_arn()
     exclude_punctuation()
+    accept_metric_math()
 
 
 def give_parameters_to_sam():
@@ -95,3 +96,19 @@ def exclude_punctuation():
         return generate(properties)
 
     provisioners._sm_secret_string = without_punctuation
+
+
+def accept_metric_math():
+    """Accepts alarms with an expression over several metrics. ministack refuses them. It keeps the first metric, and
+    evaluates no alarm of a template anyway."""
+    record = provisioners._cw_metric_alarm_record
+
+    def record_with_metric(name, properties):
+        terms = properties.get("Metrics")
+        if terms:
+            first = next(term["MetricStat"] for term in terms if "MetricStat" in term)
+            kept = {name: value for name, value in properties.items() if name != "Metrics"}
+            properties = {**first["Metric"], "Statistic": first["Stat"], "Period": first["Period"], **kept}
+        return record(name, properties)
+
+    provisioners._cw_metric_alarm_record = record_with_metric
