@@ -67,7 +67,7 @@ impl Follow {
             None => None,
         };
         let filter = Filter { since: self.since, names: self.events, user };
-        let mut source = Source::of(&stack, &filter).await?;
+        let mut source = Source::of(&stack, &filter);
         let mut output = Output::new(context.output);
         loop {
             while let Some(event) = source.next().await? {
@@ -134,11 +134,11 @@ enum Source {
 }
 
 impl Source {
-    async fn of(stack: &Stack, filter: &Filter) -> Result<Self> {
-        Ok(match &stack.place {
+    fn of(stack: &Stack, filter: &Filter) -> Self {
+        match &stack.place {
             Place::Local(local) => Self::Local(FileEvents::new(local.events_file())),
             Place::Deployed => Self::Deployed(Box::new(LogEvents::of(stack, filter))),
-        })
+        }
     }
 
     /// Returns the next event, or `None` if there is no further event yet.
