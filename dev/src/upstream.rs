@@ -167,10 +167,11 @@ fn end_to_end(headers: &HeaderMap, others: &[HeaderName]) -> HeaderMap {
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
-/// Returns `true` if a server can read this header as one of ours. CGI, WSGI and PHP make no difference between `-` and
-/// `_` in a name.
+/// Returns `true` if a server can read this header as one of ours. CGI and WSGI make no difference between `-` and `_`
+/// in a name, and PHP makes none between `-` and any other sign.
 fn is_ours(name: &HeaderName) -> bool {
-    name.as_str().replace('_', "-").starts_with(PREFIX)
+    let is_sign = |character: char| !character.is_ascii_alphanumeric();
+    name.as_str().replace(is_sign, "-").starts_with(PREFIX)
 }
 
 /// Returns `user-id` for `userId`.
@@ -242,6 +243,7 @@ mod tests {
             ("x-latchkey-roles", "admin"),
             ("x-latchkey-other", "3"),
             ("x_latchkey_roles", "admin"),
+            ("x.latchkey.roles", "admin"),
             ("X_Latchkey-Roles", "admin"),
             ("connection", "x-latchkey-id"),
             ("x-latchke", "theirs"),

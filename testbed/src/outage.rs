@@ -47,7 +47,7 @@ impl Outage {
         let port = listener.local_addr().unwrap().port();
         let events = EventsFile::create(&target.join(format!("dev/events-{port}.jsonl"))).unwrap();
         let mut functions = Functions::start(&cargo_lambda, root(), &settings, false, events).await.unwrap();
-        functions.ready(&template.routes()).await.unwrap();
+        functions.ready(&template.routes(), false).await.unwrap();
         let gateway = Gateway::new(functions.address, &template, pages);
         tokio::spawn(gateway.serve(listener, Some(certificate.acceptor().unwrap())));
         Self { url: format!("https://localhost:{port}"), _functions: functions }
