@@ -81,6 +81,25 @@ fn a_move_to_eddsa_shortens_only_what_begins_after_it() {
     }
 }
 
+/// R44: a token is valid for as long as the settings of now allow for the algorithm of its key.
+#[test]
+fn a_token_from_before_a_shorter_lifetime_expires_with_it() {
+    let env = |alg: &str, secret: &str, ttl: &str| {
+        let key = json!({ "kid": "k", "alg": alg, "secret": secret, "published_at": 0, "sign_from": 0 });
+        let keys = json!({ "keys": [key] }).to_string();
+        Environment::new(testbed::settings(&[("ACCESS_SECRET", &keys), ("ACCESS_TTL", ttl)]))
+    };
+    let (user_id, session_id) = (UserId::parse("0").unwrap(), SessionId::random().unwrap());
+    let subject = Subject { user_id: &user_id, email: "kim@example.com", roles: &[], session_id: &session_id };
+    for (alg, secret, lifetime) in [("HS256", SECRET, DAY), ("EdDSA", SEED, 900)] {
+        let token = Signer::from_env(&env(alg, secret, "86400")).unwrap().access(&subject, NOW, after(DAY)).unwrap();
+        assert_eq!(token.expires_at, after(DAY));
+        let verifier = Verifier::for_access_tokens(&env(alg, secret, "")).unwrap();
+        assert!(verifier.verify(token.expose().as_bytes(), after(lifetime - 1)).is_ok(), "{alg}");
+        assert!(verifier.verify(token.expose().as_bytes(), after(lifetime + 60)).is_err(), "{alg}");
+    }
+}
+
 #[test]
 fn a_user_agent_is_truncated_between_two_characters() {
     let user_id = UserId::parse("0").unwrap();

@@ -139,6 +139,14 @@ impl Claims {
         if is_ours && is_complete && is_of_kind && self.iat < self.exp { Ok(()) } else { Err(Error::NotAuthorized) }
     }
 
+    /// Ends the claims of an access token after this time at the latest (R44). Leaves a lifetime that cannot be
+    /// configured as it is, so that [`check_time`](Self::check_time) rejects it.
+    pub(super) fn end_within(&mut self, lifetime: Duration) {
+        if self.exp.since(self.iat) <= Kind::Access.max_lifetime() {
+            self.exp = self.exp.min(self.iat + lifetime);
+        }
+    }
+
     /// Accepts claims that are valid at `now`, with [`LEEWAY`] (R45). A token is valid until the earlier of `exp` and
     /// `iat` + `lifetime`, the configured lifetime. An instance with another setting may have made it, before or during
     /// a deployment, so that `exp` itself is only bounded by the longest lifetime that can be configured (R44).

@@ -11,7 +11,7 @@ use super::{Claims, Kind, Token};
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::json;
-use crate::keys::{Key, KeySet};
+use crate::keys::{Algorithm, Key, KeySet};
 
 /// The longest accepted token in bytes: what a browser stores in one cookie (R49).
 const MAX_TOKEN: usize = 4096;
@@ -38,12 +38,17 @@ pub(super) fn sign(kind: Kind, key: &Key, claims: &Claims) -> Result<Token> {
     Ok(Token { kind, expires_at: claims.exp, text: format!("{message}.{signature}").into() })
 }
 
-/// Verifies the size, the shape, the header and the signature of a token, and returns its payload (the JSON of the
-/// claims). With `now`, its key may not be retired.
+/// Verifies the size, the shape, the header and the signature of a token. Returns its payload (the JSON of the claims)
+/// and the algorithm of its key. With `now`, its key may not be retired.
 ///
 /// # Errors
 /// [`Error::NotAuthorized`] for every other token.
-pub(super) fn verified_payload(kind: Kind, keys: &KeySet, token: &[u8], now: Option<Timestamp>) -> Result<Vec<u8>> {
+pub(super) fn verified_payload(
+    kind: Kind,
+    keys: &KeySet,
+    token: &[u8],
+    now: Option<Timestamp>,
+) -> Result<(Vec<u8>, Algorithm)> {
     let Parts { message, header, payload, signature } = Parts::of(token).ok_or(Error::NotAuthorized)?;
     let header: Header = json::object(&decode(header)?).map_err(|_| Error::NotAuthorized)?;
     let key = keys.by_id(&header.kid).ok_or(Error::NotAuthorized)?;
@@ -53,7 +58,11 @@ pub(super) fn verified_payload(kind: Kind, keys: &KeySet, token: &[u8], now: Opt
     if header.alg != key.algorithm().name() || typ != kind.typ() || is_retired {
         return Err(Error::NotAuthorized);
     }
-    if key.has_signed(message.as_bytes(), &decode(signature)?) { decode(payload) } else { Err(Error::NotAuthorized) }
+    if key.has_signed(message.as_bytes(), &decode(signature)?) {
+        Ok((decode(payload)?, key.algorithm()))
+    } else {
+        Err(Error::NotAuthorized)
+    }
 }
 
 /// The parts of a compact JWS (RFC 7515 §7.1).

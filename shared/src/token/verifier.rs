@@ -19,7 +19,13 @@ pub struct Verifier {
     keys: Keys,
     issuer: String,
     audience: String,
-    lifetime: Duration,
+    lifetime: Lifetime,
+}
+
+/// How long a token is valid at most, as it is configured now.
+enum Lifetime {
+    Access(AccessTtl),
+    Refresh(Duration),
 }
 
 impl Verifier {
@@ -28,7 +34,7 @@ impl Verifier {
     /// # Errors
     /// [`Error::Setting`] for a missing or unsafe value.
     pub fn for_access_tokens(env: &Environment) -> Result<Self> {
-        Self::from_env(Kind::Access, Purpose::Access, AccessTtl::from_env(env)?.longest(), env)
+        Self::from_env(Kind::Access, Purpose::Access, Lifetime::Access(AccessTtl::from_env(env)?), env)
     }
 
     /// Reads `REFRESH_SECRET`, `ISSUER`, `AUDIENCE`, `ACCESS_TTL` and `REFRESH_TTL`.
@@ -36,10 +42,10 @@ impl Verifier {
     /// # Errors
     /// [`Error::Setting`] for a missing or unsafe value.
     pub fn for_refresh_tokens(env: &Environment) -> Result<Self> {
-        Self::from_env(Kind::Refresh, Purpose::Refresh, refresh_ttl(env)?, env)
+        Self::from_env(Kind::Refresh, Purpose::Refresh, Lifetime::Refresh(refresh_ttl(env)?), env)
     }
 
-    fn from_env(kind: Kind, purpose: Purpose, lifetime: Duration, env: &Environment) -> Result<Self> {
+    fn from_env(kind: Kind, purpose: Purpose, lifetime: Lifetime, env: &Environment) -> Result<Self> {
         let keys = env.keys(purpose)?;
         events::keys_loaded(&keys);
         Ok(Self { kind, keys, issuer: issuer(env)?, audience: audience(env)?, lifetime })
@@ -72,9 +78,12 @@ impl Verifier {
     }
 
     fn claims(&self, token: &[u8], now: Option<Timestamp>) -> Result<Claims> {
-        let payload = jws::verified_payload(self.kind, &self.keys.set(), token, now)?;
-        let claims: Claims = json::object(&payload).map_err(|_| Error::NotAuthorized)?;
+        let (payload, algorithm) = jws::verified_payload(self.kind, &self.keys.set(), token, now)?;
+        let mut claims: Claims = json::object(&payload).map_err(|_| Error::NotAuthorized)?;
         claims.check(self.kind, &self.issuer, &self.audience)?;
+        if let Lifetime::Access(ttl) = self.lifetime {
+            claims.end_within(ttl.of(algorithm));
+        }
         Ok(claims)
     }
 
@@ -92,6 +101,10 @@ impl Verifier {
     /// # Errors
     /// [`Error::NotAuthorized`] if they are not valid yet, have expired, or have a lifetime that cannot be configured.
     pub fn check_time(&self, claims: &Claims, now: Timestamp) -> Result<()> {
-        claims.check_time(self.kind, self.lifetime, now)
+        let lifetime = match self.lifetime {
+            Lifetime::Access(ttl) => ttl.longest(),
+            Lifetime::Refresh(ttl) => ttl,
+        };
+        claims.check_time(self.kind, lifetime, now)
     }
 }
