@@ -9,16 +9,10 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedHttpClient, StalledStreamProtectionConfig};
 
-use super::https::https_client;
+use super::https::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, https_client};
 use crate::budget::REQUEST_BUDGET;
 use crate::config::Environment;
 use crate::error::Result;
-
-/// How long a connection attempt may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// How long one attempt of a call may take.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// What all clients have in common.
 pub(super) struct Aws {
@@ -85,7 +79,7 @@ impl Aws {
             .with_max_attempts(3)
             .with_initial_backoff(Duration::from_millis(50))
             .with_max_backoff(Duration::from_millis(300));
-        let http_client = https_client(&region, CONNECT_TIMEOUT, ATTEMPT_TIMEOUT)?;
+        let http_client = https_client(&region)?;
         let [dynamodb, secrets_manager] =
             ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"].map(|name| env.optional(name));
         Ok(Self { http_client, region: Region::new(region), credentials, timeouts, retries, dynamodb, secrets_manager })
@@ -105,6 +99,7 @@ impl Aws {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::https;
 
     /// F16. No test can make a connection attempt hang on the loopback interface, so this test checks the configured
     /// values.
@@ -113,8 +108,9 @@ mod tests {
         let client = connect(&Environment::new(testbed::settings(&[]))).unwrap();
         let (timeouts, retries) = (client.config().timeout_config().unwrap(), client.config().retry_config().unwrap());
         let millis = |duration: Option<Duration>| duration.unwrap().as_millis();
-        assert_eq!(millis(timeouts.connect_timeout()), 500);
-        assert_eq!(millis(timeouts.read_timeout()), 700);
+        let connection = https::timeouts();
+        assert_eq!((millis(connection.connect_timeout()), millis(timeouts.connect_timeout())), (500, 500));
+        assert_eq!((millis(connection.read_timeout()), millis(timeouts.read_timeout())), (700, 700));
         assert_eq!(millis(timeouts.operation_attempt_timeout()), 700);
         assert_eq!(millis(timeouts.operation_timeout()), 2000);
         assert_eq!(retries.max_attempts(), 3);

@@ -13,6 +13,12 @@ use aws_smithy_runtime_api::client::http::{HttpConnectorSettings, SharedHttpConn
 
 use crate::error::{Error, Result};
 
+/// How long a connection attempt may take.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How long one attempt of a call may take.
+pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(700);
+
 /// The five roots of Amazon Trust Services, which sign the certificates of AWS endpoints and of VPC endpoints. Amazon
 /// recommends them for programs with certificates of their own: <https://www.amazontrust.com/repository/>.
 ///
@@ -25,7 +31,7 @@ const AMAZON_ROOTS: &str = include_str!("amazon-roots.pem");
 ///
 /// # Errors
 /// [`Error::Unexpected`] if the SDK rejects the settings.
-pub(super) fn https_client(region: &str, connect: Duration, read: Duration) -> Result<SharedHttpClient> {
+pub(super) fn https_client(region: &str) -> Result<SharedHttpClient> {
     let roots = if has_amazon_roots(region) {
         TrustStore::empty().with_pem_certificate(AMAZON_ROOTS)
     } else {
@@ -33,12 +39,17 @@ pub(super) fn https_client(region: &str, connect: Duration, read: Duration) -> R
     };
     let tls = TlsContext::builder().with_trust_store(roots).build().map_err(Error::unexpected)?;
     let connector = Connector::builder()
-        .connector_settings(HttpConnectorSettings::builder().connect_timeout(connect).read_timeout(read).build())
+        .connector_settings(timeouts())
         .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
         .tls_context(tls)
         .build();
     let connector = SharedHttpConnector::new(connector);
     Ok(http_client_fn(move |_, _| connector.clone()))
+}
+
+/// Returns the timeouts of a connection. The connector does not read those of the SDK's clients.
+pub(super) fn timeouts() -> HttpConnectorSettings {
+    HttpConnectorSettings::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(ATTEMPT_TIMEOUT).build()
 }
 
 /// Returns `false` for the regions of China and for isolated regions. Other authorities may sign for their endpoints.
