@@ -372,6 +372,16 @@ mod tests {
         assert_eq!(granted, expected.map(|row| row.map(str::to_owned)).into());
     }
 
+    /// Otherwise, a function of the operator's own in this template could write events of ours.
+    #[test]
+    fn only_our_functions_write_to_their_log_group() {
+        let template = template();
+        assert!(template.0.pointer("/Globals/Function/LoggingConfig/LogGroup").is_none());
+        for (function, properties) in template.resources("AWS::Serverless::Function") {
+            assert_eq!(properties["LoggingConfig"]["LogGroup"], "FunctionLogGroup", "{function}");
+        }
+    }
+
     /// R33: a deployment creates tables without items.
     #[test]
     fn a_deployed_stack_starts_without_users() {

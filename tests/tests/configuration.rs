@@ -290,6 +290,8 @@ fn the_patterns_of_the_template_refuse_what_the_functions_refuse() {
                 "https://a.com/",
                 "*",
                 "null",
+                "https://a..b",
+                "https://a-.com",
                 "https://a.com, https://b.com",
                 "a.com",
             ],

@@ -80,8 +80,8 @@ fn metrics_of_the_template() -> BTreeSet<(String, String)> {
     let body: Value = serde_json::from_str(body).unwrap();
     let charts = body["widgets"].as_array().unwrap().iter();
     let lines = charts.flat_map(|chart| chart["properties"]["metrics"].as_array().into_iter().flatten());
-    let of_dashboard =
-        lines.filter(|line| line[0] == ours).map(|line| (line[1].as_str().unwrap().to_owned(), String::new()));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let of_dashboard = lines.filter(|line| line[0] == ours).map(|line| (text(&line[1]), text(&line[2])));
     let metrics: BTreeSet<_> = of_alarms.chain(of_dashboard).collect();
     assert!(metrics.len() > 15, "{metrics:?}");
     metrics
@@ -95,9 +95,17 @@ fn each_alarm_has_its_row_in_the_guide_for_operators() {
     let page = testbed::workspace::read("docs/operate.md");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("Alarm` |").map(|(name, _)| name));
     let rows: BTreeSet<_> = rows.map(|name| format!("{name}Alarm")).collect();
+    let functions = template["Resources"].as_object().unwrap().iter();
+    let functions = functions.filter(|(_, resource)| resource["Type"] == "AWS::Serverless::Function");
+    let functions: BTreeSet<_> = functions.map(|(name, _)| name.as_str()).collect();
     let mut described = BTreeSet::new();
     for (name, alarm) in alarms {
         let properties = &alarm["Properties"];
+        if name.starts_with("Function") {
+            let terms = properties["Metrics"].as_array().unwrap().iter();
+            let watched = terms.filter_map(|term| term.pointer("/MetricStat/Metric/Dimensions/0/Value")?.as_str());
+            assert_eq!(watched.collect::<BTreeSet<_>>(), functions, "{name}");
+        }
         let description = properties["AlarmDescription"].as_str().unwrap();
         assert!(description.contains(&format!("See {name} in docs/operate.md.")), "{name}: {description}");
         for actions in ["AlarmActions", "OKActions"] {
