@@ -147,7 +147,8 @@ fn check(parts: &Parts, settings: &Settings<'_>) {
     };
     let access_ttl = number("ACCESS_TTL", DAY, 300, DAY);
     let refresh_ttl = number("REFRESH_TTL", 7 * DAY, access_ttl, 30 * DAY);
-    let lifetimes = [parts.lifetimes.access_ttl.longest(), parts.lifetimes.refresh_ttl, parts.renewal.rules.refresh_ttl];
+    let lifetimes =
+        [parts.lifetimes.access_ttl.longest(), parts.lifetimes.refresh_ttl, parts.renewal.rules.refresh_ttl];
     assert_eq!(lifetimes.map(|lifetime| lifetime.as_secs()), [access_ttl, refresh_ttl, refresh_ttl]);
     let grace_period = number("REFRESH_GRACE", 10, 5, 60);
     assert_eq!(parts.renewal.rules.grace_period.as_secs(), grace_period);
