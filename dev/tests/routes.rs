@@ -95,7 +95,12 @@ fn echo(request: &Request<Bytes>) -> Response<Full<Bytes>> {
     let body = String::from_utf8_lossy(request.body());
     let mut response = answer(
         201,
-        &json!({ "method": request.method().as_str(), "uri": request.uri().to_string(), "headers": headers, "body": body }),
+        &json!({
+            "method": request.method().as_str(),
+            "uri": request.uri().to_string(),
+            "headers": headers,
+            "body": body,
+        }),
     );
     let headers = [
         ("set-cookie", "theirs=1"),

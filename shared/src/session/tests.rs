@@ -81,7 +81,7 @@ fn a_move_to_eddsa_shortens_only_what_begins_after_it() {
     }
 }
 
-/// R44: a token is valid for as long as the settings of now allow for the algorithm of its key.
+/// R44: the current settings limit how long a token is valid, by the algorithm of its key.
 #[test]
 fn a_token_from_before_a_shorter_lifetime_expires_with_it() {
     let env = |alg: &str, secret: &str, ttl: &str| {
