@@ -19,6 +19,7 @@ Examples:
   latchkey iam-policy --stack latchkey > operator.json
   latchkey iam-policy --stack latchkey users list
   latchkey iam-policy --stack latchkey users unlock --region eu-west-1
+  latchkey iam-policy --stack latchkey --users-table latchkey-users-restored
 
 Without a command, the policy allows all commands.";
 
@@ -28,6 +29,20 @@ pub struct IamPolicy {
     /// The command, such as `users unlock`.
     #[arg(value_name = "COMMAND", num_args = 0..=2)]
     command: Vec<String>,
+
+    /// The users table, if the stack has the parameter `ExistingUsersTable`.
+    #[arg(long, value_name = "NAME", value_parser = table_name)]
+    users_table: Option<String>,
+}
+
+/// Accepts the name of a table.
+fn table_name(text: &str) -> Result<String, String> {
+    let is_allowed = |character: char| character.is_ascii_alphanumeric() || "_.-".contains(character);
+    if (3..=255).contains(&text.len()) && text.chars().all(is_allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err("the name of a table has 3 to 255 letters, digits, or the signs _ . -".to_owned())
+    }
 }
 
 /// What a right is for.
@@ -261,7 +276,8 @@ impl IamPolicy {
                 Failure::Invalid(format!("There is no command {command}. There are: {}.", names.join(", "))).into()
             );
         }
-        let policy = policy(stack, context.target.region().unwrap_or("*"), rights.into_iter().copied());
+        let names = Names { stack, region: context.target.region().unwrap_or("*"), users: self.users_table.as_deref() };
+        let policy = policy(names, rights.into_iter().copied());
         let text = serde_json::to_string_pretty(&policy)? + "\n";
         std::io::Write::write_all(&mut std::io::stdout().lock(), text.as_bytes())?;
         Ok(())
@@ -284,8 +300,17 @@ struct Statement {
     resource: Value,
 }
 
+/// What names the resources of a stack.
+#[derive(Clone, Copy)]
+struct Names<'a> {
+    stack: &'a str,
+    region: &'a str,
+    /// The users table that `CloudFormation` did not make.
+    users: Option<&'a str>,
+}
+
 /// Returns the policy with these rights. The names of resources are those that `CloudFormation` gives them.
-fn policy(stack: &str, region: &str, rights: impl Iterator<Item = Rights>) -> Policy {
+fn policy(names: Names<'_>, rights: impl Iterator<Item = Rights>) -> Policy {
     let mut by_resource: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for (resource, actions) in rights.flatten() {
         by_resource.entry(*resource).or_default().extend(actions.iter().copied());
@@ -297,7 +322,7 @@ fn policy(stack: &str, region: &str, rights: impl Iterator<Item = Rights>) -> Po
     let statement = by_resource.into_iter().map(|(resource, mut action)| {
         action.sort_unstable();
         action.dedup();
-        Statement { effect: "Allow", action, resource: arns(resource, stack, region) }
+        Statement { effect: "Allow", action, resource: arns(resource, names) }
     });
     Policy { version: "2012-10-17", statement: statement.collect() }
 }
@@ -315,7 +340,7 @@ const LONGEST_IN_FUNCTION: usize = 20;
 
 /// Returns the ARNs of a resource. They name each function: a pattern such as `latchkey-*Function-*` would also match
 /// the functions of a stack `latchkey-prod`.
-fn arns(resource: Resource, stack: &str, region: &str) -> Value {
+fn arns(resource: Resource, Names { stack, region, users }: Names<'_>) -> Value {
     let partition = match region {
         _ if region.starts_with("cn-") => "aws-cn",
         _ if region.starts_with("us-gov-") => "aws-us-gov",
@@ -334,7 +359,10 @@ fn arns(resource: Resource, stack: &str, region: &str) -> Value {
         Login => json!(function("Login")),
         Password => json!(function("Password")),
         AllFunctions => json!(FUNCTIONS.map(function)),
-        Users => json!(of("dynamodb", &format!("table/{stack}-UsersTable-*"))),
+        Users => match users {
+            Some(name) => json!(of("dynamodb", &format!("table/{name}"))),
+            None => json!(of("dynamodb", &format!("table/{stack}-UsersTable-*"))),
+        },
         Sessions => json!(of("dynamodb", &format!("table/{stack}-SessionsTable-*"))),
         ActiveSessions => json!(of("dynamodb", &format!("table/{stack}-SessionsTable-*/index/ActiveSessions"))),
         Attempts => json!(of("dynamodb", &format!("table/{stack}-AttemptsTable-*"))),
@@ -376,7 +404,9 @@ mod tests {
     /// IAM accepts at most 6,144 characters without white space in a managed policy. A stack has a name of up to 128.
     #[test]
     fn the_policy_of_all_commands_fits_into_a_managed_policy() {
-        let all = policy(&"s".repeat(128), "ap-southeast-1", RIGHTS.iter().flat_map(|(_, rights)| *rights).copied());
+        let (stack, users) = ("s".repeat(128), "u".repeat(255));
+        let names = Names { stack: &stack, region: "ap-southeast-1", users: Some(&users) };
+        let all = policy(names, RIGHTS.iter().flat_map(|(_, rights)| *rights).copied());
         let all = json!(all);
         assert!(all.to_string().len() < 6144, "{}", all.to_string().len());
     }
@@ -384,15 +414,28 @@ mod tests {
     /// `CloudFormation` shortens the name of the stack in the name of a function.
     #[test]
     fn the_functions_of_a_stack_with_a_long_name_are_found_by_its_beginning() {
-        let arn = |stack: &str| arns(Login, stack, "eu-west-1").as_str().unwrap().to_owned();
+        let arn = |stack: &str| {
+            let names = Names { stack, region: "eu-west-1", users: None };
+            arns(Login, names).as_str().unwrap().to_owned()
+        };
         let (whole, long) = ("a".repeat(31), "b".repeat(32));
         assert_eq!(arn(&whole), format!("arn:aws:lambda:eu-west-1:*:function:{whole}-LoginFunction-*"));
         assert_eq!(arn(&long), format!("arn:aws:lambda:eu-west-1:*:function:{}*-LoginFunction-*", "b".repeat(20)));
     }
 
     #[test]
+    fn an_existing_users_table_has_its_own_name() {
+        let names = Names { stack: "latchkey", region: "eu-west-1", users: Some("latchkey-users-restored") };
+        assert_eq!(arns(Users, names), "arn:aws:dynamodb:eu-west-1:*:table/latchkey-users-restored");
+        for name in ["ab", "*", "latchkey-*", "a/b", "a b"] {
+            assert!(table_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
     fn no_right_is_for_all_resources_except_those_that_aws_does_not_limit() {
-        let all = json!(policy("s", "*", RIGHTS.iter().flat_map(|(_, rights)| *rights).copied()));
+        let names = Names { stack: "s", region: "*", users: None };
+        let all = json!(policy(names, RIGHTS.iter().flat_map(|(_, rights)| *rights).copied()));
         for statement in all["Statement"].as_array().unwrap() {
             let one = std::slice::from_ref(&statement["Resource"]);
             let resources = statement["Resource"].as_array().map_or(one, Vec::as_slice);
