@@ -1,7 +1,8 @@
 //! Reads `template.yaml`: the parameters, the tables, the routes, the variables of the functions, and the CORS settings
 //! of the API.
 //!
-//! The YAML reader drops the tags of intrinsic functions, so that `!Ref UsersTable` is read as `UsersTable`.
+//! The YAML reader drops the tags of intrinsic functions, so that `!Ref UsersTable` is read as `UsersTable`. Of a choice
+//! (`!If [condition, first, second]`) this module reads the first value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -193,8 +194,9 @@ fn binary(function: &str) -> String {
     function.trim_end_matches("Function").to_lowercase()
 }
 
+/// Returns a text, or the first value of a choice (`[condition, first, second]`).
 fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
+    value.get(1).unwrap_or(value).as_str().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -265,6 +267,11 @@ mod tests {
         assert_eq!(template().table_variables(), expected);
     }
 
+    /// Returns `true` for `!If [condition, first, second]`, and `false` for a list of resources.
+    fn is_choice(value: &Value) -> bool {
+        ["HasPepper", "MakesUsersTable"].iter().any(|condition| value[0] == *condition)
+    }
+
     /// R96: each function has exactly the actions that it uses, on exactly the tables on which it uses them.
     #[test]
     fn each_function_has_exactly_the_permissions_that_it_uses() {
@@ -274,11 +281,11 @@ mod tests {
             let policies = properties["Policies"].as_array().unwrap();
             for statement in policies.iter().flat_map(|policy| policy["Statement"].as_array().unwrap()) {
                 let action = &statement["Action"];
-                // `!If [HasPepper, !Ref PasswordPepper, …]` is the pepper.
-                let name = |resource: &Value| text(resource.get(1).unwrap_or(resource));
-                let listed = statement["Resource"].as_array().cloned();
-                let resources: Vec<_> = listed
-                    .map_or_else(|| vec![text(&statement["Resource"])], |listed| listed.iter().map(name).collect());
+                let one = &statement["Resource"];
+                let resources = match one.as_array() {
+                    Some(listed) if !is_choice(one) => listed.iter().map(text).collect(),
+                    _ => vec![text(one)],
+                };
                 assert_eq!(statement["Effect"], "Allow");
                 let only = |pointer: &str| {
                     let said = statement["Condition"].pointer(pointer).and_then(Value::as_array);
@@ -388,15 +395,22 @@ mod tests {
         let resources = template().0["Resources"].as_object().unwrap().clone();
         let kinds: BTreeSet<_> = resources.values().map(|resource| text(&resource["Type"])).collect();
         let expected = [
+            "AWS::ApiGatewayV2::ApiMapping",
+            "AWS::ApiGatewayV2::DomainName",
+            "AWS::CertificateManager::Certificate",
             "AWS::CloudWatch::Alarm",
             "AWS::CloudWatch::Dashboard",
             "AWS::DynamoDB::Table",
+            "AWS::IAM::Role",
+            "AWS::Lambda::Function",
             "AWS::Logs::LogGroup",
+            "AWS::Route53::RecordSet",
             "AWS::SNS::Subscription",
             "AWS::SNS::Topic",
             "AWS::SecretsManager::Secret",
             "AWS::Serverless::Function",
             "AWS::Serverless::HttpApi",
+            "Custom::DeploymentCheck",
         ];
         assert_eq!(kinds, expected.map(str::to_owned).into());
         assert!(resources.values().all(|resource| resource["Properties"].get("ImportSourceSpecification").is_none()));
