@@ -93,10 +93,11 @@ fn anchor(heading: &str) -> String {
 /// Returns the Markdown files at the root, in `docs` and of the examples.
 fn pages() -> impl Iterator<Item = String> {
     let root = root();
-    let files = ["", "docs/", "examples/verify/", "examples/web/"].into_iter().flat_map(move |folder| {
-        let entries = fs::read_dir(root.join(folder)).unwrap();
-        entries.map(move |entry| format!("{folder}{}", entry.unwrap().file_name().display()))
-    });
+    let files =
+        ["", "docs/", "examples/next/", "examples/verify/", "examples/web/"].into_iter().flat_map(move |folder| {
+            let entries = fs::read_dir(root.join(folder)).unwrap();
+            entries.map(move |entry| format!("{folder}{}", entry.unwrap().file_name().display()))
+        });
     files.filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "md"))
 }
 
@@ -154,7 +155,8 @@ fn the_proxies_of_front_ends_forward_every_route() {
     paths.retain(|path| !["", ".well-known"].contains(path));
     let paths = format!("({})", paths.into_iter().collect::<Vec<_>>().join("|"));
     assert!(read("examples/web/vite.config.ts").contains(&paths), "{paths}");
-    assert!(read("docs/front-end.md").contains(&format!("source: \"/:path{paths}/:rest*\"")), "{paths}");
+    assert!(read("examples/next/next.config.mjs").contains(&format!("source: \"/:path{paths}/:rest*\"")), "{paths}");
+    assert!(read("examples/next/proxy.js").contains(&format!("(?:{}(?:/|$)", &paths[1..])), "{paths}");
 }
 
 /// Returns the Rust sources of a folder, with their paths.

@@ -169,7 +169,7 @@ async fn parallel_requests_share_one_renewal(browser: &Client) {
 }
 
 /// Returns how often the session has been renewed.
-async fn generation(browser: &Client) -> u64 {
+pub(crate) async fn generation(browser: &Client) -> u64 {
     let cookie = browser.get_named_cookie("refresh_jwt").await.unwrap();
     let claims = URL_SAFE_NO_PAD.decode(cookie.value().split('.').nth(1).unwrap()).unwrap();
     serde_json::from_slice::<Value>(&claims).unwrap()["gen"].as_u64().unwrap()

@@ -3,6 +3,7 @@
 
 mod example;
 mod looks;
+mod next;
 mod npm;
 mod old_front_end;
 mod pages;

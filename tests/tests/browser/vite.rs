@@ -1,13 +1,10 @@
 //! Vite's server with the page in `examples/web`.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
 
 use dev::processes::Process;
 use tempfile::TempDir;
 use testbed::workspace::root;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
@@ -42,19 +39,7 @@ pub(crate) async fn serve(port: u16, service: Service<'_>) -> (Process, TempDir)
     if let Service::At(url) = service {
         vite.env("VITE_API", url);
     }
-    let mut vite = Process::start("vite", vite.env("NO_COLOR", "1").stdout(Stdio::piped())).unwrap();
-    let mut lines = BufReader::new(vite.child().stdout.take().unwrap()).lines();
-    let ready = async {
-        while let Some(line) = lines.next_line().await.unwrap() {
-            eprintln!("{line}");
-            if line.contains("Local:") {
-                return;
-            }
-        }
-        panic!("vite ended before it was ready");
-    };
-    tokio::time::timeout(Duration::from_mins(1), ready).await.unwrap();
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    let vite = npm::serve("vite", &mut vite, "Local:").await;
     (vite, configuration)
 }
 
