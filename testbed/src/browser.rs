@@ -39,6 +39,8 @@ pub struct BrowserOptions<'a> {
     pub without_scripts: bool,
     /// The languages of the person, the preferred one first. English without it.
     pub languages: Option<&'static str>,
+    /// Finds the names of these domains on this machine, such as `*.example.com`.
+    pub local_domains: &'static [&'static str],
     /// The configuration of the fonts, in place of the one of the system.
     pub fonts: Option<&'a Path>,
 }
@@ -57,7 +59,9 @@ pub async fn start_browser_with(options: BrowserOptions<'_>) -> (Process, Client
     driver.envs(options.fonts.map(|file| ("FONTCONFIG_FILE", file)));
     let driver = Process::start("chromedriver", &mut driver).unwrap();
     let folder = format!("--user-data-dir={}", profile.path().display());
-    let flags: Vec<_> = FLAGS.into_iter().chain([folder.as_str()]).collect();
+    let rules: Vec<_> = options.local_domains.iter().map(|domain| format!("MAP {domain} 127.0.0.1")).collect();
+    let rules = format!("--host-resolver-rules={}", rules.join(","));
+    let flags: Vec<_> = FLAGS.into_iter().chain([folder.as_str(), rules.as_str()]).collect();
     // 1 allows scripts, and 2 blocks them.
     let preferences = json!({
         "intl.accept_languages": options.languages.unwrap_or("en-US,en"),

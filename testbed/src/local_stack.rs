@@ -21,7 +21,9 @@ use crate::workspace::root;
 pub struct Options<'a> {
     /// Makes the cookies host-only.
     pub host_only: bool,
-    /// Allows this origin in place of the default.
+    /// Sets the `Domain` of the cookies, in place of `localhost`.
+    pub cookie_domain: Option<&'a str>,
+    /// Allows this origin, or several with commas, in place of the default.
     pub allowed_origin: Option<&'a str>,
     /// Sets device cookies.
     pub device_cookie: bool,
@@ -99,6 +101,7 @@ pub(crate) async fn cargo_dev(arguments: &[&str], options: Options<'_>) -> (Proc
         .envs(options.device_cookie.then_some(("DEVICE_COOKIE", "on")))
         .envs(options.unlimited_sources.then_some(("SOURCE_FAILURES_PER_HOUR", "0")))
         .env_remove("COOKIE_DOMAIN")
+        .envs(options.cookie_domain.map(|domain| ("COOKIE_DOMAIN", domain)))
         .stdout(Stdio::piped());
     let mut process = Process::start("cargo dev", &mut cargo).unwrap();
     let mut lines = BufReader::new(process.child().stdout.take().unwrap()).lines();
@@ -123,7 +126,7 @@ pub(crate) async fn cargo_dev(arguments: &[&str], options: Options<'_>) -> (Proc
 
 /// Returns the stack on this port, for the contract.
 pub(crate) fn stack(port: u16, options: Options<'_>) -> Stack {
-    let domain = if options.host_only { "" } else { "localhost" };
+    let domain = if options.host_only { "" } else { options.cookie_domain.unwrap_or("localhost") };
     let scheme = if options.http { "http" } else { "https" };
     let read_certificate = || std::fs::read(root().join("target/dev/localhost.pem")).unwrap();
     Stack {

@@ -7,4 +7,6 @@ mod next;
 mod npm;
 mod old_front_end;
 mod pages;
+mod sites;
+mod snippets;
 mod vite;

@@ -110,13 +110,14 @@ async fn foreign_cookies_with_any_text_do_not_hide_ours_in_chromium() {
 }
 
 /// Makes the page send a request, and returns its response.
-async fn ask(browser: &Client, method: &str, url: String, body: Value) -> Value {
+pub(crate) async fn ask(browser: &Client, method: &str, url: String, body: Value) -> Value {
     let script =
         "const [method, url, body, done] = arguments; ask(method, url, body).then(done, e => done(String(e)));";
     browser.execute_async(script, vec![json!(method), json!(url), body]).await.unwrap()
 }
 
-async fn serve_page(port: u16, certificate: &Certificate) {
+/// Serves the front end with TLS, under any name of this machine.
+pub(crate) async fn serve_page(port: u16, certificate: &Certificate) {
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     let tls = certificate.acceptor().unwrap();
     tokio::spawn(async move {
