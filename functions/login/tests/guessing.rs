@@ -658,7 +658,8 @@ async fn a_login_costs_what_the_documentation_says() {
         }
         let calls = meter.take();
         let units = |is_read: bool| -> f64 {
-            let counted = calls.iter().filter(|(operation, _)| operation.contains("Get") == is_read);
+            let reads = |operation: &str| operation.contains("Get") || operation == "Query";
+            let counted = calls.iter().filter(|(operation, _)| reads(operation) == is_read);
             counted.fold(0.0, |sum, (_, units)| sum + units)
         };
         let operations: Vec<_> = calls.iter().map(|(operation, _)| format!("`{operation}`")).collect();
