@@ -55,28 +55,43 @@ async fn guesses_are_slowed_down_and_the_owner_can_sign_in() {
 #[tokio::test]
 async fn the_session_of_an_operator_in_the_readme_is_that_of_a_run() {
     let (_process, stack) = local_stack::start(Options::default()).await;
-    let (_, port) = stack.url.rsplit_once(':').unwrap();
-    let readme = read("README.md");
-    let transcript = readme.split("```console\n").find(|block| block.contains("users add lee")).unwrap();
-    let transcript = transcript.split("```").next().unwrap();
-    let mut shown = String::new();
-    let mut script = "latchkey() { cargo latchkey \"$@\"; }\n".to_owned();
-    for line in transcript.lines() {
+    let (script, shown) = transcript("README.md", "users add lee");
+    let export = root().join("target/tmp/users.jsonl");
+    fs::remove_file(&export).ok();
+    let output = run(&script.replace("users.jsonl", export.to_str().unwrap()), &stack.url).await;
+    assert_eq!(without_random_parts(&output), without_random_parts(&shown));
+    assert_eq!(fs::read_to_string(export).unwrap().lines().count(), 3);
+}
+
+#[tokio::test]
+async fn the_session_of_a_machine_is_that_of_a_run() {
+    for host_only in [false, true] {
+        let (_process, stack) = local_stack::start(Options { host_only, ..Options::default() }).await;
+        let (script, shown) = transcript("docs/clients.md", "users add job");
+        assert_eq!(run(&script, &stack.url).await, shown);
+    }
+}
+
+/// Returns the commands of a transcript in a page, and what they print. The transcript contains `text`.
+fn transcript(page: &str, text: &str) -> (String, String) {
+    let page = read(page);
+    let transcript = page.split("```console\n").find(|block| block.contains(text)).unwrap();
+    let (mut script, mut shown) = (String::new(), String::new());
+    for line in transcript.split("```").next().unwrap().lines() {
         match line.strip_prefix("$ ").or_else(|| line.strip_prefix("> ")) {
             Some(command) => script.extend([command, "\n"]),
             None => shown.extend([line, "\n"]),
         }
     }
-    let export = root().join("target/tmp/users.jsonl");
-    fs::remove_file(&export).ok();
-    let script = script
-        .replace("--local", &format!("--local={port}"))
-        .replace("https://localhost:4000", &stack.url)
-        .replace("users.jsonl", export.to_str().unwrap());
+    (script, shown)
+}
+
+/// Runs the commands of a transcript on this stack, and returns what they print.
+async fn run(script: &str, url: &str) -> String {
+    let (_, port) = url.rsplit_once(':').unwrap();
+    let script = script.replace("--local", &format!("--local={port}")).replace("https://localhost:4000", url);
     let output = Command::new("bash").args(["-c", &format!("{{ {script} }} 2>&1")]).current_dir(root()).output();
-    let output = String::from_utf8(output.await.unwrap().stdout).unwrap();
-    assert_eq!(without_random_parts(&output), without_random_parts(&shown));
-    assert_eq!(fs::read_to_string(export).unwrap().lines().count(), 3);
+    String::from_utf8(output.await.unwrap().stdout).unwrap()
 }
 
 /// Replaces an id of 22 characters, and the version of curl.
