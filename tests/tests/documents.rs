@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
+use std::process::Command;
 
 use testbed::workspace::{read, root, template};
 
@@ -157,6 +159,20 @@ fn the_proxies_of_front_ends_forward_every_route() {
     assert!(read("examples/web/vite.config.ts").contains(&paths), "{paths}");
     assert!(read("examples/next/next.config.mjs").contains(&format!("source: \"/:path{paths}/:rest*\"")), "{paths}");
     assert!(read("examples/next/proxy.js").contains(&format!("(?:{}(?:/|$)", &paths[1..])), "{paths}");
+}
+
+/// The tables of costs are the output of the script. Without Python, there is nothing to compare.
+#[test]
+fn the_tables_of_costs_are_those_of_the_script() {
+    for (page, arguments) in [("docs/operate.md", &[][..]), ("docs/integrate.md", &["authorizer"])] {
+        match Command::new("python3").arg(root().join("bench/cost.py")).args(arguments).output() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return,
+            output => {
+                let table = String::from_utf8(output.unwrap().stdout).unwrap();
+                assert!(table.lines().count() > 4 && read(page).contains(&table), "{page}:\n{table}");
+            }
+        }
+    }
 }
 
 /// Returns the Rust sources of a folder, with their paths.
