@@ -79,6 +79,8 @@ async fn use_as_a_page_does(browser: &Client, own_route: &str) {
     assert_eq!(run(browser, "logout()").await, Value::Null);
     assert_eq!(cookie_names(browser).await, Vec::<String>::new());
     assert_eq!(run(browser, "getUser()").await, Value::Null);
+    let change = run(browser, &format!("changePassword('{new}', '1234')")).await;
+    assert_eq!(change, "Error: The user is not signed in.");
     let refused = run(browser, own_route).await;
     assert!(refused == json!({ "status": 403, "retryAfter": null }) || refused == "{\"message\":\"Forbidden\"}");
     for _ in 0..20 {
