@@ -27,6 +27,26 @@ pub(super) async fn check(stack: &Stack, service: &Service) -> Option<Finding> {
     with_temporary_user(stack, service).await.unwrap_or_else(|error| Some(Finding::error(&error)))
 }
 
+/// Checks that login refuses a user that does not exist. To refuse the user, the function reads its secrets, the users
+/// table and the attempts table.
+///
+/// # Errors
+/// Fails if the system has no random bytes.
+pub(super) async fn unknown_user(service: &Service) -> Result<Finding> {
+    let (name, password) = (format!("doctor-{}", random()?.to_lowercase()), random()?);
+    let form = json!({ "loginInfo": { "userId": name, "password": password } });
+    let answer = match step(service, Method::POST, "/login", Some(form), "").await {
+        Ok(answer) => answer,
+        Err(problem) => return Ok(problem),
+    };
+    Ok(if answer.status == StatusCode::UNAUTHORIZED {
+        Finding::ok("a user that does not exist was refused with 401. Name the stack to check a whole login")
+    } else {
+        let text = format!("POST /login of a user that does not exist got {}, not 401", answer.status.as_u16());
+        Finding::failed(text, service.remedy(answer.status))
+    })
+}
+
 async fn with_temporary_user(stack: &Stack, service: &Service) -> Result<Option<Finding>> {
     let env = stack.settings(&["login", "password"], &["PASSWORD_PEPPER", "THROTTLE_SECRET"]).await?;
     let (name, password) = (format!("doctor-{}", random()?.to_lowercase()), random()?);

@@ -30,12 +30,16 @@ pub const EXAMPLES: &str = "\
 Examples:
   latchkey --stack latchkey doctor
   latchkey --local doctor --no-login
+  latchkey --stack latchkey doctor --url https://api.example.com
   latchkey doctor --url https://api.example.com
   latchkey doctor --url https://api.example.com --connect-to 192.0.2.7:443
   latchkey doctor --output json
 
 The last check signs in with a temporary user, doctor-…, and removes it again.
-The audit log has an event for each of the two changes.";
+The audit log has an event for each of the two changes.
+
+With --url and no stack, doctor needs no credentials and checks what any caller
+of the service sees. The last check is then a login that must be refused.";
 
 /// Checks a stack.
 #[derive(Debug, Args)]
@@ -57,8 +61,11 @@ impl Doctor {
     /// [`Failure::Incomplete`](crate::failure::Failure::Incomplete) if a check failed. The failures of finding the
     /// stack.
     pub async fn run(self, context: &Context) -> Result<()> {
+        if self.connection.has_url() && !context.target.is_named() {
+            return self.check_from_outside(context).await;
+        }
         let stack = context.stack().await?;
-        let service = Service::new(&stack, &self.connection)?;
+        let service = Service::new(Some(&stack), &self.connection)?;
         let mut report = Report::new(context.output);
         let name = if stack.is_local() { "`cargo dev`" } else { &stack.name };
         report.add("stack", &Finding::ok(format!("{name} at {}", service.address())))?;
@@ -71,7 +78,7 @@ impl Doctor {
             obstacles.push("the settings are not as they should be");
         }
         if !check_service(&service, settings.origins.as_deref(), &mut report).await? {
-            obstacles.push("the service does not answer");
+            obstacles.push(NO_ANSWER);
         }
         report.add("audit-log", &audit_log(&stack).await)?;
         let login = match obstacles.first() {
@@ -86,7 +93,26 @@ impl Doctor {
         report.add("login", &login)?;
         report.finish()
     }
+
+    /// Checks what any caller of the service sees. Needs no credentials.
+    async fn check_from_outside(self, context: &Context) -> Result<()> {
+        let service = Service::new(None, &self.connection)?;
+        let mut report = Report::new(context.output);
+        let reason = format!("none is named: {} is checked from outside", service.address());
+        report.add("stack", &Finding::skipped(reason))?;
+        let does_answer = check_service(&service, Some(&[]), &mut report).await?;
+        let login = match does_answer {
+            _ if self.no_login => Finding::skipped("--no-login"),
+            false => Finding::skipped(NO_ANSWER),
+            true => login::unknown_user(&service).await?,
+        };
+        report.add("login", &login)?;
+        report.finish()
+    }
 }
+
+/// The reason for a check that is skipped because the service does not answer.
+const NO_ANSWER: &str = "the service does not answer";
 
 /// Checks the tables. Returns `false` if the functions cannot work with them.
 async fn check_tables(stack: &Stack, report: &mut Report) -> Result<bool> {
@@ -176,7 +202,7 @@ async fn check_service(service: &Service, origins: Option<&[String]>, report: &m
     report.add("service", &answers)?;
     let (cors, clock) = match (times, origins) {
         (None, _) => {
-            let skipped = Finding::skipped("the service does not answer");
+            let skipped = Finding::skipped(NO_ANSWER);
             (skipped.clone(), skipped)
         }
         (Some(times), None) => (Finding::skipped(NO_SETTINGS), service::clock(times)),

@@ -56,14 +56,22 @@ pub(super) struct Times {
     date: Option<SystemTime>,
 }
 
+impl Connection {
+    /// Returns `true` if the command line has the address of the service.
+    pub(super) const fn has_url(&self) -> bool {
+        self.url.is_some()
+    }
+}
+
 impl Service {
-    /// Prepares the client. Sends nothing.
+    /// Prepares the client. Sends nothing. Without a stack, the connection must have the address.
     ///
     /// # Errors
     /// [`Failure::Invalid`] for an address that is no `http` address, or for a file that has no certificates.
-    pub(super) fn new(stack: &Stack, connection: &Connection) -> Result<Self> {
-        let url = connection.url.clone().map_or_else(|| Url::parse(&stack.url), Ok);
-        let url = url.with_context(|| format!("{} is not an address", stack.url))?;
+    pub(super) fn new(stack: Option<&Stack>, connection: &Connection) -> Result<Self> {
+        let of_stack = stack.map_or("", |stack| &stack.url);
+        let url = connection.url.clone().map_or_else(|| Url::parse(of_stack), Ok);
+        let url = url.with_context(|| format!("{of_stack} is not an address"))?;
         let host = url.host_str().filter(|_| matches!(url.scheme(), "http" | "https"));
         let host = host.ok_or_else(|| Failure::Invalid(format!("{url} is not an http address.")))?.to_owned();
         if url.path() != "/" {
@@ -75,8 +83,8 @@ impl Service {
             .redirect(redirect::Policy::none())
             .timeout(TIMEOUT)
             .connect_timeout(Duration::from_secs(10));
-        let own = match &stack.place {
-            Place::Local(local) if url.scheme() == "https" => Some(local.certificate()),
+        let own = match stack.map(|stack| &stack.place) {
+            Some(Place::Local(local)) if url.scheme() == "https" => Some(local.certificate()),
             _ => None,
         };
         if let Some(file) = connection.cacert.clone().or(own) {
@@ -85,11 +93,12 @@ impl Service {
         if let Some(server) = connection.connect_to {
             client = client.resolve(&host, server);
         }
-        if stack.is_local() || connection.connect_to.is_some() {
+        let is_local = stack.is_some_and(Stack::is_local);
+        if is_local || connection.connect_to.is_some() {
             client = client.no_proxy();
         }
         let client = client.build().context("cannot make an HTTP client")?;
-        Ok(Self { url, client, is_local: stack.is_local() })
+        Ok(Self { url, client, is_local })
     }
 
     /// Returns the address without a slash at its end.
@@ -148,9 +157,11 @@ impl Service {
             }
         }
         if problems.is_empty() {
-            let count = origins.len();
-            let plural = if count == 1 { "" } else { "s" };
-            return Finding::ok(format!("the API allows the {count} allowed origin{plural} and no other"));
+            return Finding::ok(match origins.len() {
+                0 => "the API refuses the origin of another page".to_owned(),
+                1 => "the API allows the 1 allowed origin and no other".to_owned(),
+                count => format!("the API allows the {count} allowed origins and no other"),
+            });
         }
         let fix = if self.is_local {
             "Stop `cargo dev` and start it again"

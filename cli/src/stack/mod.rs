@@ -89,6 +89,12 @@ impl Target {
         }
     }
 
+    /// Returns `true` if the command line or the environment names a stack.
+    #[must_use]
+    pub const fn is_named(&self) -> bool {
+        self.stack.is_some() || self.local.is_some()
+    }
+
     /// Returns the region of the command line.
     #[must_use]
     pub fn region(&self) -> Option<&str> {

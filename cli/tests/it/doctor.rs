@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::service::{Faults, Running, gateway};
-use crate::world::{Answer, World};
+use crate::world::{Answer, World, answer, latchkey};
 
 /// The checks, in their order.
 const CHECKS: [&str; 17] = [
@@ -382,6 +382,69 @@ async fn a_user_that_cannot_be_removed_is_named_with_the_command_that_erases_it(
     let erased = running.world.run(&fix.split(' ').skip(1).collect::<Vec<_>>());
     assert_eq!(erased.code, 0, "{erased:?}");
     assert_nothing_left(&running.world.tables);
+}
+
+/// The checks of a service whose stack is not named.
+const FROM_OUTSIDE: [&str; 5] = ["stack", "service", "cors", "clock", "login"];
+
+/// Runs `doctor` without a stack and without credentials. Returns the exit code and the outcome of each check.
+fn from_outside(running: &Running, arguments: &[&str]) -> (i32, Vec<(String, String)>) {
+    let url = format!("https://localhost:{}", running.address.port());
+    let certificate = running.world.folder().join("target/dev/localhost.pem");
+    let mut command = latchkey();
+    command.args(["doctor", "--output", "jsonl", "--url", &url, "--cacert"]).arg(certificate).args(arguments);
+    let found = answer(&mut command);
+    let findings = found.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let outcomes: Vec<_> = findings.map(|finding| (text(&finding["check"]), text(&finding["outcome"]))).collect();
+    assert_eq!(outcomes.iter().map(|(check, _)| check.as_str()).collect::<Vec<_>>(), FROM_OUTSIDE, "{found:?}");
+    (found.code, outcomes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_checked_from_outside_without_a_stack_and_without_credentials() {
+    for (faults, arguments, code, expected) in [
+        (Faults::default(), &[][..], 0, ["skipped", "ok", "ok", "ok", "ok"]),
+        (Faults::default(), &["--no-login"], 0, ["skipped", "ok", "ok", "ok", "skipped"]),
+        (Faults { broken: Some("login"), ..Faults::default() }, &[], 1, ["skipped", "ok", "ok", "ok", "failed"]),
+        (Faults { broken: Some("userinfo"), ..Faults::default() }, &[], 1, ["skipped", "failed", "ok", "ok", "ok"]),
+        (
+            Faults { variable: Some(("login", "USERS_TABLE", "other")), ..Faults::default() },
+            &[],
+            1,
+            ["skipped", "ok", "ok", "ok", "failed"],
+        ),
+        (
+            Faults { allowed: Some(&["https://doctor.invalid"]), ..Faults::default() },
+            &[],
+            1,
+            ["skipped", "ok", "failed", "ok", "ok"],
+        ),
+        (
+            Faults { ahead: Some(Duration::from_mins(1)), ..Faults::default() },
+            &[],
+            0,
+            ["skipped", "ok", "ok", "warning", "ok"],
+        ),
+    ] {
+        let running = Running::new(&[], faults).await;
+        let (found, outcomes) = from_outside(&running, arguments);
+        let outcomes: Vec<_> = outcomes.iter().map(|(_, outcome)| outcome.as_str()).collect();
+        assert_eq!((found, outcomes), (code, expected.to_vec()));
+        assert_eq!(running.world.tables.items("UsersTable"), Vec::<Value>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_outside_a_service_that_does_not_answer_is_one_failure() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let found = answer(latchkey().args(["doctor", "--output", "jsonl", "--url", &url]));
+    assert_eq!(found.code, 1, "{found:?}");
+    for (line, outcome) in found.stdout.lines().zip(["skipped", "failed", "skipped", "skipped", "skipped"]) {
+        assert_eq!(serde_json::from_str::<Value>(line).unwrap()["outcome"], outcome, "{found:?}");
+    }
 }
 
 /// The names of checks are permanent.
