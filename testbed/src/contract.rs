@@ -57,6 +57,7 @@ pub async fn check(stack: &Stack) {
         sessions_are_listed_and_ended,
         a_bearer_token_is_accepted_in_place_of_the_cookie,
         errors_are_problem_details,
+        the_public_keys_are_published,
         the_existing_front_end_works_from_its_own_origin,
         a_request_from_a_foreign_page_is_rejected,
         every_response_has_the_security_headers,
@@ -67,6 +68,7 @@ pub async fn check(stack: &Stack) {
         a_form_of_a_foreign_page_is_rejected,
         too_many_wrong_passwords_are_throttled,
         a_change_of_password_needs_the_current_one_and_opens_a_new_session,
+        a_right_password_at_a_change_is_not_counted,
         a_person_with_a_browser_changes_the_password,
     );
 }
@@ -442,6 +444,18 @@ async fn a_change_of_password_needs_the_current_one_and_opens_a_new_session(stac
     assert_eq!(there.log_in_as(PARK.user_id, NEW, json!(true)).await.status().as_u16(), 302);
 }
 
+/// The sixth of six wrong passwords would have to wait. Runs after the change of password.
+async fn a_right_password_at_a_change_is_not_counted(stack: &Stack) {
+    const OTHER: &str = "paper boats in the snow";
+    let browser = stack.browser();
+    browser.log_in_as(PARK.user_id, NEW_PASSWORD, json!(true)).await;
+    for (current, new) in [(NEW_PASSWORD, OTHER), (OTHER, NEW_PASSWORD)].repeat(3) {
+        let form = json!({ "currentPassword": current, "newPassword": new }).to_string();
+        let with_form = |request: RequestBuilder| request.header("content-type", "application/json").body(form);
+        assert_eq!(browser.send(Method::PUT, "/password", with_form).await.status().as_u16(), 204);
+    }
+}
+
 async fn a_bearer_token_is_accepted_in_place_of_the_cookie(stack: &Stack) {
     let ((access, refresh), (parks, _)) = (stack.tokens(KIM).await, stack.tokens(PARK).await);
     let bearer = |token: &str, cookies: &str| {
@@ -462,6 +476,14 @@ async fn errors_are_problem_details(stack: &Stack) {
     }
     assert_problem(post("x".repeat(8193), "application/json").await.unwrap(), 413).await;
     assert_problem(post("{}".to_owned(), "text/plain").await.unwrap(), 415).await;
+}
+
+/// RFC 7517 §5 and §8.5.2. The set is empty if the stack signs access tokens with HS256.
+async fn the_public_keys_are_published(stack: &Stack) {
+    let answer = stack.with_cookies("", "/.well-known/jwks.json").await;
+    assert_eq!(answer.status().as_u16(), 200, "{answer:?}");
+    assert_eq!(answer.headers()["content-type"], "application/jwk-set+json");
+    assert!(json_of(answer).await["keys"].is_array());
 }
 
 async fn the_existing_front_end_works_from_its_own_origin(stack: &Stack) {

@@ -9,12 +9,14 @@ as local processes. The other modules of this folder replace parts of ministack 
   logs.py            CloudWatch Logs: filter patterns for JSON, pages, and ids of events
   permissions.py     IAM: the condition keys of DynamoDB, the resources of log groups, and a log of all decisions
   operators.py       IAM: users with a policy, for tests
+  grants.py          IAM: the role of a function without one of its grants, for tests
 
 Usage: python tests/deployed/emulator HTTP_PORT HTTPS_PORT FOLDER
 
-The folder has cert.pem and key.pem for the HTTPS port. Two paths on the HTTP port are for tests. `GET /functions` returns
-the environment and the credentials of each function. `POST /operators` makes a user with a name and a policy, and
-returns the credentials.
+The folder has cert.pem and key.pem for the HTTPS port. Three paths on the HTTP port are for tests. `GET /functions`
+returns the environment and the credentials of each function. `POST /operators` makes a user with a name and a policy,
+and returns the credentials. `POST /grants` takes a grant from the role of a function, and `DELETE /grants` gives all
+grants back.
 """
 import asyncio
 import json
@@ -41,6 +43,7 @@ def configure(port, folder):
 def application():
     """Returns the ASGI application: the API of the stack, the functions for tests, and the APIs of AWS."""
     import functions
+    import grants
     import http_api
     import operators
     from ministack import app as ministack
@@ -50,6 +53,9 @@ def application():
             await answer(send, functions.listing())
         elif scope["type"] == "http" and scope["path"] == "/operators":
             await answer(send, await operators.create(await body_of(receive)))
+        elif scope["type"] == "http" and scope["path"] == "/grants":
+            is_back = scope["method"] == "DELETE"
+            await answer(send, await (grants.give_back() if is_back else grants.take(await body_of(receive))))
         else:
             await ministack.app(http_api.routed(scope), receive, send)
 

@@ -2,34 +2,46 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Debug;
+use std::panic::AssertUnwindSafe;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use dev::people::KIM;
+use futures_util::FutureExt as _;
 use serde_json::Value;
-use shared::store::Client;
-use testbed::deployed::{Emulator, logical_id, logical_id_of_secret};
+use shared::store::{self, Client};
+use testbed::contract::{self, Stack};
+use testbed::deployed::{Decision, Emulator, logical_id, logical_id_of_secret};
 use testbed::workspace::read;
+
+/// A function, an action, and a table or a secret. An index follows its table, after a space.
+type Grant = (String, String, String);
 
 /// The emulator enforces the roles. Asserts that every call of a function was allowed, and that every grant was used.
 pub(crate) fn each_function_used_its_grants_and_was_denied_nothing(emulator: &Emulator) {
     let mut used = BTreeSet::new();
     for decision in emulator.decisions() {
-        let Some(function) = decision.function() else { continue };
+        let Some(grant) = grant_of(&decision) else { continue };
         assert!(decision.allowed, "{decision:?}");
-        let resource = if decision.action.starts_with("secretsmanager:") {
-            logical_id_of_secret(&decision.resource)
-        } else {
-            [logical_id(&decision.table), &decision.index].join(" ").trim().to_owned()
-        };
-        used.insert((logical_id(function).to_owned(), decision.action, resource));
+        used.insert(grant);
     }
     let unused: Vec<_> = grants().difference(&used).cloned().collect();
     assert_eq!(unused, [], "grants that no call used");
 }
 
-/// Returns the grants of the template: function, action, and table or secret. An index follows its table, after a
-/// space.
-fn grants() -> BTreeSet<(String, String, String)> {
+/// Returns the grant that a call of a function needs, or `None` if a test or an operator made the call.
+fn grant_of(decision: &Decision) -> Option<Grant> {
+    let function = logical_id(decision.function()?).to_owned();
+    let resource = if decision.action.starts_with("secretsmanager:") {
+        logical_id_of_secret(&decision.resource)
+    } else {
+        [logical_id(&decision.table), &decision.index].join(" ").trim().to_owned()
+    };
+    Some((function, decision.action.clone(), resource))
+}
+
+/// Returns the grants of the template.
+pub(crate) fn grants() -> BTreeSet<Grant> {
     let template: Value = serde_saphyr::from_str(&read("template.yaml")).unwrap();
     let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned();
     let list = |value: &Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
@@ -49,6 +61,60 @@ fn grants() -> BTreeSet<(String, String, String)> {
     }
     grants
 }
+
+/// A grant of each kind: a read, a write and a secret.
+const SAMPLE: [(&str, &str, &str); 3] = [
+    ("SessionsFunction", "dynamodb:Query", "SessionsTable ActiveSessions"),
+    ("LogoutFunction", "dynamodb:UpdateItem", "SessionsTable"),
+    ("UserinfoFunction", "secretsmanager:GetSecretValue", "RefreshSecret"),
+];
+
+/// R96: takes three grants away. The module `every_grant` does this with each grant.
+pub(crate) async fn some_grants_are_needed(emulator: &Emulator) {
+    // The check of this limit has left one session for each user. The contract needs several.
+    emulator.run("sam deploy --parameter-overrides SessionsPerUser=100", &[]).await;
+    let stack = emulator.stack().await;
+    let sample: BTreeSet<_> = SAMPLE.map(|(function, action, on)| (function.into(), action.into(), on.into())).into();
+    assert!(sample.is_subset(&grants()), "a grant of the sample is not in the template");
+    for grant in sample {
+        add_people(&stack).await;
+        is_needed(emulator, &grant, contract::check(&stack)).await;
+    }
+    add_people(&stack).await;
+    contract::check(&stack).await;
+}
+
+/// Asserts that a check fails without this grant, after a call that was denied for this reason.
+pub(crate) async fn is_needed(emulator: &Emulator, grant: &Grant, check: impl Future<Output = ()>) {
+    let (function, action, resource) = grant;
+    eprintln!("  without {action} on {resource}, {function} fails:");
+    let earlier = emulator.decisions().len();
+    emulator.take_grant(function, action, resource).await;
+    let outcome = AssertUnwindSafe(check).catch_unwind().await;
+    let denied: BTreeSet<_> =
+        emulator.decisions()[earlier..].iter().filter(|call| !call.allowed).filter_map(grant_of).collect();
+    emulator.give_grants_back().await;
+    assert!(outcome.is_err(), "all checks pass without {grant:?}");
+    assert_eq!(denied, BTreeSet::from([grant.clone()]));
+}
+
+/// Empties the tables and adds the demonstration users. The hash of kimcoding is an imported one.
+pub(crate) async fn add_people(stack: &Stack) {
+    let client = store::connect(&stack.env).unwrap();
+    for (table, key) in [(USERS, &["pk"][..]), (SESSIONS, &["user_id", "session_id"]), (ATTEMPTS, &["counter_key"])] {
+        let table = stack.env.optional(table).unwrap();
+        let mut items = client.scan().table_name(&table).consistent_read(true).into_paginator().items().send();
+        while let Some(mut item) = items.next().await.transpose().unwrap() {
+            item.retain(|name, _| key.contains(&name.as_str()));
+            client.delete_item().table_name(&table).set_key(Some(item)).send().await.unwrap();
+        }
+    }
+    testbed::add(&stack.env, KIM.user().unwrap(), serde_json::from_value(BCRYPT_OF_1234.into()).unwrap()).await;
+    testbed::add_park(&stack.env).await;
+}
+
+/// The password of kimcoding, hashed with bcrypt at cost 5.
+const BCRYPT_OF_1234: &str = "$2b$05$abcdefghijklmnopqrstuuV2lmZSlg12FQgc5cJlKcm9nBvnWgizO";
 
 /// R96: a function is denied each secret that it does not use.
 pub(crate) async fn each_function_reads_only_its_secrets(emulator: &Emulator) {

@@ -13,6 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 #[cfg(feature = "emergency")]
 mod emergency;
+#[cfg(feature = "every-grant")]
+mod every_grant;
 mod grants;
 mod keys;
 mod operator;
@@ -29,6 +31,25 @@ async fn the_deployed_stack_keeps_the_contract_with_the_fewest_permissions() {
 #[tokio::test]
 async fn a_revoked_key_is_refused_within_300_s() {
     run(Box::pin(emergency::check())).await;
+}
+
+/// Each grant of a role is needed. Takes six minutes, because it runs the contract once for each grant. So it is no part
+/// of the other checks, which try three grants.
+#[cfg(feature = "every-grant")]
+#[tokio::test]
+async fn each_grant_is_needed() {
+    run(Box::pin(async {
+        let emulator = Emulator::start().await;
+        emulator.run(&deployment(), &[]).await;
+        let stack = emulator.stack().await;
+        testbed::add_kim(&stack.env).await;
+        a_pepper_can_be_introduced(&emulator, &stack).await;
+        emulator.deploy_protected_route().await;
+        // The first run of the rotation writes the key sets.
+        keys::run(&emulator, "sam remote invoke", "").await;
+        every_grant::check(&emulator, &emulator.stack().await).await;
+    }))
+    .await;
 }
 
 /// Runs checks. The emulator also stops if the test is interrupted.
@@ -60,6 +81,7 @@ async fn checks() {
     grants::each_function_used_its_grants_and_was_denied_nothing(&emulator);
     grants::each_role_allows_only_what_its_function_needs(&emulator).await;
     grants::each_function_reads_only_its_secrets(&emulator).await;
+    grants::some_grants_are_needed(&emulator).await;
     operator::check(&emulator, &stack).await;
 
     emulator.run("sam delete --stack-name latchkey --no-prompts", &[]).await;
