@@ -21,6 +21,7 @@ pub mod local_gateway;
 pub mod local_stack;
 mod log;
 mod origins;
+mod other_dynamodb;
 #[cfg(feature = "browser")]
 pub mod outage;
 mod people;
