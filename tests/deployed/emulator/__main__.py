@@ -3,8 +3,9 @@
 ministack has CloudFormation, API Gateway, Lambda, DynamoDB, IAM and Secrets Manager in one process, and runs functions
 as local processes. The other modules of this folder replace parts of ministack in memory:
 
-  http_api.py        API Gateway: the routes and authorizers of SAM, and the events of payload format 2.0
+  http_api.py        API Gateway: the routes and authorizers of SAM, HTTP integrations, and payload format 2.0
   cloudformation.py  parameters for SAM's transform, and properties of tables and secrets
+  event_pipes.py     EventBridge Pipes: filters, templates, and an event bus as the target
   functions.py       Lambda: the environment of a function, and the speed of its Runtime API
   logs.py            CloudWatch Logs: filter patterns for JSON, pages, and ids of events
   permissions.py     IAM: the condition keys of DynamoDB, the resources of log groups, and a log of all decisions
@@ -95,12 +96,13 @@ def main():
         sys.exit(f"The emulator needs ministack {TESTED_VERSION}, and {version('ministack')} is installed.")
     configure(http_port, folder)
     import cloudformation
+    import event_pipes
     import functions
     import http_api
     import logs
     import permissions
 
-    for module in (cloudformation, functions, http_api, logs):
+    for module in (cloudformation, event_pipes, functions, http_api, logs):
         module.install()
     permissions.install(f"{folder}/decisions.jsonl")
     asyncio.run(run(application(), http_port, https_port, folder))
