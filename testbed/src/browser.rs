@@ -39,10 +39,10 @@ pub struct BrowserOptions<'a> {
     pub without_scripts: bool,
     /// The languages of the person, the preferred one first. English without it.
     pub languages: Option<&'static str>,
-    /// Finds the names of these domains on this machine, such as `*.example.com`.
-    pub local_domains: &'static [&'static str],
     /// The configuration of the fonts, in place of the one of the system.
     pub fonts: Option<&'a Path>,
+    /// Where hosts are, in place of DNS: the rules of the flag `--host-resolver-rules`.
+    pub hosts: Option<&'a str>,
 }
 
 /// Starts a driver and a browser, and returns both with the folder of the new profile.
@@ -59,9 +59,8 @@ pub async fn start_browser_with(options: BrowserOptions<'_>) -> (Process, Client
     driver.envs(options.fonts.map(|file| ("FONTCONFIG_FILE", file)));
     let driver = Process::start("chromedriver", &mut driver).unwrap();
     let folder = format!("--user-data-dir={}", profile.path().display());
-    let rules: Vec<_> = options.local_domains.iter().map(|domain| format!("MAP {domain} 127.0.0.1")).collect();
-    let rules = format!("--host-resolver-rules={}", rules.join(","));
-    let flags: Vec<_> = FLAGS.into_iter().chain([folder.as_str(), rules.as_str()]).collect();
+    let hosts = options.hosts.map(|rules| format!("--host-resolver-rules={rules}"));
+    let flags: Vec<_> = FLAGS.into_iter().chain([folder.as_str()]).chain(hosts.as_deref()).collect();
     // 1 allows scripts, and 2 blocks them.
     let preferences = json!({
         "intl.accept_languages": options.languages.unwrap_or("en-US,en"),

@@ -83,8 +83,8 @@ async fn two_stacks_below_one_cookie_domain_sign_each_others_users_out() {
 
 /// Starts a browser that finds the hosts of two domains on this machine.
 async fn start() -> (Process, Client, TempDir) {
-    let local_domains = &["*.example.com", "*.example.net"];
-    start_browser_with(BrowserOptions { local_domains, ..BrowserOptions::default() }).await
+    let hosts = Some("MAP *.example.com 127.0.0.1,MAP *.example.net 127.0.0.1");
+    start_browser_with(BrowserOptions { hosts, ..BrowserOptions::default() }).await
 }
 
 /// Returns the address of a path on the stack, under this name of this machine.
