@@ -95,11 +95,12 @@ fn anchor(heading: &str) -> String {
 /// Returns the Markdown files at the root, in `docs` and of the examples.
 fn pages() -> impl Iterator<Item = String> {
     let root = root();
-    let files =
-        ["", "docs/", "examples/next/", "examples/verify/", "examples/web/"].into_iter().flat_map(move |folder| {
-            let entries = fs::read_dir(root.join(folder)).unwrap();
-            entries.map(move |entry| format!("{folder}{}", entry.unwrap().file_name().display()))
-        });
+    let examples = ["next", "protected", "verify", "web"].map(|name| format!("examples/{name}/"));
+    let folders = ["", "docs/"].map(str::to_owned).into_iter().chain(examples);
+    let files = folders.flat_map(move |folder| {
+        let entries = fs::read_dir(root.join(&folder)).unwrap();
+        entries.map(move |entry| format!("{folder}{}", entry.unwrap().file_name().display()))
+    });
     files.filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "md"))
 }
 
