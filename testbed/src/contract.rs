@@ -590,7 +590,7 @@ impl Stack {
     }
 
     /// Returns a request without a cookie jar.
-    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client(Policy::none(), None).request(method, format!("{}{path}", self.url))
     }
 

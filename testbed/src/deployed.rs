@@ -91,8 +91,8 @@ impl Emulator {
         let folder = root().canonicalize().unwrap().join("target/deployed");
         fs::remove_dir_all(&folder).ok();
         fs::create_dir_all(&folder).unwrap();
-        let api_hosts = format!("*.execute-api.{REGION}.amazonaws.com");
-        let certificate = rcgen::generate_simple_self_signed([api_hosts]).unwrap();
+        let hosts = [format!("*.execute-api.{REGION}.amazonaws.com"), "*.example.com".to_owned()];
+        let certificate = rcgen::generate_simple_self_signed(hosts).unwrap();
         fs::write(folder.join("key.pem"), certificate.signing_key.serialize_pem()).unwrap();
         let certificate = certificate.cert.pem();
         fs::write(folder.join("cert.pem"), &certificate).unwrap();
@@ -242,12 +242,22 @@ impl Emulator {
 
     /// Returns the address that `sam deploy` prints.
     async fn api_url(&self) -> String {
-        let outputs = self.folder.join("outputs.json");
-        let list = format!("sam list stack-outputs --stack-name latchkey --output json >'{}'", outputs.display());
+        self.outputs("latchkey").await["ApiUrl"].clone()
+    }
+
+    /// Returns the outputs of a stack.
+    pub async fn outputs(&self, stack: &str) -> BTreeMap<String, String> {
+        let file = self.folder.join("outputs.json");
+        let list = format!("sam list stack-outputs --stack-name {stack} --output json >'{}'", file.display());
         self.run(&list, &[]).await;
-        let outputs: Vec<BTreeMap<String, String>> = serde_json::from_slice(&fs::read(outputs).unwrap()).unwrap();
-        let url = outputs.iter().find(|output| output["OutputKey"] == "ApiUrl").unwrap();
-        url["OutputValue"].clone()
+        let outputs: Vec<BTreeMap<String, String>> = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        outputs.into_iter().map(|output| (output["OutputKey"].clone(), output["OutputValue"].clone())).collect()
+    }
+
+    /// Returns the folder with the logs, the certificate `cert.pem` of the hosts, and its key `key.pem`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Returns all calls of DynamoDB, `CloudFormation`, Lambda, CloudWatch Logs and Secrets Manager since the start.

@@ -18,6 +18,7 @@ mod every_grant;
 mod grants;
 mod keys;
 mod operator;
+mod protected;
 
 /// R96. One test, because it deploys one stack.
 #[tokio::test]
@@ -83,6 +84,7 @@ async fn checks() {
     grants::each_function_reads_only_its_secrets(&emulator).await;
     grants::some_grants_are_needed(&emulator).await;
     operator::check(&emulator, &stack).await;
+    protected::check(&emulator).await;
 
     emulator.run("sam delete --stack-name latchkey --no-prompts", &[]).await;
     assert_eq!(emulator.functions().await.len(), 0, "the functions are deleted");
