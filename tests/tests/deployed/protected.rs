@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use testbed::browser::{BrowserOptions, cookie_names, start_browser_with};
 use testbed::contract::Stack;
 use testbed::deployed::Emulator;
-use testbed::workspace::{read, root};
+use testbed::workspace::read;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -66,23 +66,9 @@ pub(crate) async fn check(emulator: &Emulator) {
     emulator.run("sam delete --stack-name domain --no-prompts", &[]).await;
 }
 
-/// Deploys Latchkey with a domain, and with the stream that the page describes.
+/// Deploys Latchkey with a domain.
 async fn prepare_latchkey(emulator: &Emulator) {
-    let built = fs::read_to_string(root().join(".aws-sam/build/template.yaml")).unwrap();
-    let page = read(PAGE);
-    let mut snippets = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
-    let template =
-        [("      DeletionProtectionEnabled: true\n", "StreamSpecification"), ("Outputs:\n", "UsersTableStreamArn")]
-            .into_iter()
-            .fold(built, |template, (before, name)| {
-                let snippet = snippets.next().unwrap();
-                assert!(snippet.contains(name) && template.matches(before).count() == 1, "{snippet}");
-                template.replace(before, &format!("{before}{snippet}"))
-            });
-    fs::write(root().join(".aws-sam/build/stream.yaml"), template).unwrap();
-    let file = "sam deploy --template-file .aws-sam/build/stream.yaml --config-file \"$PWD/samconfig.toml\"";
-    emulator.run(&code_block(PAGE, "CookieDomain").replace("sam deploy", file), &[]).await;
-
+    emulator.run(&code_block(PAGE, "CookieDomain"), &[]).await;
     let template = emulator.folder().join("domain.yaml");
     fs::write(&template, DOMAIN).unwrap();
     let api = &emulator.outputs("latchkey").await["ApiId"];
