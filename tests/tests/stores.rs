@@ -13,8 +13,8 @@ use testbed::deployed::Emulator;
 use testbed::workspace::root;
 use tokio::process::Command;
 
-/// The test programs, and which of their tests run. The tests of the attempts table are those of `login`. Most others of
-/// `guessing` send many requests at once. The emulator then answers too late for the time budget of a request.
+/// The test programs, and which of their tests run. The tests of the attempts table are those of `login`. Most others
+/// of `guessing` send many requests at once. The emulator then answers too late for the time budget of a request.
 const PROGRAMS: [(&str, &[&str]); 2] = [
     ("shared", &["store::"]),
     ("guessing", &["an_attempt_counter", "the_sixth_wrong", "a_success_whose", "the_last_attempt", "counter_keys"]),

@@ -71,8 +71,9 @@ const SAMPLE: [(&str, &str, &str); 3] = [
 
 /// R96: takes three grants away. The module `every_grant` does this with each grant.
 pub(crate) async fn some_grants_are_needed(emulator: &Emulator) {
-    // The check of this limit has left one session for each user. The contract needs several.
-    emulator.run("sam deploy --parameter-overrides SessionsPerUser=100", &[]).await;
+    // The contract needs several sessions of a user. The name of the service starts new instances, which read the keys
+    // that an operator has changed.
+    emulator.run("sam deploy --parameter-overrides SessionsPerUser=100 ServiceName=Grants", &[]).await;
     let stack = emulator.stack().await;
     let sample: BTreeSet<_> = SAMPLE.map(|(function, action, on)| (function.into(), action.into(), on.into())).into();
     assert!(sample.is_subset(&grants()), "a grant of the sample is not in the template");

@@ -34,8 +34,8 @@ async fn a_revoked_key_is_refused_within_300_s() {
     run(Box::pin(emergency::check())).await;
 }
 
-/// Each grant of a role is needed. Takes six minutes, because it runs the contract once for each grant. So it is no part
-/// of the other checks, which try three grants.
+/// R96: each grant of a role is needed. Takes six minutes, because it runs the contract once for each grant. So it is
+/// no part of the other checks, which try three grants.
 #[cfg(feature = "every-grant")]
 #[tokio::test]
 async fn each_grant_is_needed() {
@@ -82,8 +82,8 @@ async fn checks() {
     grants::each_function_used_its_grants_and_was_denied_nothing(&emulator);
     grants::each_role_allows_only_what_its_function_needs(&emulator).await;
     grants::each_function_reads_only_its_secrets(&emulator).await;
-    grants::some_grants_are_needed(&emulator).await;
     operator::check(&emulator, &stack).await;
+    grants::some_grants_are_needed(&emulator).await;
     protected::check(&emulator).await;
 
     emulator.run("sam delete --stack-name latchkey --no-prompts", &[]).await;

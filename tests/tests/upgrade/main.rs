@@ -85,7 +85,7 @@ async fn assert_access(release: &Release, access: &str, is_active: bool) {
     assert_eq!(is_authorized, is_active, "authorizer of {}", release.name);
 }
 
-/// With each form of a key: a plain secret, a key set after a rotation, and a key set of `EdDSA`.
+/// F40: with each form of a key, a plain secret, a key set after a rotation, and a key set of `EdDSA`.
 #[tokio::test]
 async fn a_session_of_one_version_is_used_and_renewed_by_the_other() {
     let rotated = key_set(
@@ -126,6 +126,7 @@ async fn a_session_of_one_version_is_used_and_renewed_by_the_other() {
     }
 }
 
+/// F40.
 #[tokio::test]
 async fn a_session_that_one_version_has_ended_is_refused_by_the_other() {
     let world = World::new().await;
@@ -163,6 +164,7 @@ async fn a_session_that_one_version_has_ended_is_refused_by_the_other() {
     }
 }
 
+/// F40.
 #[tokio::test]
 async fn a_password_that_one_version_has_set_signs_in_at_the_other() {
     let world = World::new().await;
@@ -181,7 +183,7 @@ async fn a_password_that_one_version_has_set_signs_in_at_the_other() {
     }
 }
 
-/// Five wrong passwords are free. The sixth attempt must wait for a second.
+/// F40: five wrong passwords are free. The sixth attempt must wait for a second.
 #[tokio::test]
 async fn the_wrong_passwords_that_one_version_has_counted_count_at_the_other() {
     let world = World::new().await;

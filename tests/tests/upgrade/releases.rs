@@ -1,7 +1,7 @@
 //! The functions of version 0.1.0 and of this version, as processes over the same tables.
 //!
-//! The source of version 0.1.0 comes from the history of the repository. Its dependencies are those that Cargo has built
-//! already for this version, where they are the same: the target folder starts with hard links to them.
+//! The source of version 0.1.0 comes from the history of the repository. Where both versions have the same dependency,
+//! Cargo does not compile it again: the target folder starts with hard links to what is there.
 
 use std::collections::BTreeSet;
 use std::fs;
