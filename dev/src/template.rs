@@ -1,8 +1,8 @@
 //! Reads `template.yaml`: the parameters, the tables, the routes, the variables of the functions, and the CORS settings
 //! of the API.
 //!
-//! The YAML reader drops the tags of intrinsic functions, so that `!Ref UsersTable` is read as `UsersTable`. Of a choice
-//! (`!If [condition, first, second]`) this module reads the first value.
+//! The YAML reader drops the tags of intrinsic functions, so that `!Ref UsersTable` is read as `UsersTable`. Of a
+//! choice (`!If [condition, first, second]`) this module reads the first value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

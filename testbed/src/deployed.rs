@@ -123,15 +123,37 @@ impl Emulator {
 
     /// Runs shell commands as an administrator of the emulated account. Answers no question.
     pub async fn run(&self, commands: &str, variables: &[(&str, &str)]) {
+        let done = self.shell(commands, variables).await;
+        assert!(done, "a command failed: {commands}\n{}", end_of(&self.commands_log()));
+    }
+
+    /// Runs shell commands of which one fails, and returns their output.
+    pub async fn run_in_vain(&self, commands: &str) -> String {
+        let done = self.shell(commands, &[]).await;
+        assert!(!done, "no command failed: {commands}");
+        fs::read_to_string(self.commands_log()).unwrap()
+    }
+
+    /// Runs shell commands, and returns `true` if all of them succeeded.
+    async fn shell(&self, commands: &str, variables: &[(&str, &str)]) -> bool {
         eprintln!("$ {}", commands.trim().replace('\n', "\n$ "));
-        let log = self.folder.join("commands.log");
         let mut shell = Command::new("bash");
         self.sam.prepare(&mut shell);
         shell.args(["-euc", commands]).stdin(Stdio::null()).envs(variables.iter().copied());
         shell.env("AWS_ENDPOINT_URL", &self.endpoint).env("AWS_DEFAULT_REGION", REGION);
         shell.envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test"), ("SAM_CLI_POLL_DELAY", "0.5")]);
-        let done = Process::start("shell", log_to(&mut shell, &log)).unwrap().finish().await;
-        assert!(done.is_ok(), "a command failed: {commands}\n{}", end_of(&log));
+        Process::start("shell", log_to(&mut shell, &self.commands_log())).unwrap().finish().await.is_ok()
+    }
+
+    fn commands_log(&self) -> PathBuf {
+        self.folder.join("commands.log")
+    }
+
+    /// Returns the names of all tables of the emulated account.
+    pub async fn tables(&self) -> Vec<String> {
+        let administrator = crate::environment(&[("AWS_ENDPOINT_URL_DYNAMODB", &self.endpoint)]);
+        let tables = store::connect(&administrator).unwrap().list_tables().send().await.unwrap();
+        tables.table_names.unwrap_or_default()
     }
 
     /// Makes a user of IAM with this policy. The name must be new.
@@ -202,16 +224,6 @@ impl Emulator {
             }
         }
         client.put_secret_value().secret_id(arn).secret_string(set.to_string()).send().await.unwrap();
-    }
-
-    /// Makes a secret of the operator, or gives it another text. Returns its ARN.
-    pub async fn put_secret(&self, name: &str, text: &str) -> String {
-        let client = self.secrets_client("test", "test", None);
-        let created = client.create_secret().name(name).secret_string(text).send().await;
-        match created {
-            Ok(created) => created.arn.unwrap(),
-            Err(_) => client.put_secret_value().secret_id(name).secret_string(text).send().await.unwrap().arn.unwrap(),
-        }
     }
 
     /// Returns a client of Secrets Manager with the credentials of a function.

@@ -30,7 +30,9 @@ impl Sam {
         let program = program.canonicalize().unwrap();
         let cargo_lambda = functions::cargo_lambda(&target).await.unwrap().canonicalize().unwrap();
         let folders = [&cargo_lambda, &program].map(|program| program.parent().unwrap().to_owned());
-        let path = env::join_paths(folders.into_iter().chain(on_path)).unwrap();
+        // The AWS CLI, for the commands of the documentation.
+        let aws = target.join("tools/aws/bin");
+        let path = env::join_paths(folders.into_iter().chain(on_path).chain([aws])).unwrap();
         Self { program, path }
     }
 

@@ -210,9 +210,11 @@ fn there_are_at_most_28_variables_and_each_parameter_is_one_of_them_or_belongs_t
 fn the_deployment_check_runs_after_each_change_of_a_setting_and_of_the_version() {
     let template: Value = serde_saphyr::from_str(&read("template.yaml")).unwrap();
     let check = &template["Resources"]["DeploymentCheck"]["Properties"];
-    let settings: BTreeSet<_> = check["Settings"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let settings: BTreeSet<_> =
+        check["Settings"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     let parameters = template["Parameters"].as_object().unwrap().keys().map(String::as_str);
-    let has_no_effect = |name: &&str| OF_THE_STACK.contains(name) && !["Architecture", "ExistingUsersTable"].contains(name);
+    let has_no_effect =
+        |name: &&str| OF_THE_STACK.contains(name) && !["Architecture", "ExistingUsersTable"].contains(name);
     assert_eq!(settings, parameters.filter(|name| !has_no_effect(name)).collect());
     assert_eq!(check["Version"], env!("CARGO_PKG_VERSION"));
     let called = check["Functions"].as_array().unwrap().iter().map(|function| function["Name"].as_str().unwrap());

@@ -1,10 +1,11 @@
 """CloudFormation: what ministack leaves out when it deploys a SAM template."""
+import os
 import string
 import threading
 
 import samtranslator.translator.transform as sam
 from ministack.services import dynamodb
-from ministack.services.cloudformation import changesets, engine, handlers, provisioners
+from ministack.services.cloudformation import changesets, custom_resource, engine, handlers, provisioners
 
 parameters = threading.local()
 
@@ -15,6 +16,7 @@ def install():
     refer_to_secrets_by_arn()
     exclude_punctuation()
     accept_metric_math()
+    give_custom_resources_an_address()
 
 
 def give_parameters_to_sam():
@@ -112,3 +114,9 @@ def accept_metric_math():
         return record(name, properties)
 
     provisioners._cw_metric_alarm_record = record_with_metric
+
+
+def give_custom_resources_an_address():
+    """Makes the address to which a custom resource sends its result an address of this machine. ministack uses a host
+    name of AWS."""
+    custom_resource._gateway_url = lambda: os.environ["AWS_ENDPOINT_URL"]

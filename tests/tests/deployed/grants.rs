@@ -49,7 +49,10 @@ pub(crate) fn grants() -> BTreeSet<Grant> {
     for (function, resource) in template["Resources"].as_object().unwrap() {
         let policies = resource["Properties"]["Policies"].as_array().into_iter().flatten();
         for statement in policies.flat_map(|policy| policy["Statement"].as_array().unwrap()) {
-            for resource in list(&statement["Resource"]) {
+            // The table of the stack itself, and not an existing one.
+            let is_choice = statement["Resource"][0] == "MakesUsersTable";
+            let resource = if is_choice { &statement["Resource"][1] } else { &statement["Resource"] };
+            for resource in list(resource) {
                 // `!If [HasPepper, !Ref PasswordPepper, …]` is the pepper.
                 let name = text(resource.get(1).unwrap_or(&resource)).replace(".Arn", "");
                 let name = name.trim_matches(|character| "${}".contains(character)).replace("}/index/", " ");

@@ -2,15 +2,17 @@
 //! deletion. `tests/deployed/README.md` says what this proves.
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
+use std::time::Duration;
+
 use shared::budget::Budget;
-use shared::clock::Timestamp;
-use shared::id::UserId;
+use shared::keys::Purpose;
 use shared::store::{self, Account, Users};
 use testbed::deployed::{Emulator, has_cpu_jitter};
 use testbed::workspace::read;
 use testbed::{PROTECTED, contract};
 use tokio::signal::unix::{SignalKind, signal};
 
+mod changes;
 #[cfg(feature = "emergency")]
 mod emergency;
 #[cfg(feature = "every-grant")]
@@ -84,13 +86,14 @@ async fn checks() {
     grants::each_function_reads_only_its_secrets(&emulator).await;
     operator::check(&emulator, &stack).await;
     grants::some_grants_are_needed(&emulator).await;
+    changes::check(&emulator, &stack).await;
     protected::check(&emulator).await;
+    changes::a_restored_users_table_replaces_the_old_one(&emulator).await;
 
+    let pepper = emulator.functions().await["LoginFunction"].environment["PASSWORD_PEPPER"].clone();
     emulator.run("sam delete --stack-name latchkey --no-prompts", &[]).await;
     assert_eq!(emulator.functions().await.len(), 0, "the functions are deleted");
-    let users = Users::from_env(store::connect(&stack.env).unwrap(), &stack.env).unwrap();
-    let kim = users.find(&UserId::parse("0").unwrap(), &Budget::new(None)).await.unwrap();
-    assert!(kim.is_some(), "the users table is retained");
+    changes::a_new_stack_uses_the_table_of_a_deleted_one(&emulator, &stack, &pepper).await;
 }
 
 /// Returns the commands of the README that build and deploy the stack. Adds what this machine and the contract need:
@@ -115,21 +118,15 @@ fn code_block(page: &str, text: &str) -> String {
 
 /// R14: introduces a pepper as `docs/passwords.md` says. Users can sign in before and after it begins to hash.
 async fn a_pepper_can_be_introduced(emulator: &Emulator, stack: &contract::Stack) {
-    let block = code_block("docs/passwords.md", "create-secret");
-    let create = block.lines().take_while(|line| !line.starts_with("sam deploy")).collect::<Vec<_>>().join("\n");
-    // There is no AWS CLI on this machine. The call is the same one.
-    let text = create.split("--secret-string \\\n").nth(1).unwrap().trim().trim_end_matches(")\"");
-    let pepper = "the-first-pepper-0123456789abcdef";
-    for begins in [3600, 0] {
-        let now = Timestamp::now().as_secs();
-        let text = text.replace("'\"$pepper\"'", pepper).replace("'\"$now\"'", &(now - 3600).to_string());
-        let text = text.replace("'$((now + 3600))'", &(now + begins).to_string());
-        let arn = emulator.put_secret("latchkey-pepper", text.trim_matches('\'')).await;
-        // Another name of the service starts new instances of both functions that read the pepper.
-        let restart = format!("PasswordPepper={arn} ServiceName=Pepper{begins}");
-        emulator.run(&format!("sam deploy --parameter-overrides {restart}"), &[]).await;
+    let commands = code_block("docs/passwords.md", "create-secret");
+    // After an hour, another name of the service starts new instances of both functions that read the pepper.
+    for (commands, passed) in [(&*commands, 0), ("sam deploy --parameter-overrides ServiceName=Pepper", 1)] {
+        if passed > 0 {
+            emulator.age_keys(Purpose::Pepper, Duration::from_hours(passed)).await;
+        }
+        emulator.run(commands, &[]).await;
         let token = stack.access_token().await;
-        assert_eq!(stack.status_for(&token).await, 200, "{begins} s before the pepper hashes");
+        assert_eq!(stack.status_for(&token).await, 200, "{passed} h after the pepper was introduced");
         // Starts the function that has not been called since the deployment.
         assert_eq!(stack.status_of("/password").await, 405);
     }

@@ -31,29 +31,14 @@ const ORIGIN: &str = "https://app.example.com";
 /// The e-mail address of [`KIM`].
 const EMAIL: &str = "kimcoding@authstates.com";
 
-/// Gives Latchkey a domain. It has none without a hosted zone, and the domain belongs to no stack of the repository.
-const DOMAIN: &str = r#"
-AWSTemplateFormatVersion: "2010-09-09"
-Parameters: { ApiId: { Type: String } }
-Resources:
-  Domain:
-    Type: AWS::ApiGatewayV2::DomainName
-    Properties:
-      DomainName: login.example.com
-      DomainNameConfigurations: [{ CertificateArn: "arn:aws:acm:eu-west-1:000000000000:certificate/login" }]
-  Mapping:
-    Type: AWS::ApiGatewayV2::ApiMapping
-    Properties: { ApiId: !Ref ApiId, DomainName: !Ref Domain, Stage: $default }
-"#;
-
-/// Deploys the example, and checks each part of it.
+/// Deploys the example, and checks each part of it. Latchkey has the domain `login.example.com`.
 pub(crate) async fn check(emulator: &Emulator) {
-    prepare_latchkey(emulator).await;
+    emulator.run(&code_block(PAGE, "CookieDomain"), &[]).await;
     let outputs = emulator.outputs("latchkey").await;
     // Functions for the processor of this machine.
     let authorizer = format!("{} Architecture=x86_64", outputs["AuthorizerFunctionArn"]);
     deploy(emulator, "sam build", ("AUTHORIZER", &authorizer)).await;
-    let login = Stack { url: "https://login.example.com".to_owned(), ..emulator.stack().await };
+    let login = emulator.stack().await;
     let api = Stack { url: emulator.outputs("protected").await["ApiUrl"].clone(), ..emulator.stack().await };
 
     the_authorizer_decides_and_passes_the_user_on(&login, &api).await;
@@ -63,17 +48,6 @@ pub(crate) async fn check(emulator: &Emulator) {
     other_systems_learn_of_changed_users(emulator, &outputs["UsersTableStreamArn"]).await;
 
     emulator.run(&code_block(PAGE, "sam delete"), &[]).await;
-    emulator.run("sam delete --stack-name domain --no-prompts", &[]).await;
-}
-
-/// Deploys Latchkey with a domain.
-async fn prepare_latchkey(emulator: &Emulator) {
-    emulator.run(&code_block(PAGE, "CookieDomain"), &[]).await;
-    let template = emulator.folder().join("domain.yaml");
-    fs::write(&template, DOMAIN).unwrap();
-    let api = &emulator.outputs("latchkey").await["ApiId"];
-    let deploy = format!("sam deploy --template-file '{}' --stack-name domain", template.display());
-    emulator.run(&format!("{deploy} --parameter-overrides ApiId={api}"), &[]).await;
 }
 
 /// Runs the commands of the block of the page that contains this text, with a value for its placeholder.
