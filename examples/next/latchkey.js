@@ -30,6 +30,10 @@ const FORWARDED = ["cookie", "user-agent", "sec-fetch-site", "sec-fetch-dest", "
 export async function renew(requestHeaders) {
   const headers = FORWARDED.filter((name) => requestHeaders.has(name)).map((name) => [name, requestHeaders.get(name)]);
   const response = await fetch(`${SERVICE}/userinfo`, { headers, cache: "no-store" });
+  // An outage must not look like a sign-out.
+  if (!response.ok && response.status !== 401) {
+    throw new Error(`The sign-in service responded with ${response.status}.`);
+  }
   const setCookies = response.headers.getSetCookie();
   const renewed = setCookies.map((line) => line.split(";", 1)[0]);
   const others = pairs(requestHeaders.get("cookie")).filter((pair) => !isAccess(pair) && !isRefresh(pair));
