@@ -22,6 +22,13 @@ pub(crate) async fn check(emulator: &Emulator, stack: &Stack) {
     a_domain_replaces_the_first_address(emulator, stack).await;
 }
 
+/// The deployment check protects the users table from deletion.
+pub(crate) async fn the_users_table_is_protected(stack: &Stack) {
+    let table = stack.env.optional("USERS_TABLE").unwrap();
+    let described = store::connect(&stack.env).unwrap().describe_table().table_name(table).send().await.unwrap();
+    assert_eq!(described.table.unwrap().deletion_protection_enabled, Some(true));
+}
+
 /// E4: no parameter alone is invalid, so that only a function finds the error.
 async fn a_deployment_whose_functions_do_not_start_is_rolled_back(emulator: &Emulator, stack: &Stack) {
     let (before, token) = (emulator.functions().await, stack.access_token().await);
@@ -41,11 +48,16 @@ async fn a_deployment_whose_functions_do_not_start_is_rolled_back(emulator: &Emu
 /// E5: a first deployment that fails leaves nothing that has to be deleted by hand.
 async fn a_failed_first_deployment_leaves_no_table(emulator: &Emulator) {
     let tables = emulator.tables().await;
-    emulator
-        .run_in_vain("sam deploy --stack-name broken --parameter-overrides Architecture=x86_64 RefreshTtl=300")
-        .await;
-    assert_eq!(emulator.tables().await, tables);
-    emulator.run("sam delete --stack-name broken --no-prompts", &[]).await;
+    // A function that does not start, and a DNS record that cannot be made although all functions start.
+    let domain = "DomainName=login.example.org HostedZoneId=ZDOESNOTEXIST";
+    for (parameter, reason) in [("RefreshTtl=300", "REFRESH_TTL"), (domain, "ZDOESNOTEXIST")] {
+        let deploy = "sam deploy --stack-name broken --parameter-overrides Architecture=x86_64";
+        let output = emulator.run_in_vain(&format!("{deploy} {parameter}")).await;
+        let output = output.split_whitespace().collect::<String>();
+        assert!(output.contains(reason) && output.contains("ROLLBACK_COMPLETE"), "{output}");
+        assert_eq!(emulator.tables().await, tables, "{parameter}");
+        emulator.run("sam delete --stack-name broken --no-prompts", &[]).await;
+    }
 }
 
 /// The contract at a domain, with cookies for the whole site. The first address responds no more.
@@ -84,9 +96,12 @@ pub(crate) async fn a_restored_users_table_replaces_the_old_one(emulator: &Emula
     for purpose in ["access", "refresh"] {
         let listed = operator::latchkey(emulator, &format!("keys list {purpose} -o json")).await;
         let listed: Value = serde_json::from_str(&listed).unwrap();
-        let signs = listed.as_array().unwrap().iter().find(|key| key["state"] == "signs").unwrap();
-        let kid = signs["kid"].as_str().unwrap().to_owned();
-        operator::latchkey(emulator, &format!("keys retire --now --yes -- {kid}")).await;
+        for state in ["verifies", "signs"] {
+            for key in listed.as_array().unwrap().iter().filter(|key| key["state"] == state) {
+                let kid = key["kid"].as_str().unwrap();
+                operator::latchkey(emulator, &format!("keys retire --now --yes -- {kid}")).await;
+            }
+        }
     }
     let switch = code_block(OPERATE, "ExistingUsersTable=");
     emulator.run(switch.split("cargo latchkey").next().unwrap(), &[]).await;

@@ -46,7 +46,8 @@ pub(crate) fn grants() -> BTreeSet<Grant> {
     let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value}")).to_owned();
     let list = |value: &Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
     let mut grants = BTreeSet::new();
-    for (function, resource) in template["Resources"].as_object().unwrap() {
+    let resources = template["Resources"].as_object().unwrap().iter();
+    for (function, resource) in resources.filter(|(_, resource)| resource["Type"] == "AWS::Serverless::Function") {
         let policies = resource["Properties"]["Policies"].as_array().into_iter().flatten();
         for statement in policies.flat_map(|policy| policy["Statement"].as_array().unwrap()) {
             // The table of the stack itself, and not an existing one.

@@ -72,6 +72,7 @@ async fn checks() {
     assert!(!has_cpu_jitter(), "aws-lc was built without AWS_LC_SYS_NO_JITTER_ENTROPY");
 
     let stack = emulator.stack().await;
+    changes::the_users_table_is_protected(&stack).await;
     testbed::add_kim(&stack.env).await;
     testbed::add_park(&stack.env).await;
     contract::check(&stack).await;
