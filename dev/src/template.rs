@@ -267,9 +267,14 @@ mod tests {
         assert_eq!(template().table_variables(), expected);
     }
 
-    /// Returns `true` for `!If [condition, first, second]`, and `false` for a list of resources.
-    fn is_choice(value: &Value) -> bool {
-        ["HasPepper", "MakesUsersTable"].iter().any(|condition| value[0] == *condition)
+    /// Returns the resources of a statement: one, the first of a choice (`!If [condition, first, second]`), or a list.
+    fn resources_of(statement: &Value) -> Vec<String> {
+        let resource = &statement["Resource"];
+        let is_choice = ["HasPepper", "MakesUsersTable"].iter().any(|condition| resource[0] == *condition);
+        match resource.as_array() {
+            Some(listed) if !is_choice => listed.iter().map(text).collect(),
+            _ => vec![text(resource)],
+        }
     }
 
     /// R96: each function has exactly the actions that it uses, on exactly the tables on which it uses them.
@@ -281,11 +286,7 @@ mod tests {
             let policies = properties["Policies"].as_array().unwrap();
             for statement in policies.iter().flat_map(|policy| policy["Statement"].as_array().unwrap()) {
                 let action = &statement["Action"];
-                let one = &statement["Resource"];
-                let resources = match one.as_array() {
-                    Some(listed) if !is_choice(one) => listed.iter().map(text).collect(),
-                    _ => vec![text(one)],
-                };
+                let resources = resources_of(statement);
                 assert_eq!(statement["Effect"], "Allow");
                 let only = |pointer: &str| {
                     let said = statement["Condition"].pointer(pointer).and_then(Value::as_array);
