@@ -1,7 +1,7 @@
 //! The contract: the behaviour that clients rely on. Each promise is a function that sends requests to a running stack
 //! over HTTPS, as clients do. This module does not know how the stack was started.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +94,14 @@ impl Stack {
     /// Signs in, and returns the access token.
     pub async fn access_token(&self) -> String {
         self.tokens(KIM).await.0
+    }
+
+    /// Tries to sign in from another address of this machine. Returns the status.
+    pub async fn log_in_from(&self, address: IpAddr, user_id: &str, password: &str) -> u16 {
+        let client = self.client_from(Some(address), Policy::none(), None);
+        let form = json!({ "loginInfo": { "userId": user_id, "password": password } });
+        let request = client.post(format!("{}/login", self.url)).header("content-type", "application/json");
+        request.body(form.to_string()).send().await.unwrap().status().as_u16()
     }
 
     /// Returns the status of `GET` without credentials.
@@ -580,8 +588,12 @@ impl Stack {
     }
 
     pub(crate) fn client(&self, redirects: Policy, jar: Option<Arc<Jar>>) -> Client {
+        self.client_from(None, redirects, jar)
+    }
+
+    fn client_from(&self, address: Option<IpAddr>, redirects: Policy, jar: Option<Arc<Jar>>) -> Client {
         let trusted = Certificate::from_pem(&self.certificate).unwrap();
-        let client = Client::builder().tls_certs_only([trusted]).no_proxy().redirect(redirects);
+        let client = Client::builder().tls_certs_only([trusted]).no_proxy().redirect(redirects).local_address(address);
         let mut client = client.timeout(Duration::from_mins(1)).http1_only();
         if let Some(socket) = self.socket {
             client = client.resolve(Url::parse(&self.url).unwrap().host_str().unwrap(), socket);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use dev::people::KIM;
 use serde_json::Value;
 use shared::budget::Budget;
 use shared::id::UserId;
@@ -19,6 +20,7 @@ const OPERATE: &str = "docs/operate.md";
 pub(crate) async fn check(emulator: &Emulator, stack: &Stack) {
     a_deployment_whose_functions_do_not_start_is_rolled_back(emulator, stack).await;
     a_failed_first_deployment_leaves_no_table(emulator).await;
+    a_source_address_is_throttled(emulator, stack).await;
     a_domain_replaces_the_first_address(emulator, stack).await;
 }
 
@@ -58,6 +60,20 @@ async fn a_failed_first_deployment_leaves_no_table(emulator: &Emulator) {
         assert_eq!(emulator.tables().await, tables, "{parameter}");
         emulator.run("sam delete --stack-name broken --no-prompts", &[]).await;
     }
+}
+
+/// The limit for each source address, which API Gateway reports. Other commands of the page change other parameters.
+async fn a_source_address_is_throttled(emulator: &Emulator, stack: &Stack) {
+    let (attacker, other) = ([127, 0, 0, 2].into(), [127, 0, 0, 3].into());
+    emulator.run(&code_block("docs/deploy.md", "SessionsPerUser=10"), &[]).await;
+    emulator.run(&code_block("docs/deploy.md", "AlarmEmail="), &[]).await;
+    emulator.run("sam deploy --parameter-overrides SourceFailuresPerHour=5", &[]).await;
+    for guess in 0..5 {
+        assert_eq!(stack.log_in_from(attacker, &format!("guessed-{guess}"), "0").await, 401);
+    }
+    assert_eq!(stack.log_in_from(attacker, "guessed-5", "0").await, 429);
+    assert_eq!(stack.log_in_from(other, KIM.user_id, KIM.password).await, 302, "the address of another user");
+    emulator.run("sam deploy --parameter-overrides SourceFailuresPerHour=100", &[]).await;
 }
 
 /// The contract at a domain, with cookies for the whole site. The first address responds no more.
