@@ -76,7 +76,8 @@ fn metrics_of_the_template() -> BTreeSet<(String, String)> {
         let terms = terms.filter_map(|term| term.pointer("/MetricStat/Metric")).chain([&alarm["Properties"]]);
         terms.filter(|term| term["Namespace"] == ours).map(metric).collect::<Vec<_>>()
     });
-    let body = resources["Dashboard"]["Properties"]["DashboardBody"].as_str().unwrap();
+    // `!Sub [text, names]`
+    let body = resources["Dashboard"]["Properties"]["DashboardBody"][0].as_str().unwrap();
     let body: Value = serde_json::from_str(body).unwrap();
     let charts = body["widgets"].as_array().unwrap().iter();
     let lines = charts.flat_map(|chart| chart["properties"]["metrics"].as_array().into_iter().flatten());
