@@ -257,7 +257,7 @@ async fn serve_page(emulator: &Emulator) -> String {
 }
 
 /// A function of another system gets an event for each change of a user, with the key of the user and nothing else. The
-/// items of login names and e-mail addresses cause no event. EventBridge does not keep the order.
+/// items of login names and e-mail addresses cause no event. `EventBridge` does not keep the order.
 async fn other_systems_learn_of_changed_users(emulator: &Emulator, stream: &str) {
     deploy(emulator, "UsersTableStreamArn=", ("STREAM", stream)).await;
     let added = operator::latchkey(emulator, "users add ann --email ann@example.com --password-stdin").await;
