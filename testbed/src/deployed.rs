@@ -182,9 +182,14 @@ impl Emulator {
 
     /// Returns the functions of the stack. The key is the name in the template.
     pub async fn functions(&self) -> BTreeMap<String, Function> {
+        let functions = self.functions_by_name().await.into_iter();
+        functions.map(|(name, function)| (logical_id(&name).to_owned(), function)).collect()
+    }
+
+    /// Returns the functions of all stacks. The key is the name at Lambda.
+    async fn functions_by_name(&self) -> BTreeMap<String, Function> {
         let answer = reqwest::get(format!("{}/functions", self.endpoint)).await.unwrap().bytes().await.unwrap();
-        let functions: BTreeMap<String, Function> = serde_json::from_slice(&answer).unwrap();
-        functions.into_iter().map(|(name, function)| (logical_id(&name).to_owned(), function)).collect()
+        serde_json::from_slice(&answer).unwrap()
     }
 
     /// Returns the stack, for the contract. Its environment is that of `login` with the rights of an administrator. It
@@ -272,6 +277,32 @@ impl Emulator {
         &self.folder
     }
 
+    /// Takes one action on one resource from the role of a function, and stops the instances of the function. The
+    /// resource is a table or a secret of the template. An index follows its table, after a space.
+    pub async fn take_grant(&self, function: &str, action: &str, resource: &str) {
+        let functions = self.functions_by_name().await;
+        let named = |(name, _): &(&String, &Function)| logical_id(name) == function;
+        let (name, Function { environment, .. }) = functions.iter().find(named).unwrap();
+        let (resource, index) = resource.split_once(' ').unwrap_or((resource, ""));
+        let arn = if action.starts_with("dynamodb:") {
+            let table = environment.values().find(|value| logical_id(value) == resource).unwrap();
+            let index = if index.is_empty() { String::new() } else { format!("/index/{index}") };
+            format!("arn:aws:dynamodb:{REGION}:000000000000:table/{table}{index}")
+        } else {
+            let is_named = |value: &&String| value.starts_with("arn:") && logical_id_of_secret(value) == resource;
+            environment.values().find(is_named).unwrap().clone()
+        };
+        let body = json!({ "function": name, "action": action, "resource": arn }).to_string();
+        let answer = reqwest::Client::new().post(format!("{}/grants", self.endpoint)).body(body).send().await.unwrap();
+        assert_eq!(answer.text().await.unwrap(), "1", "{name} has {action} on {arn} in one statement");
+    }
+
+    /// Gives the roles the grants that were taken.
+    pub async fn give_grants_back(&self) {
+        let answer = reqwest::Client::new().delete(format!("{}/grants", self.endpoint)).send().await.unwrap();
+        assert_eq!(answer.text().await.unwrap(), "null");
+    }
+
     /// Returns all calls of DynamoDB, `CloudFormation`, Lambda, CloudWatch Logs and Secrets Manager since the start.
     #[must_use]
     pub fn decisions(&self) -> Vec<Decision> {
@@ -312,34 +343,4 @@ pub fn has_cpu_jitter() -> bool {
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
-}
-
-/// One grant of a role.
-impl Emulator {
-    /// Takes one action on one resource from the role of a function, and stops the instances of the function. The
-    /// resource is a table or a secret of the template. An index follows its table, after a space.
-    pub async fn take_grant(&self, function: &str, action: &str, resource: &str) {
-        let body = reqwest::get(format!("{}/functions", self.endpoint)).await.unwrap().bytes().await.unwrap();
-        let functions: BTreeMap<String, Function> = serde_json::from_slice(&body).unwrap();
-        let named = |(name, _): &(&String, &Function)| logical_id(name) == function;
-        let (name, Function { environment, .. }) = functions.iter().find(named).unwrap();
-        let (resource, index) = resource.split_once(' ').unwrap_or((resource, ""));
-        let arn = if action.starts_with("dynamodb:") {
-            let table = environment.values().find(|value| logical_id(value) == resource).unwrap();
-            let index = if index.is_empty() { String::new() } else { format!("/index/{index}") };
-            format!("arn:aws:dynamodb:{REGION}:000000000000:table/{table}{index}")
-        } else {
-            let is_named = |value: &&String| value.starts_with("arn:") && logical_id_of_secret(value) == resource;
-            environment.values().find(is_named).unwrap().clone()
-        };
-        let body = json!({ "function": name, "action": action, "resource": arn }).to_string();
-        let answer = reqwest::Client::new().post(format!("{}/grants", self.endpoint)).body(body).send().await.unwrap();
-        assert_eq!(answer.text().await.unwrap(), "1", "{name} has {action} on {arn} in one statement");
-    }
-
-    /// Gives the roles the grants that were taken.
-    pub async fn give_grants_back(&self) {
-        let answer = reqwest::Client::new().delete(format!("{}/grants", self.endpoint)).send().await.unwrap();
-        assert_eq!(answer.text().await.unwrap(), "null");
-    }
 }
