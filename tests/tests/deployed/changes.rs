@@ -31,7 +31,7 @@ pub(crate) async fn the_users_table_is_protected(stack: &Stack) {
     assert_eq!(described.table.unwrap().deletion_protection_enabled, Some(true));
 }
 
-/// E4: no parameter alone is invalid, so that only a function finds the error.
+/// No parameter alone is invalid, so only a function finds the error.
 async fn a_deployment_whose_functions_do_not_start_is_rolled_back(emulator: &Emulator, stack: &Stack) {
     let (before, token) = (emulator.functions().await, stack.access_token().await);
     let output = emulator.run_in_vain("sam deploy --parameter-overrides RefreshTtl=300").await;
@@ -47,7 +47,7 @@ async fn a_deployment_whose_functions_do_not_start_is_rolled_back(emulator: &Emu
     assert_eq!(stack.status_for(&token).await, 200, "an update in the middle of a session");
 }
 
-/// E5: a first deployment that fails leaves nothing that has to be deleted by hand.
+/// A first deployment that fails leaves nothing that has to be deleted by hand.
 async fn a_failed_first_deployment_leaves_no_table(emulator: &Emulator) {
     let tables = emulator.tables().await;
     // A function that does not start, and a DNS record that cannot be made although all functions start.
@@ -97,7 +97,7 @@ async fn a_domain_replaces_the_first_address(emulator: &Emulator, first: &Stack)
     assert_eq!(first.status_of("/login").await, 404, "the first address is switched off");
 }
 
-/// E5: a restore brings back what ended sessions, so that the keys are dropped first.
+/// A restore brings back what ended sessions, so that the keys are dropped first.
 pub(crate) async fn a_restored_users_table_replaces_the_old_one(emulator: &Emulator) {
     let old = emulator.stack().await;
     let revived = old.access_token().await;
@@ -128,7 +128,7 @@ pub(crate) async fn a_restored_users_table_replaces_the_old_one(emulator: &Emula
     assert!(has_kim(&old).await, "the old table stays");
 }
 
-/// E5: a new stack uses the users table of a deleted one. The password works.
+/// A new stack uses the users table of a deleted one. The password works.
 pub(crate) async fn a_new_stack_uses_the_table_of_a_deleted_one(emulator: &Emulator, deleted: &Stack, pepper: &str) {
     let table = deleted.env.optional("USERS_TABLE").unwrap();
     let block = code_block("docs/deploy.md", "ExistingUsersTable=");
