@@ -3,11 +3,11 @@
 import { createHash } from "node:crypto";
 import * as cookies from "./cookies.js";
 import { notAuthorized } from "./http.js";
-import { accepts, find, number, SESSIONS, sessionKey, text, updateIf } from "./store.js";
-import { isValidAt, REFRESH_KID, REFRESH_TTL, signAccess, signRefresh } from "./tokens.js";
+import { sessionCookies } from "./session.js";
+import { accepts, end, find, number, SESSIONS, sessionKey, text, updateIf } from "./store.js";
+import { isValidAt, REFRESH_KID, REFRESH_TTL } from "./tokens.js";
 
 const GRACE = Number(process.env.REFRESH_GRACE ?? 10);
-const RETENTION = 7 * 86_400;
 
 /** Returns the user of a refresh token, and the cookies of the renewal. A reused token ends the session. */
 export async function renew(claims, event, now) {
@@ -25,14 +25,6 @@ export async function renew(claims, event, now) {
   return again(claims, user, stored, event, now);
 }
 
-/** Returns the `Set-Cookie` lines of a session. */
-export function sessionCookies(user, session, now) {
-  const access = signAccess(user, session, now);
-  if (!session.persistent) return [cookies.set("access", access.token)];
-  const refresh = signRefresh(user, session);
-  return [cookies.set("access", access.token, access.exp, now), cookies.set("refresh", refresh.token, refresh.exp, now)];
-}
-
 /** Returns how a token relates to the session: `current`, `grace`, `reused` or `unknown`. */
 function standing({ gen, iat, exp }, session, now) {
   const isCurrent = iat === session.issued_at && exp === Math.min(session.idle_exp, session.abs_exp);
@@ -41,19 +33,12 @@ function standing({ gen, iat, exp }, session, now) {
   return gen === session.gen - 1 && now - session.issued_at <= GRACE ? "grace" : "reused";
 }
 
-/** Answers a token that was used before: with the same successor in its grace period, else with the end of the session. */
+/** Answers a token that was used before. In its grace period it gets the same successor. Later, the session ends. */
 async function again(claims, user, session, event, now) {
   const how = standing(claims, session, now);
   if (how === "grace") return { user, cookies: mayChange(event) ? sessionCookies(user, session, now) : [] };
   if (how !== "reused" || !mayChange(event)) throw notAuthorized();
-  await updateIf({
-    TableName: SESSIONS,
-    Key: sessionKey(session.user_id, session.session_id),
-    UpdateExpression: "SET ended_at = :now, #ttl = :ttl REMOVE active_key",
-    ConditionExpression: "attribute_exists(session_id) AND attribute_not_exists(ended_at)",
-    ExpressionAttributeNames: { "#ttl": "ttl" },
-    ExpressionAttributeValues: { ":now": number(now), ":ttl": number(now + RETENTION) },
-  });
+  await end(session.user_id, session.session_id, now);
   throw notAuthorized([cookies.clear("access"), cookies.clear("refresh")]);
 }
 

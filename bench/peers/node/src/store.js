@@ -6,6 +6,9 @@ export const USERS = process.env.USERS_TABLE;
 export const SESSIONS = process.env.SESSIONS_TABLE;
 export const ATTEMPTS = process.env.ATTEMPTS_TABLE;
 
+/** How long DynamoDB keeps the record of a session after its end, in seconds. */
+export const RETENTION = 7 * 86_400;
+
 /** The client. It is made at init, and its connections are kept alive, which is the default of the SDK. */
 const client = new DynamoDBClient({
   maxAttempts: 3,
@@ -84,4 +87,16 @@ export async function updateIf(input) {
     if (error.name !== "ConditionalCheckFailedException") throw error;
     return error.Item ? record(error.Item) : null;
   }
+}
+
+/** Ends a session. Ending it again changes nothing. */
+export function end(userId, sessionId, now) {
+  return updateIf({
+    TableName: SESSIONS,
+    Key: sessionKey(userId, sessionId),
+    UpdateExpression: "SET ended_at = :now, #ttl = :ttl REMOVE active_key",
+    ConditionExpression: "attribute_exists(session_id) AND attribute_not_exists(ended_at)",
+    ExpressionAttributeNames: { "#ttl": "ttl" },
+    ExpressionAttributeValues: { ":now": number(now), ":ttl": number(now + RETENTION) },
+  });
 }

@@ -8,7 +8,7 @@ const LEEWAY = 5;
 const ISSUER = process.env.ISSUER ?? "latchkey";
 const AUDIENCE = process.env.AUDIENCE ?? "latchkey";
 
-/** What `jsonwebtoken` checks: the signature, the algorithm, the issuer and the audience. The times have their own check. */
+/** What `jsonwebtoken` checks. `isValidAt` checks the times. */
 const OPTIONS = {
   algorithms: ["HS256"],
   issuer: ISSUER,
