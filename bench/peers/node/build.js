@@ -44,6 +44,8 @@ const dynamodb = createServer((_, response) => response.end("{}"));
 await new Promise((resolve) => dynamodb.listen(0, "127.0.0.1", resolve));
 Object.assign(process.env, {
   AWS_ENDPOINT_URL_DYNAMODB: `http://127.0.0.1:${dynamodb.address().port}`,
+  // In this environment the SDK would print when it ends its support of this version of Node.js.
+  AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true",
   AWS_REGION: "eu-west-1",
   AWS_ACCESS_KEY_ID: "test",
   AWS_SECRET_ACCESS_KEY: "test",
