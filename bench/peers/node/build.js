@@ -30,7 +30,7 @@ await build({
   mainFields: ["module", "main"],
   // Lambda sets the credentials as variables. The other providers are the largest part of the SDK.
   alias: { "@aws-sdk/credential-provider-node": "./src/credentials.js" },
-  // `import()` of a module of Node.js becomes `require()`, which needs no loader of ES modules.
+  // `import()` of a module of Node.js becomes `require()`. A script that is loaded from bytecode cannot import.
   supported: { "dynamic-import": false },
   // It has native code.
   external: ["@node-rs/argon2"],
@@ -44,7 +44,7 @@ const dynamodb = createServer((_, response) => response.end("{}"));
 await new Promise((resolve) => dynamodb.listen(0, "127.0.0.1", resolve));
 Object.assign(process.env, {
   AWS_ENDPOINT_URL_DYNAMODB: `http://127.0.0.1:${dynamodb.address().port}`,
-  // In this environment the SDK would print when it ends its support of this version of Node.js.
+  // Otherwise the SDK prints when it ends its support of this version of Node.js.
   AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true",
   AWS_REGION: "eu-west-1",
   AWS_ACCESS_KEY_ID: "test",
