@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dev::processes::Process;
@@ -21,7 +22,18 @@ use shared::store;
 use testbed::workspace::root;
 use testbed::{Event, Meter, Reply, Tables};
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 use userinfo::Userinfo;
+
+/// Starts `userinfo` in Python. The simulator does not send the media type of an event, which Lambda sends. Without it,
+/// `awslambdaric` does not parse the event.
+const PYTHON: &str = "
+import json, sys, userinfo
+from awslambdaric.__main__ import main
+handler = userinfo.handler
+userinfo.handler = lambda event, context: handler(json.loads(event), context)
+main([sys.argv[0], 'userinfo.handler'])
+";
 
 /// A process of a peer, with a Runtime API of its own. Use it on one thread, as the simulator requires.
 struct Peer {
@@ -35,15 +47,16 @@ impl Peer {
         let folder = root().join("bench/peers/node");
         let runtime_client = folder.join("node_modules/aws-lambda-ric/bin/index.mjs");
         let handler = folder.join(format!("dist/{function}.handler"));
-        let arguments = [runtime_client, handler].map(|path| path.to_str().unwrap().to_owned());
-        Self::start(Path::new("node"), &arguments, variables).await
+        let [runtime_client, handler] = [runtime_client, handler].map(|path| path.to_str().unwrap().to_owned());
+        // The simulator wants the path of a program, and `env` finds it.
+        Self::start(Path::new("/usr/bin/env"), &["node".to_owned(), runtime_client, handler], variables).await
     }
 
     /// Starts `userinfo` of the peer in Python.
     async fn python(variables: &[(&'static str, String)]) -> Self {
         let modules = root().join("bench/peers/python").to_str().unwrap().to_owned();
         let variables = [variables, &[("PYTHONPATH", modules)]].concat();
-        let arguments = ["-m", "awslambdaric", "userinfo.handler"].map(str::to_owned);
+        let arguments = ["-c", PYTHON].map(str::to_owned);
         Self::start(&root().join("target/peers/python/bin/python"), &arguments, &variables).await
     }
 
@@ -88,10 +101,14 @@ impl Ours {
     }
 }
 
-/// Installs the peers.
+/// Installs the peers once for all tests.
 async fn install() {
-    let mut install = Command::new(root().join("bench/peers/install"));
-    Process::start("bench/peers/install", &mut install).unwrap().finish().await.unwrap();
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    let install = async || {
+        let mut command = Command::new(root().join("bench/peers/install"));
+        Process::start("bench/peers/install", &mut command).unwrap().finish().await.unwrap();
+    };
+    INSTALLED.get_or_init(install).await;
 }
 
 fn userinfo(cookies: &[String]) -> Event {
@@ -111,12 +128,30 @@ fn sorted(calls: &Meter) -> Vec<(String, String)> {
     calls
 }
 
+/// Returns the claims of a token.
+fn claims(token: &str) -> Value {
+    part(token, 1)
+}
+
+/// Returns the header (0) or the claims (1) of a token.
+fn part(token: &str, index: usize) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(index).unwrap()).unwrap()).unwrap()
+}
+
+/// Returns the token with another value in its header (0) or in its claims (1), signed with the key of access tokens.
+fn signed_with(token: &str, index: usize, name: &str, value: &str) -> String {
+    let mut parts = [part(token, 0), part(token, 1)];
+    parts[index][name] = value.into();
+    let message = parts.map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+    let secret = testbed::settings(&[])("ACCESS_SECRET").unwrap();
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), message.as_bytes());
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(tag))
+}
+
 /// Returns the record of the session of a token.
 fn session_of(tables: &Tables, token: &str) -> Value {
-    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
-    let claims: Value = serde_json::from_slice(&claims).unwrap();
-    let mut sessions = tables.items("SessionsTable").into_iter();
-    sessions.find(|session| session["session_id"]["S"] == claims["sid"]).unwrap()
+    let id = &claims(token)["sid"];
+    tables.items("SessionsTable").into_iter().find(|session| session["session_id"]["S"] == *id).unwrap()
 }
 
 #[tokio::test]
@@ -167,6 +202,14 @@ async fn each_peer_answers_userinfo_as_our_function_does() {
         ("a disabled user", 401, of_token(&of_disabled)),
         ("a changed signature", 401, of_token(&changed)),
         ("a refresh token", 401, of_token(&refresh)),
+        ("the same token, signed here", 200, of_token(&signed_with(&valid, 0, "typ", "at+jwt"))),
+        ("another type", 401, of_token(&signed_with(&valid, 0, "typ", "JWT"))),
+        ("another algorithm", 401, of_token(&signed_with(&valid, 0, "alg", "none"))),
+        ("another key id", 401, of_token(&signed_with(&valid, 0, "kid", "another"))),
+        ("another issuer", 401, of_token(&signed_with(&valid, 1, "iss", "another"))),
+        ("another audience", 401, of_token(&signed_with(&valid, 1, "aud", "another"))),
+        ("another address", 401, of_token(&signed_with(&valid, 1, "email", "park@example.com"))),
+        ("two tokens", 401, userinfo(&[format!("access_jwt={valid}"), format!("access_jwt={expired}")])),
     ];
     let (variables, calls) = tables.metered_variables().await;
     let peers = [("node", Peer::node("userinfo", &variables).await), ("python", Peer::python(&variables).await)];
@@ -187,7 +230,8 @@ async fn each_peer_answers_userinfo_as_our_function_does() {
     }
 }
 
-/// Ours repeats the renewal of the peer, and the peer repeats ours. The same record gives the same refresh token.
+/// Ours repeats the renewal of the peer, and the peer repeats ours. The same record gives the same refresh token, except
+/// for the order of names in the header, which `jsonwebtoken` decides.
 #[tokio::test]
 async fn the_peer_in_node_renews_a_session_as_our_function_does() {
     install().await;
@@ -209,7 +253,8 @@ async fn the_peer_in_node_renews_a_session_as_our_function_does() {
         };
         assert_eq!((theirs.status, own.status), (200, 200));
         assert_eq!(answer(&theirs), answer(&own));
-        assert_eq!(theirs.cookie("refresh_jwt"), own.cookie("refresh_jwt"), "peer first: {peer_is_first}");
+        let claims_of = |reply: &Reply| claims(reply.cookie("refresh_jwt").unwrap());
+        assert_eq!(claims_of(&theirs), claims_of(&own), "peer first: {peer_is_first}");
         assert_eq!(attributes(&theirs), attributes(&own));
         let access = theirs.cookie("access_jwt").unwrap();
         assert_eq!(ours.userinfo(&userinfo(&[format!("access_jwt={access}")])).await.status, 200);
@@ -264,7 +309,8 @@ async fn the_peer_in_node_signs_in_as_our_function_does() {
     assert_eq!((sessions.len(), attributes.len()), (4, 1), "the records have the same attributes: {attributes:?}");
 
     let mut attempts = tables.items("AttemptsTable").into_iter();
-    let mut locked = attempts.find(|count| count["counter_key"]["S"].as_str().unwrap().starts_with("account#")).unwrap();
+    let mut locked =
+        attempts.find(|count| count["counter_key"]["S"].as_str().unwrap().starts_with("account#")).unwrap();
     locked["failures"] = json!({ "N": "20" });
     tables.put("AttemptsTable", &locked);
     for user in ["kimcoding", "nobody"] {
