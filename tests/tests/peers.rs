@@ -230,8 +230,8 @@ async fn each_peer_answers_userinfo_as_our_function_does() {
     }
 }
 
-/// Ours repeats the renewal of the peer, and the peer repeats ours. The same record gives the same refresh token, except
-/// for the order of names in the header, which `jsonwebtoken` decides.
+/// Ours repeats the renewal of the peer, and the peer repeats ours. The same record gives the same refresh token,
+/// except that `jsonwebtoken` decides the order of the names in its header.
 #[tokio::test]
 async fn the_peer_in_node_renews_a_session_as_our_function_does() {
     install().await;
