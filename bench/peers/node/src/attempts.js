@@ -4,7 +4,7 @@ import { DeleteItemCommand, PutItemCommand } from "@aws-sdk/client-dynamodb";
 import { createHmac } from "node:crypto";
 import { isIPv4, isIPv6 } from "node:net";
 import { HttpError } from "./http.js";
-import { ATTEMPTS, batchGet, number, record, send, text, updateIf } from "./store.js";
+import { ATTEMPTS, batchGet, number, record, send, text, updateIf, USERS } from "./store.js";
 
 const FREE_FAILURES = 5;
 const MAX_WAIT = 900;
@@ -50,18 +50,22 @@ function tooMany(wait) {
   return new HttpError(429, detail, { "retry-after": String(wait) });
 }
 
-/** Checks the limits of an attempt. Only reads. Returns the counters. */
+/** Checks the limits of an attempt. Only reads. Returns the counters, and the credentials from the same call. */
 export async function admit(loginName, sourceIp, now) {
   const tag = createHmac("sha256", process.env.THROTTLE_SECRET).update(`latchkey account\0${loginName}`).digest();
   const account = { key: `account#${tag.subarray(0, 16).toString("base64url")}`, limit: backoff };
   const network = HOURLY > 0 ? networkOf(sourceIp) : undefined;
   const counters = network ? [{ key: `source#${network}`, limit: bucket }, account] : [account];
-  const found = await batchGet({ [ATTEMPTS]: counters.map(({ key }) => ({ counter_key: text(key) })) });
+  const found = await batchGet({
+    [ATTEMPTS]: counters.map(({ key }) => ({ counter_key: text(key) })),
+    [USERS]: [{ pk: text(`login#${loginName}`) }],
+  });
   for (const item of found[ATTEMPTS] ?? []) {
     counters.find(({ key }) => key === item.counter_key.S).item = item;
   }
   for (const counter of counters) counter.limit.admit(counter.item && record(counter.item), now);
-  return counters;
+  const credentials = found[USERS]?.[0];
+  return { counters, credentials: credentials && record(credentials) };
 }
 
 /** Counts an attempt, before its result is known. Returns the failures of the account. */

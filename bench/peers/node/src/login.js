@@ -24,8 +24,7 @@ export const handler = handlerOf(async (event, now) => {
   const { userId, password, persistent } = input(event);
   const loginName = userId.trim().normalize("NFKC").toLowerCase();
 
-  const counters = await admit(loginName, sourceIp, now);
-  const credentials = await get(USERS, { pk: text(`login#${loginName}`) });
+  const { counters, credentials } = await admit(loginName, sourceIp, now);
   const user = await get(USERS, { pk: text(`user#${credentials?.id ?? randomId()}`) });
   const failures = await reserve(counters, now);
   const isRight = await verifyHash(credentials?.password_hash ?? DECOY, password.normalize("NFC")).catch(() => false);
@@ -33,13 +32,12 @@ export const handler = handlerOf(async (event, now) => {
     isDisabled(failures)) {
     throw notAuthorized();
   }
-  await succeeded(counters);
 
   const session = newSession(user, persistent, event, now);
   const found = cookies.read(event);
   const lines = sessionCookies(user, session, now);
   if (found.refresh.length > 0 && !persistent) lines.unshift(cookies.clear("refresh"));
-  await open(session);
+  await Promise.all([open(session), succeeded(counters)]);
   await endReplaced(found, session, now);
   return reply(302, { location: "/userinfo" }, "", lines);
 });
