@@ -30,7 +30,9 @@ fn the_same_seed_gives_the_same_day_and_another_seed_another() {
 #[test]
 fn every_request_is_answered_or_refused_and_every_person_signs_in_or_gives_up() {
     let Day { functions, quiet, wave, raised, .. } = simulated(&small());
-    for (name, outcome) in &functions {
+    let logins = [("quiet", &quiet), ("wave", &wave), ("raised", &raised)].map(|(name, day)| (name, &day.function));
+    let others = functions.iter().map(|(name, outcome)| (name.as_str(), outcome));
+    for (name, outcome) in others.chain(logins) {
         let ended = outcome.answered + outcome.refused_by_gateway + outcome.refused_by_lambda;
         assert_eq!(ended, outcome.arrivals, "{name}");
         assert_eq!(outcome.answered_by_interval.iter().sum::<u32>(), outcome.answered, "{name}");
@@ -94,5 +96,18 @@ fn the_limits_of_the_day_are_those_of_the_template() {
     for (function, memory) in [("login", 1769), ("userinfo", 256)] {
         assert_eq!(inputs.functions[function].mb, memory);
         assert!(template.contains(&format!("MemorySize: {memory}\n")), "{function}");
+    }
+}
+
+/// The page shows the stored result. `cargo day --check` compares the stored result with a new run.
+#[test]
+fn the_page_about_scale_shows_the_stored_result() {
+    let (page, day) = (read("docs/scale.md"), serde_json::from_str(&read("bench/day/result.json")).unwrap());
+    for table in tables(&day) {
+        assert!(page.contains(&table), "docs/scale.md lacks\n{table}");
+    }
+    for (name, svg) in pictures(&day) {
+        assert!(page.contains(&format!("]({name})")), "docs/scale.md lacks {name}");
+        assert!(read(&format!("docs/{name}")) == svg, "docs/{name} is outdated: run `cargo day --write`");
     }
 }
