@@ -23,6 +23,9 @@ pub struct Line {
 
 const COLOURS: [&str; 6] = ["#0969da", "#bf5700", "#1a7f37", "#8250df", "#cf222e", "#7d6600"];
 
+const STYLE: &str = "<style>text { font: 12px sans-serif; fill: #24292f } .end { text-anchor: end } \
+                     .middle { text-anchor: middle }</style>";
+
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 16.0;
@@ -44,9 +47,7 @@ impl Chart {
         let height = TOP + PLOT + 40.0 + 20.0 * f64::from(rows);
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\">\n\
-             <title>{title}</title>\n<style>text {{ font: 12px sans-serif; fill: #24292f }} .end {{ text-anchor: end }} \
-             .middle {{ text-anchor: middle }}</style>\n\
-             <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
+             <title>{title}</title>\n{STYLE}\n<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
              <text x=\"{LEFT}\" y=\"20\" font-weight=\"bold\">{title}</text>\n",
             title = self.title
         );

@@ -1,5 +1,5 @@
-//! What each request consumes at DynamoDB: capacity units, bytes and items. The tables of `docs/scale.md` and the units of
-//! `bench/cost.json` are compared with what the embedded DynamoDB counts.
+//! What each request consumes at DynamoDB: capacity units, bytes and items. The tables of `docs/scale.md` and the units
+//! of `bench/cost.json` are compared with what the embedded DynamoDB counts.
 #![expect(clippy::unwrap_used, reason = "a panic is a failure")]
 
 use std::collections::BTreeMap;

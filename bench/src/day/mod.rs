@@ -1,9 +1,9 @@
 //! A simulated day of a large site, with and without a wave of credential stuffing.
 //!
-//! Owns the discrete events: arrivals, the instances of Lambda, and the limits of API Gateway. The throttles of accounts
-//! and sources are the real ones, of `shared::throttle`. Capacity units and prices come from `bench/cost.json`, all other
-//! assumptions from `bench/day/inputs.json`. Times are inputs and not measurements on AWS. Each function has random
-//! numbers of its own, so that a change of one function does not change the others.
+//! Owns the discrete events: arrivals, the instances of Lambda, and the limits of API Gateway. The throttles of
+//! accounts and sources are the real ones, of `shared::throttle`. Capacity units and prices come from
+//! `bench/cost.json`, all other assumptions from `bench/day/inputs.json`. Times are inputs and not measurements on AWS.
+//! Each function has random numbers of its own, so that a change of one function does not change the others.
 
 use std::collections::BTreeMap;
 use std::thread;
