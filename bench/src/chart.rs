@@ -1,7 +1,7 @@
 //! Draws lines over a day as an SVG picture, with a logarithmic vertical axis.
 //!
-//! Owns the axes, the colours and the legend. The colours are readable on a light and on a dark page. Leaves the values
-//! to the caller.
+//! Owns the axes, the colours and the legend. The background is white, so that the picture is also readable on a dark
+//! page. Leaves the values to the caller.
 
 use std::fmt::Write as _;
 

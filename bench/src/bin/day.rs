@@ -40,10 +40,10 @@ const ABOUT: &str = "Simulate a day of a site with ten million users: cold start
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo day                                simulate the stored day, and print the tables of docs/scale.md
-  cargo day --users 100000 --seed 1        another site
-  cargo day --inputs my.json --json a.json your own assumptions
-  cargo day --write                        after a change of bench/cost.json or bench/day/inputs.json";
+  cargo day                          simulate the stored day, and print its tables
+  cargo day --users 100000 --seed 1  another site
+  cargo day --inputs my.json         your own assumptions
+  cargo day --write                  after a change of the assumptions";
 
 fn main() -> Result<()> {
     let cli = Cli::parse();

@@ -51,7 +51,7 @@ fn percent(part: u32, all: u32) -> String {
 fn functions(day: &Day) -> String {
     let mut text = header(&[
         "function",
-        "requests",
+        "answered",
         "peak a second",
         "cold starts",
         "share",
