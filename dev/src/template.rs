@@ -311,7 +311,7 @@ mod tests {
             ["AuthorizerFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*", ""],
             ["LoginFunction", "dynamodb:BatchGetItem", "AttemptsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:BatchGetItem", "SessionsTable.Arn", "", ""],
-            ["LoginFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*", ""],
+            ["LoginFunction", "dynamodb:BatchGetItem", "UsersTable.Arn", "user#*,login#*", ""],
             ["LoginFunction", "dynamodb:ConditionCheckItem", "SessionsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:DeleteItem", "AttemptsTable.Arn", "", ""],
             ["LoginFunction", "dynamodb:GetItem", "UsersTable.Arn", "user#*,login#*", ""],

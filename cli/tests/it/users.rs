@@ -313,12 +313,12 @@ async fn count_failures(world: &World, name: &str, failures: u64) -> u32 {
     for failure in 0..failures {
         let attempt = Attempt { account: &account, channel: Channel::Public, source_ip };
         let now = Timestamp::from_secs(start + failure * 1000);
-        let admission = attempts.admit(attempt, now, &budget).await.unwrap();
+        let (admission, _) = attempts.admit(attempt, now, &budget).await.unwrap();
         attempts.reserve(admission, now, &budget).await.unwrap();
     }
     let device = Device { id: "7".to_owned(), password_version: 1 };
     let attempt = Attempt { account: &account, channel: Channel::KnownDevice(&device), source_ip: None };
-    let admission = attempts.admit(attempt, Timestamp::now(), &budget).await.unwrap();
+    let (admission, _) = attempts.admit(attempt, Timestamp::now(), &budget).await.unwrap();
     attempts.reserve(admission, Timestamp::now(), &budget).await.unwrap();
     attempts.failures(&account, &budget).await.unwrap().unwrap().failures
 }
@@ -334,7 +334,7 @@ async fn show_says_why_a_user_cannot_sign_in() {
     let attempts = Attempts::from_env(store::connect(&env).unwrap(), &env).unwrap();
     let (account, budget) = (Account::named("kim"), shared::budget::Budget::new(None));
     let attempt = Attempt { account: &account, channel: Channel::Public, source_ip: None };
-    let admission = attempts.admit(attempt, Timestamp::now(), &budget).await.unwrap();
+    let (admission, _) = attempts.admit(attempt, Timestamp::now(), &budget).await.unwrap();
     attempts.reserve(admission, Timestamp::now(), &budget).await.unwrap();
     assert!(why().starts_with("in ") && why().ends_with(" s: 21 wrong passwords"), "{}", why());
     world.run(&["users", "unlock", "kim"]);
@@ -404,7 +404,7 @@ async fn the_list_of_sources_says_which_one_is_blocked() {
             let name = format!("user{number}");
             let attempt =
                 Attempt { account: &Account::named(&name), channel: Channel::Public, source_ip: Some(source_ip) };
-            let admission = attempts.admit(attempt, Timestamp::now(), &budget).await.unwrap();
+            let (admission, _) = attempts.admit(attempt, Timestamp::now(), &budget).await.unwrap();
             attempts.reserve(admission, Timestamp::now(), &budget).await.unwrap();
         }
     }

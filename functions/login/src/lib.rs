@@ -125,7 +125,9 @@ impl Login {
             cookies.push(access.reader.cookies.set_device(&cookie.value, cookie.expires_at, now));
         }
 
-        sessions.open(&identity.session, &request.budget).await?;
+        let settled = self.authenticator.succeeded(&authenticated, &request.budget);
+        let (opened, ()) = tokio::join!(sessions.open(&identity.session, &request.budget), settled);
+        opened?;
         self.end_replaced_sessions(&credentials, &identity.session, now, &request.budget).await;
         self.authenticator.rehash_if_outdated(&authenticated, &password, now, &request.budget).await;
         events::login_succeeded(&identity.user.profile.id, &identity.session.id, persistent);

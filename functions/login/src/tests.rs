@@ -281,8 +281,9 @@ async fn a_login_ends_the_sessions_whose_cookies_the_browser_sent() {
     let again = Event::recorded("login").cookies([format!("refresh_jwt={refresh}"), format!("access_jwt={access}")]);
     let (login, calls) = observed(&env);
     assert_eq!(answer(&login, &env, &again, NOW).await.status, 302);
-    let after_the_hash = calls.take().split_off(5);
-    let expected = ["DeleteItem", "UpdateItem", "PutItem", "UpdateItem", "Query"];
+    let mut after_the_hash = calls.take().split_off(4);
+    after_the_hash[..3].sort();
+    let expected = ["DeleteItem", "PutItem", "UpdateItem", "UpdateItem", "Query"];
     assert_eq!(after_the_hash, expected, "one call ends the session, and one applies the limit");
     let ended = |session: &&Value| session.get("ended_at").is_some();
     assert_eq!(
@@ -569,7 +570,7 @@ async fn a_login_whose_acknowledgement_is_lost_opens_one_session() {
     login.renewal.sessions = Sessions::from_env(client, &failing).unwrap();
     let reply = answer(&login, &env, &Event::recorded("login"), NOW).await;
     assert_eq!((reply.status, reply.cookies.len()), (302, 2));
-    assert_eq!(calls.take(), ["BatchGetItem", "GetItem", "GetItem", "PutItem", "PutItem", "DeleteItem", "UpdateItem"]);
+    assert_eq!(calls.take(), ["BatchGetItem", "GetItem", "PutItem", "PutItem", "DeleteItem", "UpdateItem"]);
     assert_eq!(session_calls.take(), ["PutItem", "PutItem", "Query"]);
     assert_eq!(tables.items("SessionsTable").len(), 1);
 }

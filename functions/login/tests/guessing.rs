@@ -294,6 +294,19 @@ async fn two_hundred_concurrent_guesses_get_five_hashes() {
     }
 }
 
+/// R21: each attempt counts as failed until it has succeeded, so that some of them can be refused. Eight run at a time,
+/// because one thread cannot hash more within the time budget of a request.
+#[tokio::test]
+async fn of_sixteen_concurrent_logins_with_the_right_password_at_least_five_succeed() {
+    let world = World::new(&[]).await;
+    let logins = (0..16).map(|_| world.guess("kimcoding", "1234", NOW));
+    let replies: Vec<_> = stream::iter(logins).buffer_unordered(8).collect().await;
+    let count = |status| replies.iter().filter(|reply| reply.status == status).count();
+    assert!(count(302) >= 5 && count(302) + count(429) == 16, "{replies:?}");
+    assert!(world.counters("account#").is_empty(), "the successes have reset the counter");
+    assert_eq!(outcome(&world.guess("kimcoding", "1234", NOW).await).0, 302);
+}
+
 /// R21, in the worst case: all attempts are admitted before the first one is counted.
 #[tokio::test]
 async fn of_two_hundred_admitted_attempts_five_are_reserved() {
@@ -302,7 +315,7 @@ async fn of_two_hundred_admitted_attempts_five_are_reserved() {
     let attempt = Attempt { account: &Account::named("kimcoding"), channel: Channel::Public, source_ip: None };
     let mut admitted = Vec::new();
     for _ in 0..200 {
-        admitted.push(attempts.admit(attempt, NOW, &Budget::new(None)).await.unwrap());
+        admitted.push(attempts.admit(attempt, NOW, &Budget::new(None)).await.unwrap().0);
     }
     let reserved = admitted.into_iter().map(|admission| async {
         match attempts.reserve(admission, NOW, &Budget::new(None)).await {
@@ -479,7 +492,7 @@ async fn the_last_attempt_of_a_source_is_reserved_once() {
         for name in &names {
             let attempt =
                 Attempt { account: &Account::named(name), channel: Channel::Public, source_ip: Some("203.0.113.7") };
-            admitted.push(attempts.admit(attempt, now, &Budget::new(None)).await.unwrap());
+            admitted.push(attempts.admit(attempt, now, &Budget::new(None)).await.unwrap().0);
         }
         let reserved = admitted
             .into_iter()
@@ -499,7 +512,7 @@ async fn an_attempt_refused_for_its_account_does_not_count_for_its_source() {
     let attempts = &world.login.authenticator.attempts;
     let account = Account::named("kimcoding");
     let attempt = Attempt { account: &account, channel: Channel::Public, source_ip: Some("203.0.113.7") };
-    let admitted = attempts.admit(attempt, NOW, &Budget::new(None)).await.unwrap();
+    let (admitted, _) = attempts.admit(attempt, NOW, &Budget::new(None)).await.unwrap();
     for _ in 0..5 {
         let elsewhere = from("203.0.113.8", &form("kimcoding", "4321"));
         assert_eq!(world.send(&elsewhere, NOW).await.status, 401);
@@ -587,7 +600,7 @@ async fn every_refusal_has_the_same_response_and_the_same_cost() {
         let reply = observed.guess(name, password, after(900)).await;
         let hashes = observed.hashes() - before;
         assert_eq!((reply.status, reply.body(), hashes), (401, "Not Authorized", 1), "{name:?}");
-        assert_eq!(calls.take(), ["BatchGetItem", "GetItem", "GetItem", "PutItem", "PutItem"], "{name:?}");
+        assert_eq!(calls.take(), ["BatchGetItem", "GetItem", "PutItem", "PutItem"], "{name:?}");
         replies.push(format!("{reply:?}"));
     }
     assert!(replies.iter().all(|reply| *reply == replies[0]), "{replies:?}");
@@ -656,7 +669,11 @@ async fn a_login_costs_what_the_documentation_says() {
             drop(meter.take());
             metered.guess("kimcoding", password, NOW).await;
         }
-        let calls = meter.take();
+        let mut calls = meter.take();
+        // The calls after the hash run at the same time. The page has them in the order of the alphabet.
+        if let Some(after_the_hash) = calls.get_mut(4..7) {
+            after_the_hash.sort_by(|(one, _), (other, _)| one.cmp(other));
+        }
         let units = |is_read: bool| -> f64 {
             let reads = |operation: &str| operation.contains("Get") || operation == "Query";
             let counted = calls.iter().filter(|(operation, _)| reads(operation) == is_read);
@@ -741,7 +758,7 @@ async fn counter_keys_hide_login_names_and_depend_on_the_secret() {
     let other = Environment::new(world.tables.settings(&other));
     for (env, failures) in [(&world.env, "2"), (&other, "1")] {
         let attempts = Attempts::from_env(store::connect(env).unwrap(), env).unwrap();
-        let admission = attempts.admit(attempt, NOW, &Budget::new(None)).await.unwrap();
+        let (admission, _) = attempts.admit(attempt, NOW, &Budget::new(None)).await.unwrap();
         attempts.reserve(admission, NOW, &Budget::new(None)).await.unwrap();
         assert!(world.counters("account#").iter().any(|item| item["failures"]["N"] == failures));
     }

@@ -189,6 +189,7 @@ impl PasswordChange {
         let source_ip = request.source_ip();
         let attempt = Attempt { account: &account, channel: Channel::SignedIn, source_ip: source_ip.as_deref() };
         let authenticated = self.authenticator.authenticate(attempt, current, now, &request.budget).await?;
+        self.authenticator.succeeded(&authenticated, &request.budget).await;
         let is_same_user = authenticated.user.profile.id == identity.user.profile.id;
         if is_same_user { Ok(authenticated) } else { Err(Error::NotAuthorized) }
     }

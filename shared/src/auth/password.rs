@@ -1,9 +1,8 @@
 //! Authentication by a login name and a password.
 //!
-//! Owns the order of the steps: check the limits, read the stored records, count the attempt, hash, compare. For a
-//! known device the stored records are read first, because they decide whether the device is still known. The order,
-//! the reads, the writes and the hash are the same for every login name, whether it exists or not (R17, R18). Opens no
-//! session and knows no token.
+//! Owns the order of the steps: read the counters and the credentials, check the limits, read the user, count the
+//! attempt, hash, compare. The order, the reads, the writes and the hash are the same for every login name, whether it
+//! exists or not (R17, R18). Opens no session and knows no token.
 
 use std::time::Instant;
 
@@ -13,7 +12,7 @@ use crate::config::Environment;
 use crate::error::{Error, Result};
 use crate::id::UserId;
 use crate::password::{Comparison, Hasher, Password};
-use crate::store::{Account, Attempt, Attempts, Channel, Client, Credentials, Reservation, User, Users};
+use crate::store::{Attempt, Attempts, Client, Credentials, Reservation, User, Users};
 use crate::telemetry::events;
 
 /// Authenticates users by their password.
@@ -26,16 +25,21 @@ pub struct Authenticator {
     pub hasher: Hasher,
 }
 
-/// The stored records of an account.
-type Stored = (Option<Credentials>, Option<User>);
-
 /// A user whose password was right.
 pub struct Authenticated {
     /// The user.
     pub user: User,
     /// The stored credentials.
     pub credentials: Credentials,
-    needs_rehash: bool,
+    is_outdated: bool,
+    reservation: Reservation,
+}
+
+/// The records of an account whose password was right.
+struct Matched {
+    user: User,
+    credentials: Credentials,
+    is_outdated: bool,
 }
 
 impl Authenticator {
@@ -51,7 +55,8 @@ impl Authenticator {
         })
     }
 
-    /// Returns the user if the password is right. If a read fails, the attempt is not counted (F02).
+    /// Returns the user if the password is right. If a read fails, the attempt is not counted (F02). The attempt counts
+    /// as failed until [`succeeded`](Self::succeeded), which the caller runs beside its own writes.
     ///
     /// # Errors
     /// [`Error::NotAuthorized`] if the login name or the password is wrong; [`Error::TooManyAttempts`];
@@ -64,51 +69,33 @@ impl Authenticator {
         budget: &Budget,
     ) -> Result<Authenticated> {
         let started = Instant::now();
-        let (attempt, stored) = self.check_device(attempt, budget).await?;
-        let admission = self.attempts.admit(attempt, now, budget).await?;
-        let stored = match stored {
-            Some(stored) => stored,
-            None => self.stored(attempt.account, budget).await?,
-        };
-        let reservation = self.attempts.reserve(admission, now, budget).await?;
-        let owner = stored.1.as_ref().map(|user| user.profile.id.clone());
-        let outcome = self.compare(stored, password, now, started).await;
-        let outcome = outcome.and_then(|authenticated| refuse_if_password_disabled(authenticated, &reservation));
-        match &outcome {
-            Ok(_) => self.attempts.succeeded(&reservation, budget).await,
-            Err(_) if reservation.disables => {
-                events::password_disabled(&reservation.counter_key, reservation.failures, owner.as_ref());
-            }
-            Err(_) => {}
-        }
-        outcome
-    }
-
-    /// Treats the device as unknown if it signed in with another password than the current one. Reads the stored
-    /// records first, because they have the version of the current password.
-    async fn check_device<'a>(&self, attempt: Attempt<'a>, budget: &Budget) -> Result<(Attempt<'a>, Option<Stored>)> {
-        let Channel::KnownDevice(device) = attempt.channel else { return Ok((attempt, None)) };
-        let stored = self.stored(attempt.account, budget).await?;
-        let is_known = stored.0.as_ref().is_some_and(|found| found.password_version == device.password_version);
-        let channel = if is_known { attempt.channel } else { Channel::Public };
-        Ok((Attempt { channel, ..attempt }, Some(stored)))
-    }
-
-    /// Reads the stored records of an account. For an unknown account it makes the same two reads.
-    async fn stored(&self, account: &Account<'_>, budget: &Budget) -> Result<Stored> {
-        let credentials = self.users.credentials(account, budget).await?;
+        let (admission, credentials) = self.attempts.admit(attempt, now, budget).await?;
+        // For an unknown account the same read is made.
         let id = credentials.as_ref().map_or_else(UserId::random, |found| Ok(found.id.clone()))?;
         let user = self.users.find(&id, budget).await?;
-        Ok((credentials, user))
+        let owner = user.as_ref().map(|user| user.profile.id.clone());
+        let reservation = self.attempts.reserve(admission, now, budget).await?;
+        let compared = self.compare((credentials, user), password, now, started).await;
+        let compared = compared.and_then(|matched| refuse_if_password_disabled(matched, &reservation));
+        if compared.is_err() && reservation.disables {
+            events::password_disabled(&reservation.counter_key, reservation.failures, owner.as_ref());
+        }
+        let Matched { user, credentials, is_outdated } = compared?;
+        Ok(Authenticated { user, credentials, is_outdated, reservation })
+    }
+
+    /// Records that the attempt has succeeded. Best effort: a right password stays right if this cannot be written.
+    pub async fn succeeded(&self, authenticated: &Authenticated, budget: &Budget) {
+        self.attempts.succeeded(&authenticated.reservation, budget).await;
     }
 
     async fn compare(
         &self,
-        (credentials, user): Stored,
+        (credentials, user): (Option<Credentials>, Option<User>),
         password: &Password,
         now: Timestamp,
         started: Instant,
-    ) -> Result<Authenticated> {
+    ) -> Result<Matched> {
         let hash = credentials.as_ref().and_then(|found| found.password_hash.as_ref());
         let comparison = self.hasher.verify(password, hash, now, started).await;
         let (Some(credentials), Some(user)) = (credentials, user) else { return refuse("unknown_user", None) };
@@ -122,8 +109,8 @@ impl Authenticator {
             Comparison::Wrong => refuse("wrong_password", Some(id)),
             _ if user.disabled => refuse("disabled_user", Some(id)),
             _ if user.password_version != credentials.password_version => refuse("changed_meanwhile", Some(id)),
-            Comparison::Right => Ok(Authenticated { user, credentials, needs_rehash: false }),
-            Comparison::Outdated => Ok(Authenticated { user, credentials, needs_rehash: true }),
+            Comparison::Right => Ok(Matched { user, credentials, is_outdated: false }),
+            Comparison::Outdated => Ok(Matched { user, credentials, is_outdated: true }),
         }
     }
 
@@ -135,7 +122,7 @@ impl Authenticator {
         now: Timestamp,
         budget: &Budget,
     ) {
-        if !authenticated.needs_rehash {
+        if !authenticated.is_outdated {
             return;
         }
         let profile = &authenticated.user.profile;
@@ -152,11 +139,11 @@ impl Authenticator {
 }
 
 /// Refuses a right password after too many wrong ones (R20).
-fn refuse_if_password_disabled(authenticated: Authenticated, reservation: &Reservation) -> Result<Authenticated> {
+fn refuse_if_password_disabled(matched: Matched, reservation: &Reservation) -> Result<Matched> {
     if reservation.is_disabled {
-        return refuse("disabled_password", Some(&authenticated.user.profile.id));
+        return refuse("disabled_password", Some(&matched.user.profile.id));
     }
-    Ok(authenticated)
+    Ok(matched)
 }
 
 /// Refuses a login. The caller always gets the same error; only the log has the reason.

@@ -1,9 +1,10 @@
 //! The attempts table: counters of wrong passwords.
 //!
 //! Owns which attempts share a counter, the key of each counter, and that an attempt is counted before a password is
-//! hashed (R21). The limits themselves are in `throttle`. The table holds no login names, and a name that does not
-//! exist is counted like any other (R17).
+//! hashed (R21). The counters are read in one call with the credentials of the account. The limits themselves are in
+//! `throttle`. The table holds no login names, and a name that does not exist is counted like any other (R17).
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use secrecy::ExposeSecret;
 
 use super::client::{Client, batch_get, condition_held, send};
 use super::records::{Item, from_item, number, text, to_item};
-use super::users::Account;
+use super::users::{Account, Credentials, read_credentials};
 use crate::budget::Budget;
 use crate::clock::Timestamp;
 use crate::config::Environment;
@@ -102,6 +103,30 @@ pub struct Admission {
     account: Counter<Backoff>,
 }
 
+impl Admission {
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.source.iter().map(|source| source.key.as_str()).chain([self.account.key.as_str()])
+    }
+
+    /// Takes the records of its counters from those that were read.
+    fn read(&mut self, records: &HashMap<String, Item>) {
+        self.account.read(records.get(&self.account.key).cloned());
+        if let Some(source) = &mut self.source {
+            source.read(records.get(&source.key).cloned());
+        }
+    }
+
+    /// # Errors
+    /// [`Error::TooManyAttempts`] if a limit is reached.
+    fn check(self, now: Timestamp) -> Result<Self> {
+        if let Some(source) = &self.source {
+            source.admit(now)?;
+        }
+        self.account.admit(now)?;
+        Ok(self)
+    }
+}
+
 /// An attempt that has been counted as failed. [`Attempts::succeeded`] undoes that.
 pub struct Reservation {
     source_key: Option<String>,
@@ -119,6 +144,7 @@ pub struct Reservation {
 pub struct Attempts {
     pub(super) client: Client,
     pub(super) table: String,
+    users_table: String,
     key: hmac::Key,
     /// The limit for one account.
     pub backoff: Backoff,
@@ -127,7 +153,7 @@ pub struct Attempts {
 
 impl Attempts {
     /// Reads:
-    /// - `ATTEMPTS_TABLE`;
+    /// - `ATTEMPTS_TABLE`, and `USERS_TABLE`, which has the credentials;
     /// - `THROTTLE_SECRET`: hides the login names in the table;
     /// - `SOURCE_FAILURES_PER_HOUR`: how many wrong passwords one source address may send at once and in an hour, 0 (no
     ///   limit) to 100000, 100 by default (R24).
@@ -139,35 +165,53 @@ impl Attempts {
         Ok(Self {
             client,
             table: env.table("ATTEMPTS_TABLE")?,
+            users_table: env.table("USERS_TABLE")?,
             key: hmac::Key::new(hmac::HMAC_SHA256, env.secret("THROTTLE_SECRET")?.expose_secret().as_bytes()),
             backoff: Backoff::default(),
             bucket: (hourly > 0).then_some(LeakyBucket { hourly }),
         })
     }
 
-    /// Checks the limits of an attempt. Only reads, so that attempts at a locked account cost no writes (F37).
+    /// Checks the limits of an attempt. Also returns the credentials of the account, which it reads in the same call.
+    /// Only reads, so that attempts at a locked account cost no writes (F37).
+    ///
+    /// Treats the device as unknown if it signed in with another password than the current one (R22).
     ///
     /// # Errors
-    /// [`Error::TooManyAttempts`] if a limit is reached; [`Error::Unavailable`] or [`Error::Misconfigured`].
-    pub async fn admit(&self, attempt: Attempt<'_>, now: Timestamp, budget: &Budget) -> Result<Admission> {
-        let mut account = Counter::new(self.backoff, self.account_key(attempt));
-        let mut source = self.source_counter(attempt);
-        let keys = source.iter().map(|source| &source.key).chain([&account.key]);
-        let keys: Vec<_> = keys.map(|key| (self.table.as_str(), item_key(key))).collect();
+    /// [`Error::TooManyAttempts`] if a limit is reached; [`Error::Unavailable`], [`Error::Misconfigured`], or
+    /// [`Error::Corrupt`] if the credentials cannot be read.
+    pub async fn admit(
+        &self,
+        attempt: Attempt<'_>,
+        now: Timestamp,
+        budget: &Budget,
+    ) -> Result<(Admission, Option<Credentials>)> {
+        let mut own = self.admission(attempt);
+        let known_device = match attempt.channel {
+            Channel::KnownDevice(device) => Some(device),
+            Channel::Public | Channel::SignedIn => None,
+        };
+        let mut as_unknown = known_device.map(|_| self.admission(Attempt { channel: Channel::Public, ..attempt }));
+
+        let counters = [Some(&own), as_unknown.as_ref()].into_iter().flatten().flat_map(Admission::keys);
+        let counters: Vec<_> = counters.map(|key| (self.table.as_str(), item_key(key))).collect();
+        let keys = counters.into_iter().chain([(self.users_table.as_str(), attempt.account.credentials_key())]);
         let mut found = batch_get(&self.client, keys, budget).await?;
-        for item in found.remove(&self.table).unwrap_or_default() {
-            let has_key = |key: &str| item.get("counter_key") == Some(&text(key));
-            if has_key(&account.key) {
-                account.read(Some(item));
-            } else if let Some(source) = source.as_mut().filter(|source| has_key(&source.key)) {
-                source.read(Some(item));
-            }
-        }
-        if let Some(source) = &source {
-            source.admit(now)?;
-        }
-        account.admit(now)?;
-        Ok(Admission { source, account })
+        let credentials = found.remove(&self.users_table).and_then(|mut items| items.pop());
+        let credentials = credentials.map(read_credentials).transpose()?;
+        let records = found.remove(&self.table).unwrap_or_default();
+        let records = records.into_iter().filter_map(|item| key_of(&item).zip(Some(item))).collect();
+        [Some(&mut own), as_unknown.as_mut()].into_iter().flatten().for_each(|admission| admission.read(&records));
+
+        let version = credentials.as_ref().map(|found| found.password_version);
+        let is_known = known_device.is_some_and(|device| Some(device.password_version) == version);
+        let admission = as_unknown.filter(|_| !is_known).unwrap_or(own);
+        Ok((admission.check(now)?, credentials))
+    }
+
+    fn admission(&self, attempt: Attempt<'_>) -> Admission {
+        let account = Counter::new(self.backoff, self.account_key(attempt));
+        Admission { source: self.source_counter(attempt), account }
     }
 
     /// Counts an attempt before the password is hashed. Concurrent attempts get no more tries than sequential ones
@@ -312,6 +356,11 @@ pub(super) fn source_key(source_ip: &str) -> Option<String> {
         }
     };
     Some(format!("source#{network}"))
+}
+
+/// Returns the key of a counter that was read.
+pub(super) fn key_of(counter: &Item) -> Option<String> {
+    counter.get("counter_key")?.as_s().ok().cloned()
 }
 
 pub(super) fn item_key(counter_key: &str) -> Item {

@@ -15,8 +15,8 @@ use super::client::{MAX_KEYS, batch_get, send, transact};
 use super::records::{Item, from_item, number, text, to_item};
 use super::sessions::{Sessions, readable_session};
 use super::users::{
-    AddressOwner, Credentials, LoginName, Profile, User, Users, canonical_address, email_key, login_key, read_user,
-    user_key, without_blank_ends,
+    AddressOwner, Credentials, LoginName, Profile, User, Users, canonical_address, email_key, login_key,
+    read_credentials, read_user, user_key, without_blank_ends,
 };
 use crate::budget::Budget;
 use crate::error::{Error, Result};
@@ -103,7 +103,7 @@ impl Users {
     /// [`Error::Unavailable`], [`Error::Misconfigured`], or [`Error::Corrupt`] if a record is missing or unreadable.
     pub async fn find_by_login_name(&self, name: &LoginName, budget: &Budget) -> Result<Option<UserRecord>> {
         let Some(item) = self.item(login_key(name.as_str()), budget).await? else { return Ok(None) };
-        let credentials: Credentials = from_item(item, "login")?;
+        let credentials = read_credentials(item)?;
         let user = self.find(&credentials.id, budget).await?;
         let user = user.ok_or_else(|| Error::Corrupt("login record without a user".into()))?;
         Ok(Some(UserRecord { user, credentials }))
@@ -125,7 +125,7 @@ impl Users {
     /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
     pub async fn credentials_of(&self, user: &User, budget: &Budget) -> Result<Option<Credentials>> {
         let item = self.item(login_key(user.login_name()?.as_str()), budget).await?;
-        let credentials: Option<Credentials> = item.map(|item| from_item(item, "login")).transpose()?;
+        let credentials = item.map(read_credentials).transpose()?;
         Ok(credentials.filter(|found| found.id == user.profile.id))
     }
 

@@ -144,6 +144,12 @@ impl<'a> Account<'a> {
         Self { typed: without_blank_ends(typed), name: LoginName::parse(typed).ok() }
     }
 
+    /// Returns the key of the credentials. An invalid name has a key, too, so that the same reads are made for it (R18).
+    pub(super) fn credentials_key(&self) -> Item {
+        let name = self.name.as_ref().map_or("", LoginName::as_str);
+        Item::from([("pk".to_owned(), text(login_key(name)))])
+    }
+
     /// Returns the canonical name, or the typed text without white space at its ends if it is not a valid name.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -165,17 +171,6 @@ impl Users {
     /// [`Error::Setting`] if it is not set or names the same table as another variable.
     pub fn from_env(client: Client, env: &Environment) -> Result<Self> {
         Ok(Self { client, table: env.table("USERS_TABLE")? })
-    }
-
-    /// Returns the credentials of an account, or `None`. Reads the table even for an invalid name, so that the answer
-    /// takes the same time (R18).
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`], [`Error::Misconfigured`] or [`Error::Corrupt`].
-    pub async fn credentials(&self, account: &Account<'_>, budget: &Budget) -> Result<Option<Credentials>> {
-        let name = account.name.as_ref().map_or("", LoginName::as_str);
-        let item = self.item(login_key(name), budget).await?;
-        item.map(|item| from_item(item, "login")).transpose()
     }
 
     /// Replaces the hash of a password by another hash of the same password. Returns `false` if the password was
@@ -257,6 +252,14 @@ pub(super) struct AddressOwner {
     pub(super) id: UserId,
 }
 
+/// Returns the credentials of an item.
+///
+/// # Errors
+/// [`Error::Corrupt`] if the item cannot be read.
+pub(super) fn read_credentials(item: Item) -> Result<Credentials> {
+    from_item(item, "login")
+}
+
 /// Returns the user of an item that was read under the key of `id`.
 ///
 /// # Errors
@@ -336,7 +339,6 @@ impl fmt::Debug for Profile {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use aws_sdk_dynamodb::operation::get_item::GetItemOutput;
     use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
     use aws_sdk_dynamodb::types::CancellationReason;
     use aws_sdk_dynamodb::types::error::TransactionCanceledException;
@@ -389,7 +391,8 @@ mod tests {
         let kim = user("0", "kimcoding", "kim@example.com");
         users.create(&kim, hash(), &budget()).await.unwrap();
         assert_eq!(users.find(&kim.profile.id, &budget()).await.unwrap(), Some(kim.clone()));
-        let credentials = users.credentials(&Account::named("kimcoding"), &budget()).await.unwrap().unwrap();
+        let name = LoginName::parse("kimcoding").unwrap();
+        let credentials = users.find_by_login_name(&name, &budget()).await.unwrap().unwrap().credentials;
         assert_eq!((credentials.id, credentials.password_version), (kim.profile.id, 1));
     }
 
@@ -398,9 +401,8 @@ mod tests {
         let tables = Tables::new().await;
         let users = users(&tables);
         assert!(users.find(&UserId::random().unwrap(), &budget()).await.unwrap().is_none());
-        for name in ["parkhacker", "", "two words", "a\u{200b}b", "\0", &"x".repeat(5000)] {
-            assert!(users.credentials(&Account::named(name), &budget()).await.unwrap().is_none(), "{name:?}");
-        }
+        let name = LoginName::parse("parkhacker").unwrap();
+        assert!(users.find_by_login_name(&name, &budget()).await.unwrap().is_none());
     }
 
     /// `userinfo` has no permission to read the item with the hash.
@@ -490,7 +492,8 @@ mod tests {
         users.create(&user("0", " KimCoding\u{a0}", "kim@example.com"), hash(), &budget()).await.unwrap();
         let stored = users.find(&UserId::parse("0").unwrap(), &budget()).await.unwrap().unwrap();
         assert_eq!(stored.profile.user_id, "KimCoding");
-        assert!(users.credentials(&Account::named("kimcoding"), &budget()).await.unwrap().is_some());
+        let name = LoginName::parse("kimcoding").unwrap();
+        assert!(users.find_by_login_name(&name, &budget()).await.unwrap().is_some());
     }
 
     proptest::proptest! {
@@ -572,18 +575,6 @@ mod tests {
         assert_eq!(canceled.num_calls(), 4);
         tokens.dedup();
         assert_eq!(tokens.len(), 1, "{tokens:?}");
-    }
-
-    /// R73.
-    #[tokio::test]
-    async fn both_reads_of_a_login_are_strongly_consistent() {
-        let read = mock!(Client::get_item)
-            .match_requests(|request| request.consistent_read() == Some(true))
-            .then_output(|| GetItemOutput::builder().build());
-        let users = mocked(mock_client!(aws_sdk_dynamodb, RuleMode::MatchAny, [&read]));
-        assert!(users.credentials(&Account::named("kimcoding"), &budget()).await.unwrap().is_none());
-        assert!(users.find(&UserId::parse("0").unwrap(), &budget()).await.unwrap().is_none());
-        assert_eq!(read.num_calls(), 2);
     }
 
     #[tokio::test]

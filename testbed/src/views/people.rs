@@ -123,7 +123,7 @@ impl People {
             let mut at = before_now(waits.iter().sum());
             for wait in waits {
                 at = at + wait;
-                let admission = attempts.admit(attempt, at, &budget).await.unwrap();
+                let (admission, _) = attempts.admit(attempt, at, &budget).await.unwrap();
                 attempts.reserve(admission, at, &budget).await.unwrap();
             }
             let next = attempts.admit(attempt, Timestamp::now(), &budget).await;

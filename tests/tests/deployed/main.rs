@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shared::budget::Budget;
 use shared::keys::Purpose;
-use shared::store::{self, Account, Users};
+use shared::store::{self, LoginName, Users};
 use testbed::deployed::{Emulator, has_cpu_jitter};
 use testbed::workspace::read;
 use testbed::{PROTECTED, contract};
@@ -132,7 +132,8 @@ async fn a_pepper_can_be_introduced(emulator: &Emulator, stack: &contract::Stack
         assert_eq!(stack.status_of("/password").await, 405);
     }
     let users = Users::from_env(store::connect(&stack.env).unwrap(), &stack.env).unwrap();
-    let found = users.credentials(&Account::named("kimcoding"), &Budget::new(None)).await.unwrap().unwrap();
+    let name = LoginName::parse("kimcoding").unwrap();
+    let found = users.find_by_login_name(&name, &Budget::new(None)).await.unwrap().unwrap().credentials;
     assert!(found.password_hash.unwrap().expose().contains(",keyid="), "the login replaced the hash");
 }
 
