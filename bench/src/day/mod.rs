@@ -22,7 +22,7 @@ mod pool;
 mod report;
 
 pub use function::Outcome;
-pub use inputs::{Cost, Inputs};
+pub use inputs::{Cost, Inputs, Units};
 pub use login::{Logins, Side};
 pub use report::{pictures, tables};
 

@@ -66,13 +66,17 @@ fn a_wave_gets_no_more_guesses_than_its_addresses_have() {
 #[test]
 fn capacity_units_and_cold_starts_are_those_of_the_answered_requests() {
     let Day { functions, quiet, .. } = simulated(&small());
-    let (logout, authorizer) = (&functions["logout"], &functions["authorizer"]);
-    assert_eq!((logout.reads, logout.writes), (0, 2 * logout.answered));
-    assert_eq!((authorizer.reads, authorizer.writes), (2 * authorizer.answered, 0));
+    let units = Cost::stored().unwrap().requests;
+    for name in ["logout", "authorizer"] {
+        let (outcome, each) = (&functions[name], units[name]);
+        let expected = [each.reads, each.writes].map(|units| units * outcome.answered);
+        assert_eq!([outcome.reads, outcome.writes], expected, "{name}");
+    }
     let Side { signed_in, wrong, .. } = quiet.people;
     let refused = quiet.people.refused_by_source + quiet.people.refused_by_account;
-    assert_eq!(quiet.function.reads, 5 * signed_in + 4 * wrong + 2 * refused);
-    assert_eq!(quiet.function.writes, 6 * signed_in + 2 * wrong);
+    let kinds = [("login", signed_in), ("wrong password", wrong), ("refused guess", refused)];
+    let sum = |of: fn(&Units) -> u32| kinds.map(|(kind, count)| of(&units[kind]) * count).iter().sum::<u32>();
+    assert_eq!([quiet.function.reads, quiet.function.writes], [sum(|units| units.reads), sum(|units| units.writes)]);
     for outcome in functions.values().chain([&quiet.function]) {
         assert_eq!(outcome.cold_starts_by_hour.iter().sum::<u32>(), outcome.cold_starts);
         assert!(outcome.cold_starts > 0 && outcome.busy <= outcome.instances);
