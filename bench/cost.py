@@ -1,46 +1,27 @@
 #!/usr/bin/env python3
-"""Prints what a stack costs a month, by number of users, as the table of docs/operate.md.
+"""Prints what a stack costs, as the tables of docs/scale.md and docs/integrate.md.
 
-    bench/cost.py              the table by number of users
-    bench/cost.py authorizer   the table of docs/integrate.md: a million requests through the authorizer
+    bench/cost.py              a month, by number of users
+    bench/cost.py requests     a million requests of each kind
+    bench/cost.py prices       the list prices
+    bench/cost.py authorizer   a million requests through the authorizer
 
-Prices are list prices of us-east-1 in US dollars, without free tiers. Change the numbers below for your own case.
+Prices are list prices of us-east-1 in US dollars, without free tiers. They are in bench/cost.json, together with the
+capacity units and the assumed billed time of each request, and with what a user does in a month. Change the numbers
+there for your own case.
 """
+import json
+import pathlib
 import sys
 
-# Prices. On-demand DynamoDB, Lambda on arm64, the first tier of each price.
-LAMBDA_REQUEST = 0.20e-6
-LAMBDA_GB_SECOND = 0.0000133334
-HTTP_API_REQUEST = 1.00e-6
-READ_UNIT = 0.125e-6
-WRITE_UNIT = 0.625e-6
-TABLE_GB = 0.25
-BACKUP_GB = 0.20
-LOG_GB = 0.50
-SECRET = 0.40
-SECRET_CALL = 0.05 / 10_000
-KMS_CALL = 0.03 / 10_000
-ALARM_METRIC = 0.10
-CUSTOM_METRIC = 0.30
-COGNITO = {"Lite": 0.0055, "Essentials": 0.015}
-COGNITO_FREE_USERS = 10_000
+COST = json.loads(pathlib.Path(__file__).with_name("cost.json").read_text())
+PRICES, REQUESTS, LOG_BYTES = COST["prices"], COST["requests"], COST["log_bytes"]
 
-# What one user does in a month: 20 days of use with a persistent session.
-LOGINS = 2
-RENEWALS = 20
-USERINFO = 100
-LOGOUTS = 1
-AUTHORIZED = 600
+# What one user does in a month: 20 days of use with a persistent session. Requests through the authorizer are requests
+# to other routes, so that their cost at the HTTP API is not counted.
+MONTH = {kind: count for kind, count in COST["month"].items() if kind != "authorizer"}
+AUTHORIZED = COST["month"]["authorizer"]
 
-# Billed time in seconds, and memory in GB. We have not measured the times on AWS.
-LOGIN = 0.060 * 1769 / 1024
-OTHER = 0.010 * 256 / 1024
-
-# Read and write units of a request: docs/passwords.md, docs/sessions.md and `cargo ended-sessions`.
-UNITS = {"login": (5, 6), "renewal": (2, 1), "userinfo": (2, 0), "logout": (0, 2), "authorized": (2, 0)}
-
-# Bytes in the log for a request: the line of the function, the two lines of Lambda, and the line of API Gateway.
-LOG_BYTES = 500 + 360 + 380
 # Bytes that an average user has in the users table, and in the sessions table.
 USER_BYTES, SESSION_BYTES = 1000, 2000
 
@@ -53,67 +34,104 @@ PERIODS = 730 * 3600 / 300
 PEAK = 10
 
 
-def units(kind, count):
-    reads, writes = UNITS[kind]
-    return count * (reads * READ_UNIT + writes * WRITE_UNIT)
+def tiers(prices, quantity):
+    """Returns the price of a quantity. Each tier is the quantity from which on its price applies, and this price."""
+    ends = [start for start, _ in prices[1:]] + [float("inf")]
+    return sum(max(0, min(quantity, end) - start) * price for (start, price), end in zip(prices, ends))
 
 
-def logs(requests):
-    return requests * LOG_BYTES / 2**30 * LOG_GB
+def usd(name, quantity):
+    return tiers(PRICES[name]["tiers"], quantity) / PRICES[name]["per"]
 
 
-def authorizer(requests):
-    """Returns the cost of the authorizer for this number of requests."""
+def requests(counts, has_api=True):
+    """Returns the cost of these numbers of requests, by service."""
+    total = sum(counts.values())
+
+    def every(of_one):
+        return sum(count * of_one(REQUESTS[kind]) for kind, count in counts.items())
+
+    gb_seconds = every(lambda request: request["ms"] / 1000 * request["mb"] / 1024)
     return {
-        "Lambda": requests * (LAMBDA_REQUEST + OTHER * LAMBDA_GB_SECOND),
-        "DynamoDB": units("authorized", requests),
-        "logs": logs(requests),
+        "HTTP API": usd("http_api_request", total) if has_api else 0,
+        "Lambda": usd("lambda_request", total) + usd("lambda_gb_second", gb_seconds),
+        "DynamoDB": usd("read_unit", every(lambda request: request["reads"]))
+        + usd("write_unit", every(lambda request: request["writes"])),
+        "logs": usd("log_gb", total * sum(LOG_BYTES.values()) / 2**30),
     }
 
 
 def month(users):
     """Returns the cost of a month for this number of monthly users."""
-    each = {"login": LOGINS, "renewal": RENEWALS, "userinfo": USERINFO, "logout": LOGOUTS}
-    counts = {kind: count * users for kind, count in each.items()}
-    requests = sum(counts.values())
-    authorized = authorizer(AUTHORIZED * users)
-    gb_seconds = counts["login"] * LOGIN + (requests - counts["login"]) * OTHER
+    counts = {kind: count * users for kind, count in MONTH.items()}
+    cost = requests(counts)
+    for name, value in requests({"authorizer": AUTHORIZED * users}, has_api=False).items():
+        cost[name] += value
+    all_requests = sum(counts.values()) + AUTHORIZED * users
+    more_instances = PEAK * all_requests * REQUESTS["userinfo"]["ms"] / 1000 / (730 * 3600)
+    fixed = (
+        usd("secret", SECRETS)
+        + usd("secret_call", PERIODS * (SECRETS_OF_FUNCTIONS + 2 * more_instances))
+        + usd("kms_call", PERIODS * TABLES_OF_FUNCTIONS)
+        + usd("alarm_metric", ALARM_METRICS)
+        + usd("custom_metric", EVENT_METRICS)
+    )
     gigabytes = users / 2**30
-    more_instances = PEAK * (requests + AUTHORIZED * users) * 0.010 / (730 * 3600)
-    secret_calls = PERIODS * (SECRETS_OF_FUNCTIONS + 2 * more_instances)
-    fixed = SECRETS * SECRET + secret_calls * SECRET_CALL + PERIODS * TABLES_OF_FUNCTIONS * KMS_CALL
-    return {
-        "secrets, alarms, metrics": fixed + ALARM_METRICS * ALARM_METRIC + EVENT_METRICS * CUSTOM_METRIC,
-        "HTTP API": requests * HTTP_API_REQUEST,
-        "Lambda": requests * LAMBDA_REQUEST + gb_seconds * LAMBDA_GB_SECOND + authorized["Lambda"],
-        "DynamoDB": sum(units(kind, count) for kind, count in counts.items()) + authorized["DynamoDB"]
-        + gigabytes * (USER_BYTES * (TABLE_GB + BACKUP_GB) + SESSION_BYTES * TABLE_GB),
-        "logs": logs(requests) + authorized["logs"],
-    }
+    cost["DynamoDB"] += usd("table_gb", gigabytes * (USER_BYTES + SESSION_BYTES))
+    cost["DynamoDB"] += usd("backup_gb", gigabytes * USER_BYTES)
+    return {"secrets, alarms, metrics": fixed} | cost
+
+
+def table(header, rows, is_text=1):
+    print("| " + " | ".join(header) + " |")
+    print("|" + "---|" * is_text + "---:|" * (len(header) - is_text))
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
 
 
 def by_users():
-    columns = list(month(1))
-    columns = ["users", *columns, "**Latchkey**", *(f"Cognito {tier}" for tier in COGNITO)]
-    print("| " + " | ".join(columns) + " |")
-    print("|" + "---:|" * len(columns))
-    for users in (1_000, 10_000, 100_000, 1_000_000):
+    header = ["users", *month(1), "**Latchkey**", *(f"Cognito {plan}" for plan in COST["cognito"])]
+    rows = []
+    for users in (10_000, 100_000, 1_000_000, 10_000_000):
         cost = month(users)
-        billed = max(0, users - COGNITO_FREE_USERS)
-        cells = [f"{value:,.2f}" for value in cost.values()]
-        cells.append(f"**{sum(cost.values()):,.2f}**")
-        cells += [f"{billed * price:,.2f}" for price in COGNITO.values()]
-        print(f"| {users:,} | " + " | ".join(cells) + " |")
+        plans = [tiers(prices, users) for prices in COST["cognito"].values()]
+        total = sum(cost.values())
+        rows.append([f"{users:,}", *(f"{value:,.0f}" for value in cost.values()), f"**{total:,.0f}**"])
+        rows[-1] += [f"{value:,.0f}" if value else "free" for value in plans]
+    table(header, rows, is_text=0)
 
 
 def by_request():
-    cost = authorizer(1_000_000)
-    print("| a million requests | US dollars |")
-    print("|---|---:|")
-    for name, value in cost.items():
-        print(f"| {name} | {value:.2f} |")
-    print(f"| **together** | **{sum(cost.values()):.2f}** |")
+    rows = []
+    for kind in REQUESTS:
+        cost = requests({kind: 1_000_000}, has_api=kind != "authorizer")
+        rows.append([kind, *(f"{value:.2f}" for value in cost.values()), f"**{sum(cost.values()):.2f}**"])
+    table(["a million of", *requests({}), "**together**"], rows)
+
+
+def list_prices():
+    def steps(tiers):
+        return ", ".join(f"{value:g}" + (f" from {start:,} on" if start else "") for start, value in tiers)
+
+    def page(name):
+        return f"[{name}](https://aws.amazon.com/{name}/pricing/)"
+
+    rows = [[price["what"], steps(price["tiers"]), page(price["page"])] for price in PRICES.values()]
+    for plan, prices in COST["cognito"].items():
+        rows.append([f"Cognito {plan}: a monthly active user", steps(prices), page("cognito")])
+    table(["what", "US dollars", "page of AWS"], rows, is_text=3)
+
+
+def by_authorized_request():
+    cost = requests({"authorizer": 1_000_000}, has_api=False)
+    del cost["HTTP API"]
+    rows = [[name, f"{value:.2f}"] for name, value in cost.items()]
+    table(["a million requests", "US dollars"], [*rows, ["**together**", f"**{sum(cost.values()):.2f}**"]])
 
 
 if __name__ == "__main__":
-    by_request() if sys.argv[1:] == ["authorizer"] else by_users()
+    commands = {"": by_users, "requests": by_request, "prices": list_prices, "authorizer": by_authorized_request}
+    name = sys.argv[1] if len(sys.argv) == 2 else ""
+    if name not in commands or len(sys.argv) > 2 or name in ("-h", "--help"):
+        sys.exit(__doc__)
+    commands[name]()

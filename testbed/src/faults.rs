@@ -104,14 +104,35 @@ impl Gate {
     }
 }
 
-/// The capacity units that each call consumed, as DynamoDB reports them.
+/// What each call consumed: capacity units, as DynamoDB reports them, and bytes.
 #[derive(Clone, Debug, Default)]
-pub struct Meter(Arc<Mutex<Vec<(String, f64)>>>);
+pub struct Meter(Arc<Mutex<Vec<MeteredCall>>>);
+
+/// One call and what it consumed.
+#[derive(Clone, Debug)]
+pub struct MeteredCall {
+    /// The operation, such as `GetItem`.
+    pub operation: String,
+    /// The capacity units of all tables and indexes.
+    pub units: f64,
+    /// The size of the request body in bytes.
+    pub sent: usize,
+    /// The size of the response body in bytes, without the part that reports the capacity units.
+    pub received: usize,
+    /// The request in DynamoDB JSON.
+    pub request: Value,
+}
 
 impl Meter {
     /// Returns the operations since the last call of this method, with their capacity units.
     #[must_use]
     pub fn take(&self) -> Vec<(String, f64)> {
+        self.take_whole().into_iter().map(|call| (call.operation, call.units)).collect()
+    }
+
+    /// Returns the calls since the last call of this method.
+    #[must_use]
+    pub fn take_whole(&self) -> Vec<MeteredCall> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 
@@ -122,13 +143,16 @@ impl Meter {
         body.to_string().into()
     }
 
-    fn record(&self, operation: String, reply: &Bytes) {
-        let reply: Value = serde_json::from_slice(reply).unwrap();
-        let units = match &reply["ConsumedCapacity"] {
+    fn record(&self, operation: String, request: &Bytes, reply: &Bytes) {
+        let mut reply: Value = serde_json::from_slice(reply).unwrap();
+        let capacity = reply.as_object_mut().and_then(|reply| reply.remove("ConsumedCapacity")).unwrap_or_default();
+        let units = match &capacity {
             Value::Array(tables) => tables.iter().filter_map(|table| table["CapacityUnits"].as_f64()).sum(),
             table => table["CapacityUnits"].as_f64().unwrap_or_default(),
         };
-        self.0.lock().unwrap().push((operation, units));
+        let (sent, received) = (request.len(), reply.to_string().len());
+        let request = serde_json::from_slice(request).unwrap();
+        self.0.lock().unwrap().push(MeteredCall { operation, units, sent, received, request });
     }
 }
 
@@ -233,7 +257,8 @@ impl Proxy {
         let (mut parts, body) = request.into_parts();
         parts.uri = format!("http://{}/", self.dynamodb).parse().map_err(io::Error::other)?;
         let operation = operation(&parts.headers).to_owned();
-        let mut body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let sent = body.collect().await.map_err(io::Error::other)?.to_bytes();
+        let mut body = sent.clone();
         if self.meter.is_some() {
             body = Meter::metered(&body);
             parts.headers.remove("content-length");
@@ -242,7 +267,7 @@ impl Proxy {
         let (parts, body) = self.client.request(request).await.map_err(io::Error::other)?.into_parts();
         let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
         if let Some(meter) = &self.meter {
-            meter.record(operation, &body);
+            meter.record(operation, &sent, &body);
         }
         Ok(Response::from_parts(parts, Full::from(body)))
     }

@@ -36,7 +36,7 @@ pub mod views;
 pub mod workspace;
 
 pub use calls::{Calls, before};
-pub use faults::{Death, Fault, Gate, Meter, Sockets};
+pub use faults::{Death, Fault, Gate, Meter, MeteredCall, Sockets};
 pub use gateway::{Event, Reply};
 pub use keys::key_set;
 pub use log::Log;

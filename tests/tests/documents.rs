@@ -165,7 +165,10 @@ fn the_proxies_of_front_ends_forward_every_route() {
 /// The tables of costs are the output of the script. Without Python, there is nothing to compare.
 #[test]
 fn the_tables_of_costs_are_those_of_the_script() {
-    for (page, arguments) in [("docs/operate.md", &[][..]), ("docs/integrate.md", &["authorizer"])] {
+    let scale = "docs/scale.md";
+    let tables =
+        [(scale, None), (scale, Some("requests")), (scale, Some("prices")), ("docs/integrate.md", Some("authorizer"))];
+    for (page, arguments) in tables {
         match Command::new("python3").arg(root().join("bench/cost.py")).args(arguments).output() {
             Err(error) if error.kind() == ErrorKind::NotFound => return,
             output => {
