@@ -144,7 +144,7 @@ impl<'a> Account<'a> {
         Self { typed: without_blank_ends(typed), name: LoginName::parse(typed).ok() }
     }
 
-    /// Returns the key of the credentials. An invalid name has a key, too, so that the same reads are made for it (R18).
+    /// Returns the key of the credentials. An invalid name has one, too, so that the same reads are made for it (R18).
     pub(super) fn credentials_key(&self) -> Item {
         let name = self.name.as_ref().map_or("", LoginName::as_str);
         Item::from([("pk".to_owned(), text(login_key(name)))])
