@@ -93,7 +93,12 @@ impl CredentialReader {
             None if cookies.is_ambiguous() => return Err(self.ambiguous(credentials)),
             None => cookies.access_token().ok_or(Error::NotAuthorized).and_then(verify),
         };
-        check_one_user(&self.signed_claims(credentials))?;
+        let others = match &claims {
+            // There is one access cookie, and it has been verified.
+            Ok(_) if bearer.is_none() => cookies.refresh_claims(&self.refresh_verifier).collect(),
+            _ => self.signed_claims(credentials),
+        };
+        check_one_user(claims.iter().chain(&others))?;
         claims
     }
 
@@ -146,8 +151,10 @@ impl CredentialReader {
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] for two users.
-pub fn check_one_user(claims: &[Claims]) -> Result<()> {
-    if claims.windows(2).all(|pair| pair[0].sub == pair[1].sub) {
+pub fn check_one_user<'a>(claims: impl IntoIterator<Item = &'a Claims>) -> Result<()> {
+    let mut claims = claims.into_iter();
+    let Some(first) = claims.next() else { return Ok(()) };
+    if claims.all(|other| other.sub == first.sub) {
         return Ok(());
     }
     Err(Error::InvalidRequest(

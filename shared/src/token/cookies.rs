@@ -68,11 +68,16 @@ impl<'a> PresentedCookies<'a> {
         }
     }
 
+    /// Returns the claims of the refresh cookies whose tokens this service signed, even if they have expired.
+    pub fn refresh_claims(&self, verifier: &Verifier) -> impl Iterator<Item = Claims> {
+        verified(&self.refresh, verifier)
+    }
+
     /// Returns the claims of one token for each session among the access and refresh cookies. Includes every session of
     /// a token that this service signed, even if the token has expired.
     #[must_use]
     pub fn claims_by_session(&self, access: &Verifier, refresh: &Verifier) -> Vec<Claims> {
-        let claims = verified(&self.access, access).chain(verified(&self.refresh, refresh));
+        let claims = verified(&self.access, access).chain(self.refresh_claims(refresh));
         let mut seen = HashSet::new();
         claims.filter(|claims| seen.insert((claims.sub.clone(), claims.sid.clone()))).collect()
     }
