@@ -4,6 +4,7 @@
 //! R numbers (R15, R18, R19) are the requirements in `docs/security.md`, which set the limits. Leaves the command line
 //! to `bin/timing.rs` and the cost of a password hash to `benches/`.
 
+pub mod instructions;
 pub mod plot;
 pub mod rejections;
 pub mod statistics;
