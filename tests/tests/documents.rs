@@ -275,9 +275,9 @@ fn every_crate_forbids_unsafe_code() {
     assert!(read("Cargo.toml").contains("\n[workspace.lints.rust]\nunsafe_code = \"forbid\"\n"));
     let functions = fs::read_dir(root.join("functions")).unwrap().map(|entry| entry.unwrap().path());
     let mut count = 0;
-    for member in
-        functions.chain(["bench", "cli", "dev", "local", "shared", "testbed", "tests"].map(|member| root.join(member)))
-    {
+    for member in functions.chain(
+        ["bench", "bench/micro", "cli", "dev", "local", "shared", "testbed", "tests"].map(|member| root.join(member)),
+    ) {
         let manifest = fs::read_to_string(member.join("Cargo.toml")).unwrap();
         assert!(manifest.ends_with("\n[lints]\nworkspace = true\n"), "{}", member.display());
         count += 1;
