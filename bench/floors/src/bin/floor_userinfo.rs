@@ -1,0 +1,9 @@
+//! The calls of `userinfo`, and nothing else.
+
+use floors::Event;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let calls = &floors::start().await?;
+    floors::serve(|event: Event| async move { calls.userinfo(&event.floor).await }).await
+}
