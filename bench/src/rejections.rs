@@ -2,7 +2,8 @@
 //!
 //! Owns the reasons for rejection, the order of the requests and the verdict. Each request is a Lambda event that goes
 //! through the real handler to an embedded DynamoDB. Each account gets five attempts and each source address is random,
-//! so that no attempt is throttled and each one makes the same reads and writes. Leaves the output to `bin/timing.rs`.
+//! so that no attempt is throttled and each one makes the same reads and writes. In the experiment with throttled
+//! attempts, all of them come from one address that has reached its limit. Leaves the output to `bin/timing.rs`.
 
 use std::time::{Duration, Instant};
 
@@ -76,6 +77,8 @@ pub struct Experiment {
     pub imported_cost: u32,
     /// The value of `PASSWORD_CHECK_MS`.
     pub check_ms: u32,
+    /// Whether the source address of all attempts has reached its limit.
+    pub is_throttled: bool,
     /// Settings that apply to unknown names only. They are empty, unless the experiment should fail.
     pub settings_for_unknown: &'static [(&'static str, &'static str)],
 }
@@ -87,11 +90,12 @@ impl Experiment {
     /// reasons alike.
     ///
     /// # Errors
-    /// If an account cannot be created, or if a response is not 401.
+    /// If an account cannot be created, or if a response is not 401, or not 429 if attempts are throttled.
     pub async fn run(&self, mut progress: impl FnMut(usize)) -> Result<Vec<(Reason, Sample)>> {
         let tables = Tables::new().await;
         let check_ms = self.check_ms.to_string();
-        let settings = [("PASSWORD_CHECK_MS", check_ms.as_str())];
+        let hourly = if self.is_throttled { "1" } else { "100" };
+        let settings = [("PASSWORD_CHECK_MS", check_ms.as_str()), ("SOURCE_FAILURES_PER_HOUR", hourly)];
         let env = Environment::new(tables.settings(&settings));
         let settings_for_unknown = [self.settings_for_unknown, &settings].concat();
         let env_for_unknown = Environment::new(tables.settings(&settings_for_unknown));
@@ -106,17 +110,24 @@ impl Experiment {
         let accounts = self.create_accounts(&env, &logins[0], rounds.div_ceil(ATTEMPTS_PER_ACCOUNT)).await?;
         let mut order: Vec<_> = (0..self.reasons.len()).collect();
         let mut times = vec![Vec::with_capacity(self.samples); order.len()];
+        if self.is_throttled {
+            self.attempt("nobody", Reason::Unknown).send(&mut services[0]).await;
+        }
+        let expected = if self.is_throttled { 429 } else { 401 };
         for round in 0..rounds {
             fastrand::shuffle(&mut order);
             for &index in &order {
                 let reason = self.reasons[index];
-                let event = attempt(&accounts[index][round / ATTEMPTS_PER_ACCOUNT], reason);
+                let event = self.attempt(&accounts[index][round / ATTEMPTS_PER_ACCOUNT], reason);
                 let service = &mut services[usize::from(has_other_settings(reason))];
                 let started = Instant::now();
                 let reply = event.send(service).await;
                 let took = started.elapsed();
                 let (name, status) = (reason.name(), reply.status);
-                ensure!(status == 401, "a login was answered with status {status} instead of 401 (reason: {name})");
+                ensure!(
+                    status == expected,
+                    "a login was answered with {status} instead of {expected} (reason: {name})"
+                );
                 if round >= WARM_UP {
                     times[index].push(took);
                 }
@@ -148,6 +159,14 @@ impl Experiment {
             accounts.push(names);
         }
         Ok(accounts)
+    }
+
+    fn attempt(&self, name: &str, reason: Reason) -> Event {
+        let password = if reason == Reason::Disabled { RIGHT } else { WRONG };
+        let body = json!({ "loginInfo": { "userId": name, "password": password }, "checkedKeepLogin": true });
+        let [a, b, c] = if self.is_throttled { [0; 3] } else { std::array::from_fn(|_| fastrand::u8(100..200)) };
+        let source_ip = json!(format!("10.{a}.{b}.{c}"));
+        Event::recorded("login").body(body.to_string()).with("/requestContext/http/sourceIp", source_ip)
     }
 
     /// Returns the hash to store for an account, or `None` if no account is created for this reason.
@@ -217,14 +236,6 @@ pub fn bcrypt_time(cost: u32) -> Result<Duration> {
         slowest = slowest.max(started.elapsed());
     }
     Ok(slowest)
-}
-
-fn attempt(name: &str, reason: Reason) -> Event {
-    let password = if reason == Reason::Disabled { RIGHT } else { WRONG };
-    let body = json!({ "loginInfo": { "userId": name, "password": password }, "checkedKeepLogin": true });
-    let [a, b, c] = std::array::from_fn(|_| fastrand::u8(100..200));
-    let source_ip = json!(format!("10.{a}.{b}.{c}"));
-    Event::recorded("login").body(body.to_string()).with("/requestContext/http/sourceIp", source_ip)
 }
 
 #[cfg(test)]

@@ -33,7 +33,8 @@ struct Cli {
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(0..=3000))]
     password_check_ms: u32,
     /// Make every part fail, to show that it detects a difference. Unknown names use 28 MiB for a hash instead of
-    /// 19 MiB, `PASSWORD_CHECK_MS` is 0, and signatures are also compared byte by byte.
+    /// 19 MiB, `PASSWORD_CHECK_MS` is 0, and signatures are also compared byte by byte. The part `throttled` is left
+    /// out.
     #[arg(long = "break")]
     is_broken: bool,
 }
@@ -43,6 +44,8 @@ struct Cli {
 enum Part {
     /// Does the time of a rejected login reveal whether the user exists? (R18)
     Names,
+    /// Does it reveal this if the login is rejected without a hash? (R18)
+    Throttled,
     /// Does it reveal whether the user has an imported hash? (R19)
     Imported,
     /// Does the time of a rejected refresh token reveal how much of its signature is right? (R15)
@@ -53,16 +56,16 @@ const ABOUT: &str = "Tests for timing side channels in logins and tokens, with t
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo timing                                   run all parts: about twelve minutes
+  cargo timing                                   run all parts: about thirteen minutes
   cargo timing --only names                      run the first part: about a minute
   cargo timing --only names --samples 5000       detect smaller differences, too
   cargo timing --only imported --imported-cost 10 --password-check-ms 100
   cargo timing --break --samples 100             every part must fail
 
-The parts `names` and `imported` compare each reason for rejection with unknown names. A comparison passes if the
+The parts `names`, `throttled` and `imported` compare each reason for rejection with unknown names. A comparison passes if the
 medians differ by at most 5 % and the Mann-Whitney U test gives p > 0.01 with Holm's correction. The part `tokens`
 passes if Welch's |t| < 4.5.
-The exit code is 1 if a part fails. Each of the first two parts fails by chance in one of 100 runs.
+The exit code is 1 if a part fails. Each of the first three parts fails by chance in one of 100 runs.
 Run nothing else on the machine meanwhile: noise hides differences.";
 
 #[tokio::main(flavor = "current_thread")]
@@ -73,11 +76,13 @@ async fn main() -> Result<ExitCode> {
     tracing_subscriber::registry().with(lines).init();
 
     let mut passes = true;
-    for part in [Part::Names, Part::Imported, Part::Tokens] {
-        if cli.only.is_none_or(|only| only == part) {
+    for part in [Part::Names, Part::Throttled, Part::Imported, Part::Tokens] {
+        let is_left_out = cli.is_broken && part == Part::Throttled;
+        if cli.only.is_none_or(|only| only == part) && !is_left_out {
             let started = Instant::now();
             passes &= match part {
                 Part::Names => names(&cli).await?,
+                Part::Throttled => throttled(&cli).await?,
                 Part::Imported => imported(&cli).await?,
                 Part::Tokens => tokens(&cli)?,
             };
@@ -94,9 +99,23 @@ async fn names(cli: &Cli) -> Result<bool> {
         samples: usize::try_from(cli.samples)?,
         imported_cost: cli.imported_cost,
         check_ms: 0,
+        is_throttled: false,
         settings_for_unknown: if cli.is_broken { &[("HASH_MEMORY_KIB", "28672")] } else { &[] },
     };
     rejections("names", &experiment).await
+}
+
+async fn throttled(cli: &Cli) -> Result<bool> {
+    print("Does the time of a login that is rejected with 429 reveal whether the user exists? (R18)")?;
+    let experiment = Experiment {
+        reasons: vec![Reason::Unknown, Reason::WrongPassword],
+        samples: usize::try_from(cli.samples)?,
+        imported_cost: cli.imported_cost,
+        check_ms: 0,
+        is_throttled: true,
+        settings_for_unknown: &[],
+    };
+    rejections("throttled", &experiment).await
 }
 
 async fn imported(cli: &Cli) -> Result<bool> {
@@ -113,6 +132,7 @@ async fn imported(cli: &Cli) -> Result<bool> {
         samples: usize::try_from(cli.samples)?,
         imported_cost: cli.imported_cost,
         check_ms,
+        is_throttled: false,
         settings_for_unknown: &[],
     };
     rejections("imported", &experiment).await

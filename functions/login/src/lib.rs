@@ -6,7 +6,7 @@ use shared::auth::{Authenticated, Authenticator, Identity, Renewal, RequestCrede
 use shared::budget::Budget;
 use shared::clock::Timestamp;
 use shared::config::Environment;
-use shared::error::Result;
+use shared::error::{Error, Result};
 use shared::http::{self, Reply, Request, reply};
 use shared::json::Object;
 use shared::password::Password;
@@ -108,26 +108,29 @@ impl Login {
         let device = self.devices.as_ref().and_then(|ours| ours.recognise(devices, account.as_str(), now));
         let authenticated = self.authenticate(request, &account, &password, device.as_ref(), now).await?;
 
-        let kid = signer.refresh_kid(now);
-        let new = NewSession {
-            user_id: &authenticated.user.profile.id,
-            epoch: authenticated.user.session_epoch,
-            persistent,
-            kid: &kid,
-            source: Source { ip: request.source_ip(), user_agent: request.user_agent() },
+        let open = async {
+            let kid = signer.refresh_kid(now);
+            let new = NewSession {
+                user_id: &authenticated.user.profile.id,
+                epoch: authenticated.user.session_epoch,
+                persistent,
+                kid: &kid,
+                source: Source { ip: request.source_ip(), user_agent: request.user_agent() },
+            };
+            let identity = Identity { session: self.lifetimes.open(new, now)?, user: authenticated.user.clone() };
+            let mut cookies = access.reader.clear_replaced(&credentials, persistent);
+            cookies.extend(identity.session_cookies(&access.reader.cookies, signer, now)?);
+            if let Some(devices) = self.devices.as_ref().filter(|_| persistent) {
+                let version = authenticated.credentials.password_version;
+                let cookie = devices.issue(device, account.as_str(), version, now)?;
+                cookies.push(access.reader.cookies.set_device(&cookie.value, cookie.expires_at, now));
+            }
+            sessions.open(&identity.session, &request.budget).await?;
+            Ok::<_, Error>((identity, cookies))
         };
-        let identity = Identity { session: self.lifetimes.open(new, now)?, user: authenticated.user.clone() };
-        let mut cookies = access.reader.clear_replaced(&credentials, persistent);
-        cookies.extend(identity.session_cookies(&access.reader.cookies, signer, now)?);
-        if let Some(devices) = self.devices.as_ref().filter(|_| persistent) {
-            let version = authenticated.credentials.password_version;
-            let cookie = devices.issue(device, account.as_str(), version, now)?;
-            cookies.push(access.reader.cookies.set_device(&cookie.value, cookie.expires_at, now));
-        }
-
-        let settled = self.authenticator.succeeded(&authenticated, &request.budget);
-        let (opened, ()) = tokio::join!(sessions.open(&identity.session, &request.budget), settled);
-        opened?;
+        // The attempt has succeeded even if no session can be opened.
+        let (opened, ()) = tokio::join!(open, self.authenticator.succeeded(&authenticated, &request.budget));
+        let (identity, cookies) = opened?;
         self.end_replaced_sessions(&credentials, &identity.session, now, &request.budget).await;
         self.authenticator.rehash_if_outdated(&authenticated, &password, now, &request.budget).await;
         events::login_succeeded(&identity.user.profile.id, &identity.session.id, persistent);

@@ -584,4 +584,6 @@ async fn a_session_that_cannot_be_stored_is_500_and_sets_no_cookie() {
     let failed = send(&env, Event::recorded("login")).await;
     assert_eq!((failed.status, failed.cookies.len()), (500, 0));
     assert!(!failed.body().contains("no-such-table"), "{}", failed.body());
+    let counters = tables.items("AttemptsTable");
+    assert!(!counters.iter().any(|item| item.to_string().contains("account#")), "the password was right: {counters:?}");
 }

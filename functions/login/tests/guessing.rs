@@ -403,6 +403,7 @@ async fn a_change_of_password_makes_every_device_unknown() {
         (5, 0),
         "all devices share the counter of the account"
     );
+    assert_eq!(world.counters("source#").len(), 1, "and that of the source");
     let again = world.send(&form("kimcoding", "1234").cookies(&devices[0]), after(900)).await;
     let device = [format!("device={}", again.cookie("device").unwrap())];
     assert_ne!(device[0].split('.').next(), devices[0][0].split('.').next(), "the device gets a new id");
@@ -589,6 +590,9 @@ async fn every_refusal_has_the_same_response_and_the_same_cost() {
         ("kimcoding", ""),
         ("unknown", "4321"),
         ("two words", "4321"),
+        ("\0", "4321"),
+        ("a\u{200b}b", "4321"),
+        (&"x".repeat(5000), "4321"),
         ("", ""),
         ("imported", "4321"),
         ("unusable", "4321"),
@@ -604,6 +608,20 @@ async fn every_refusal_has_the_same_response_and_the_same_cost() {
         replies.push(format!("{reply:?}"));
     }
     assert!(replies.iter().all(|reply| *reply == replies[0]), "{replies:?}");
+}
+
+/// R18: reading credentials takes longer if they exist. The minimum hides that.
+#[tokio::test]
+async fn a_refusal_without_a_hash_takes_at_least_10_ms() {
+    let world = World::new(&[]).await;
+    for _ in 0..5 {
+        world.guess("kimcoding", "4321", NOW).await;
+    }
+    for _ in 0..5 {
+        let started = Instant::now();
+        assert_eq!(world.guess("kimcoding", "1234", NOW).await.status, 429);
+        assert!(started.elapsed() >= Duration::from_millis(10));
+    }
 }
 
 /// F37: an attempt at a locked account costs one read. Other accounts are not affected.

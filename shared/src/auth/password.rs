@@ -4,7 +4,7 @@
 //! attempt, hash, compare. The order, the reads, the writes and the hash are the same for every login name, whether it
 //! exists or not (R17, R18). Opens no session and knows no token.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::budget::Budget;
 use crate::clock::Timestamp;
@@ -14,6 +14,9 @@ use crate::id::UserId;
 use crate::password::{Comparison, Hasher, Password};
 use crate::store::{Attempt, Attempts, Client, Credentials, Reservation, User, Users};
 use crate::telemetry::events;
+
+/// How long a refusal without a hash takes at least. Reading credentials takes longer if they exist (R18).
+const MIN_REFUSAL: Duration = Duration::from_millis(10);
 
 /// Authenticates users by their password.
 pub struct Authenticator {
@@ -56,7 +59,7 @@ impl Authenticator {
     }
 
     /// Returns the user if the password is right. If a read fails, the attempt is not counted (F02). The attempt counts
-    /// as failed until [`succeeded`](Self::succeeded), which the caller runs beside its own writes.
+    /// as failed until the caller calls [`succeeded`](Self::succeeded), which every caller must do.
     ///
     /// # Errors
     /// [`Error::NotAuthorized`] if the login name or the password is wrong; [`Error::TooManyAttempts`];
@@ -69,6 +72,21 @@ impl Authenticator {
         budget: &Budget,
     ) -> Result<Authenticated> {
         let started = Instant::now();
+        let authenticated = self.attempt(attempt, password, now, started, budget).await;
+        if let Err(Error::TooManyAttempts { .. }) = authenticated {
+            tokio::time::sleep(MIN_REFUSAL.saturating_sub(started.elapsed())).await;
+        }
+        authenticated
+    }
+
+    async fn attempt(
+        &self,
+        attempt: Attempt<'_>,
+        password: &Password,
+        now: Timestamp,
+        started: Instant,
+        budget: &Budget,
+    ) -> Result<Authenticated> {
         let (admission, credentials) = self.attempts.admit(attempt, now, budget).await?;
         // For an unknown account the same read is made.
         let id = credentials.as_ref().map_or_else(UserId::random, |found| Ok(found.id.clone()))?;

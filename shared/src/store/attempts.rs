@@ -4,7 +4,6 @@
 //! hashed (R21). The counters are read in one call with the credentials of the account. The limits themselves are in
 //! `throttle`. The table holds no login names, and a name that does not exist is counted like any other (R17).
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -97,33 +96,23 @@ impl<L: Limit> Counter<L> {
     }
 }
 
-/// An attempt within its limits that has not been counted yet.
+/// The counters of an attempt that has not been counted yet.
 pub struct Admission {
     source: Option<Counter<LeakyBucket>>,
     account: Counter<Backoff>,
 }
 
 impl Admission {
-    fn keys(&self) -> impl Iterator<Item = &str> {
-        self.source.iter().map(|source| source.key.as_str()).chain([self.account.key.as_str()])
-    }
-
-    /// Takes the records of its counters from those that were read.
-    fn read(&mut self, records: &HashMap<String, Item>) {
-        self.account.read(records.get(&self.account.key).cloned());
-        if let Some(source) = &mut self.source {
-            source.read(records.get(&source.key).cloned());
-        }
-    }
-
+    /// Accepts an attempt within its limits.
+    ///
     /// # Errors
     /// [`Error::TooManyAttempts`] if a limit is reached.
-    fn check(self, now: Timestamp) -> Result<Self> {
+    fn check(&self, now: Timestamp) -> Result<()> {
         if let Some(source) = &self.source {
             source.admit(now)?;
         }
         self.account.admit(now)?;
-        Ok(self)
+        Ok(())
     }
 }
 
@@ -140,7 +129,7 @@ pub struct Reservation {
     pub is_disabled: bool,
 }
 
-/// The attempts table.
+/// The attempts table, and the credentials that are read with it.
 pub struct Attempts {
     pub(super) client: Client,
     pub(super) table: String,
@@ -175,7 +164,8 @@ impl Attempts {
     /// Checks the limits of an attempt. Also returns the credentials of the account, which it reads in the same call.
     /// Only reads, so that attempts at a locked account cost no writes (F37).
     ///
-    /// Treats the device as unknown if it signed in with another password than the current one (R22).
+    /// Treats the device as unknown if it signed in with another password than the current one (R22). A known device
+    /// needs no counter that others write.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`] if a limit is reached; [`Error::Unavailable`], [`Error::Misconfigured`], or
@@ -186,32 +176,36 @@ impl Attempts {
         now: Timestamp,
         budget: &Budget,
     ) -> Result<(Admission, Option<Credentials>)> {
-        let mut own = self.admission(attempt);
-        let known_device = match attempt.channel {
-            Channel::KnownDevice(device) => Some(device),
-            Channel::Public | Channel::SignedIn => None,
-        };
-        let mut as_unknown = known_device.map(|_| self.admission(Attempt { channel: Channel::Public, ..attempt }));
+        let (mut admission, mut credentials) = self.read(attempt, budget).await?;
+        if let Channel::KnownDevice(device) = attempt.channel {
+            let current = credentials.as_ref().ok().and_then(Option::as_ref).map(|found| found.password_version);
+            if current != Some(device.password_version) {
+                let unknown = Attempt { channel: Channel::Public, ..attempt };
+                (admission, credentials) = self.read(unknown, budget).await?;
+            }
+        }
+        admission.check(now)?;
+        Ok((admission, credentials?))
+    }
 
-        let counters = [Some(&own), as_unknown.as_ref()].into_iter().flatten().flat_map(Admission::keys);
+    /// Reads the counters of an attempt and the credentials of its account in one call.
+    async fn read(&self, attempt: Attempt<'_>, budget: &Budget) -> Result<(Admission, Result<Option<Credentials>>)> {
+        let mut account = Counter::new(self.backoff, self.account_key(attempt));
+        let mut source = self.source_counter(attempt);
+        let counters = source.iter().map(|source| &source.key).chain([&account.key]);
         let counters: Vec<_> = counters.map(|key| (self.table.as_str(), item_key(key))).collect();
         let keys = counters.into_iter().chain([(self.users_table.as_str(), attempt.account.credentials_key())]);
         let mut found = batch_get(&self.client, keys, budget).await?;
+        for item in found.remove(&self.table).unwrap_or_default() {
+            let has_key = |key: &str| item.get("counter_key") == Some(&text(key));
+            if has_key(&account.key) {
+                account.read(Some(item));
+            } else if let Some(source) = source.as_mut().filter(|source| has_key(&source.key)) {
+                source.read(Some(item));
+            }
+        }
         let credentials = found.remove(&self.users_table).and_then(|mut items| items.pop());
-        let credentials = credentials.map(read_credentials).transpose()?;
-        let records = found.remove(&self.table).unwrap_or_default();
-        let records = records.into_iter().filter_map(|item| key_of(&item).zip(Some(item))).collect();
-        [Some(&mut own), as_unknown.as_mut()].into_iter().flatten().for_each(|admission| admission.read(&records));
-
-        let version = credentials.as_ref().map(|found| found.password_version);
-        let is_known = known_device.is_some_and(|device| Some(device.password_version) == version);
-        let admission = as_unknown.filter(|_| !is_known).unwrap_or(own);
-        Ok((admission.check(now)?, credentials))
-    }
-
-    fn admission(&self, attempt: Attempt<'_>) -> Admission {
-        let account = Counter::new(self.backoff, self.account_key(attempt));
-        Admission { source: self.source_counter(attempt), account }
+        Ok((Admission { source, account }, credentials.map(read_credentials).transpose()))
     }
 
     /// Counts an attempt before the password is hashed. Concurrent attempts get no more tries than sequential ones
@@ -356,11 +350,6 @@ pub(super) fn source_key(source_ip: &str) -> Option<String> {
         }
     };
     Some(format!("source#{network}"))
-}
-
-/// Returns the key of a counter that was read.
-pub(super) fn key_of(counter: &Item) -> Option<String> {
-    counter.get("counter_key")?.as_s().ok().cloned()
 }
 
 pub(super) fn item_key(counter_key: &str) -> Item {

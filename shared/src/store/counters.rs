@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::ReturnValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::attempts::{Attempt, Attempts, Channel, item_key, key_of, source_key};
+use super::attempts::{Attempt, Attempts, Channel, item_key, source_key};
 use super::client::{Client, send};
 use super::records::{Item, from_item, text};
 use super::users::Account;
@@ -182,4 +182,8 @@ impl Attempts {
             }
         }
     }
+}
+
+fn key_of(counter: &Item) -> Option<String> {
+    counter.get("counter_key")?.as_s().ok().cloned()
 }
