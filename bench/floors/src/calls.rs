@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use futures_util::future::try_join3;
+use futures_util::future::try_join;
 use lambda_runtime::Error;
 use serde::Deserialize;
 use shared::config::Environment;
@@ -164,7 +164,11 @@ impl Calls {
         ]);
         self.count(attempts, failures, ["at", "failures", "v"]).await?;
         hash.compute()?;
-        try_join3(self.open_session(keys), self.reset(attempts, &account), self.refund(attempts, &source)).await?;
+        let undo = async {
+            self.reset(attempts, &account).await?;
+            self.refund(attempts, &source).await
+        };
+        try_join(self.open_session(keys), undo).await?;
         let indexed = self.client.query().table_name(&self.sessions).index_name("ActiveSessions").consistent_read(true);
         indexed
             .key_condition_expression("user_id = :user AND begins_with(active_key, :epoch)")

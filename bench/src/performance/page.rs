@@ -301,7 +301,7 @@ mod tests {
         report.ratios.insert("renewal_floor".into(), 1.11);
         let page = page(&report);
         assert!(page.contains("| 1.11 |") && page.contains("**missed**"), "{page}");
-        assert!(page.contains("- `renewal_floor`: A renewal verifies one token"), "{page}");
+        assert!(page.contains("- `renewal_floor`: A renewal verifies the refresh token"), "{page}");
         report.ratios.insert("renewal_floor".into(), 1.10);
         assert!(!files(&report)[0].1.contains("- `renewal_floor`:"));
     }

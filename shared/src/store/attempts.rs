@@ -13,7 +13,6 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures_util::future::join;
 use secrecy::ExposeSecret;
 
 use super::client::{Client, batch_get, condition_held, send};
@@ -237,7 +236,12 @@ impl Attempts {
     /// effort, with a short timeout: a right password stays right if this cannot be written.
     pub async fn succeeded(&self, reservation: &Reservation, budget: &Budget) {
         let Reservation { counter_key, failures, .. } = reservation;
-        let undo = join(self.reset(counter_key, budget), self.refund(reservation.source_key.as_deref(), budget));
+        // One after the other, because the caller writes at the same time. Each simultaneous call opens a connection.
+        // After a freeze all of them can be dead, and a call is tried three times.
+        let undo = async {
+            let reset = self.reset(counter_key, budget).await;
+            (reset, self.refund(reservation.source_key.as_deref(), budget).await)
+        };
         match tokio::time::timeout(MAX_UNDO, undo).await {
             Ok((reset, refunded)) => {
                 for error in [reset, refunded].into_iter().filter_map(Result::err) {
