@@ -133,7 +133,7 @@ async fn prepare(stack: &Stack) {
     let attempts = Attempts::from_env(store::connect(env).unwrap(), env).unwrap();
     let account = Account::named(&park.profile.user_id);
     let attempt = Attempt { account: &account, channel: Channel::Public, source_ip: None };
-    let admission = attempts.admit(attempt, now, &budget).await.unwrap();
+    let (admission, _) = attempts.admit(attempt, now, &budget).await.unwrap();
     attempts.reserve(admission, now, &budget).await.unwrap();
 }
 
