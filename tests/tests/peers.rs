@@ -304,7 +304,7 @@ async fn the_peer_in_node_signs_in_as_our_function_does() {
         }
     }
     let sessions = tables.items("SessionsTable");
-    let attributes: BTreeSet<Vec<_>> =
+    let attributes: BTreeSet<BTreeSet<_>> =
         sessions.iter().map(|session| session.as_object().unwrap().keys().collect()).collect();
     assert_eq!((sessions.len(), attributes.len()), (4, 1), "the records have the same attributes: {attributes:?}");
 
