@@ -161,7 +161,7 @@ const RIGHTS: [(Call, &str, &str, &[&str]); 25] = [
     (Get, USERS, "user#0", &["Login", "Password"]),
     (Get, USERS, "login#kimcoding", &["Login", "Password"]),
     (BatchGet, USERS, "user#0", &["Authorizer", "Login", "Logout", "Password", "Sessions", "Userinfo"]),
-    (BatchGet, USERS, "login#kimcoding", &["Password"]),
+    (BatchGet, USERS, "login#kimcoding", &["Login", "Password"]),
     (Put, USERS, "user#0", &[]),
     (Update("session_epoch"), USERS, "user#0", &["Logout", "Password", "Sessions"]),
     (Update("session_epoch"), USERS, "login#kimcoding", &["Password"]),
