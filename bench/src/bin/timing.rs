@@ -62,9 +62,9 @@ Examples:
   cargo timing --only imported --imported-cost 10 --password-check-ms 100
   cargo timing --break --samples 100             every part must fail
 
-The parts `names`, `throttled` and `imported` compare each reason for rejection with unknown names. A comparison passes if the
-medians differ by at most 5 % and the Mann-Whitney U test gives p > 0.01 with Holm's correction. The part `tokens`
-passes if Welch's |t| < 4.5.
+The parts `names`, `throttled` and `imported` compare each reason for rejection with unknown names. A comparison passes
+if the medians differ by at most 5 % and the Mann-Whitney U test gives p > 0.01 with Holm's correction. The part
+`tokens` passes if Welch's |t| < 4.5.
 The exit code is 1 if a part fails. Each of the first three parts fails by chance in one of 100 runs.
 Run nothing else on the machine meanwhile: noise hides differences.";
 

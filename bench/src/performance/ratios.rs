@@ -92,8 +92,8 @@ pub const RATIOS: [Ratio; 13] = [
         "start without network calls, Node.js / `userinfo`",
         Must::AtLeast(55.0),
         Some(time("init", START, "node-userinfo", "userinfo")),
-        "The Node.js function is one bundle with bytecode, made fast for this comparison. With the defaults of esbuild, its \
-         start takes about twice the CPU time (bench/peers/README.md).",
+        "The Node.js function is one bundle with bytecode, made fast for this comparison. With the defaults of \
+         esbuild, its start takes about twice the CPU time (bench/peers/README.md).",
     ),
     ratio(
         "first_tls_node_userinfo",
@@ -116,7 +116,8 @@ pub const RATIOS: [Ratio; 13] = [
             "warm call, `userinfo` / the same calls",
             Must::AtMost(1.10),
             Some(time("warm", WARM, "userinfo", "floor-userinfo")),
-            "`userinfo` parses the event, verifies the token (7 % of its instructions: `cargo counts`), and writes a log line.",
+            "`userinfo` parses the event, verifies the token (7 % of its instructions: `cargo counts`), and \
+             writes a log line.",
         )
     },
     Ratio {
@@ -126,8 +127,8 @@ pub const RATIOS: [Ratio; 13] = [
             "warm call, Node.js / `userinfo`",
             Must::AtLeast(5.0),
             Some(time("warm", WARM, "node-userinfo", "userinfo")),
-            "Node.js has answered 3,000 calls before, so that its code is compiled. The time of DynamoDB is in both calls, and \
-             is most of the faster one.",
+            "Node.js has answered 3,000 calls before, so that its code is compiled. The time of DynamoDB is in both \
+             calls, and is most of the faster one.",
         )
     },
     ratio(
@@ -148,21 +149,24 @@ pub const RATIOS: [Ratio; 13] = [
         "warm call, `login` / the same calls and the bare hash",
         Must::AtMost(1.05),
         Some(time("warm", WARM, "login", "floor-login")),
-        "`login` also wipes the memory of the hash, signs two tokens and writes log lines. We have not looked for more.",
+        "`login` also wipes the memory of the hash, signs two tokens and writes log lines. We have not \
+         looked for more.",
     ),
     ratio(
         "login_barehash",
         "warm call, `login` / the bare hash",
         Must::AtMost(1.15),
         Some(time("warm", WARM, "login", "bare-hash")),
-        "Eight calls of DynamoDB, and wiping the memory of the hash. A faster hash on the same memory would widen the gap.",
+        "Eight calls of DynamoDB, and wiping the memory of the hash. A faster hash on the same memory \
+         would widen the gap.",
     ),
     ratio(
         "renewal_floor",
         "warm call, a renewal / the same calls",
         Must::AtMost(1.10),
         Some(time("warm", WARM, "renewal", "floor-renewal")),
-        "A renewal verifies the refresh token more than once, and signs two tokens. Verifying it once would close a part.",
+        "A renewal verifies the refresh token more than once, and signs two tokens. Verifying it once would \
+         close a part.",
     ),
     ratio(
         "logout_floor",

@@ -67,8 +67,7 @@ impl Login {
     /// Reads the settings of its parts.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a missing or unsafe value;
-    /// [`Error::Unexpected`] without memory for a hash.
+    /// [`Error::Setting`] for a missing or unsafe value; [`Error::Unexpected`] without memory for a hash.
     pub fn from_env(client: Client, env: &Environment) -> Result<Self> {
         Ok(Self {
             authenticator: Authenticator::from_env(client.clone(), env)?,
