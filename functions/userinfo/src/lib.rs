@@ -9,6 +9,7 @@ use shared::session::Source;
 use shared::session::renewal::Outcome;
 use shared::store::Client;
 use shared::telemetry::events;
+use shared::token::Claims;
 
 mod page;
 
@@ -57,7 +58,8 @@ impl Userinfo {
     async fn signed_in(&self, request: &Request, now: Timestamp) -> http::Result<SignedIn> {
         let access = &self.renewal.access;
         let credentials = access.reader.read(request.bearer(), request.cookie_lines(), request.host());
-        match (access.identity(&credentials, now, &request.budget).await, credentials.refresh_token()) {
+        let refresh_claims = access.reader.refresh_claims(&credentials);
+        match (access.identity(&credentials, now, &request.budget).await, refresh_claims) {
             (Err(Error::NotAuthorized), Some(token)) => self.renew(token, request, now).await,
             (identity, _) => Ok(SignedIn { identity: identity?, has_access: true, cookies: Vec::new() }),
         }
@@ -65,7 +67,7 @@ impl Userinfo {
 
     /// Returns the user of a refresh token, with the cookies of a new or a repeated renewal. After reuse, the session
     /// has ended, and the error clears the cookies.
-    async fn renew(&self, token: &[u8], request: &Request, now: Timestamp) -> http::Result<SignedIn> {
+    async fn renew(&self, token: &Claims, request: &Request, now: Timestamp) -> http::Result<SignedIn> {
         let source = Source { ip: request.source_ip(), user_agent: request.user_agent() };
         let presented = Presented { token, may_change: request.may_set_cookies(), source: &source };
         match self.renewal.present(presented, now, &request.budget).await? {

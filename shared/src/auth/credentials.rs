@@ -8,7 +8,7 @@ use crate::config::Environment;
 use crate::error::{Error, Result};
 use crate::token::{Claims, Cookies, Kind, PresentedCookies, Verifier};
 
-/// The credentials that a request brought, not yet verified.
+/// The credentials that a request brought. [`CredentialReader`] verifies them.
 pub struct RequestCredentials<'a> {
     /// The text after `Bearer` in the `Authorization` header. It is then the only credential, even if it is invalid
     /// (R92).
@@ -34,12 +34,6 @@ impl<'a> RequestCredentials<'a> {
     #[must_use]
     pub fn has_token(&self) -> bool {
         self.is_bearer() || self.cookies.came(Kind::Access) || self.cookies.came(Kind::Refresh)
-    }
-
-    /// Returns the refresh token that may renew the session. A request with a `Bearer` token renews nothing.
-    #[must_use]
-    pub fn refresh_token(&self) -> Option<&'a [u8]> {
-        self.cookies.refresh_token().filter(|_| !self.is_bearer())
     }
 }
 
@@ -87,19 +81,30 @@ impl CredentialReader {
     ///   because it names the user of the browser; a token that this service did not sign does not count.
     pub fn access_claims(&self, credentials: &RequestCredentials<'_>, now: Timestamp) -> Result<Claims> {
         let RequestCredentials { bearer, cookies, .. } = credentials;
-        let verify = |token| self.access_verifier.verify(token, now);
-        let claims = match bearer {
-            Some(token) => Ok(verify(token)?),
-            None if cookies.is_ambiguous() => return Err(self.ambiguous(credentials)),
-            None => cookies.access_token().ok_or(Error::NotAuthorized).and_then(verify),
-        };
-        let others = match &claims {
-            // There is one access cookie, and it has been verified.
-            Ok(_) if bearer.is_none() => cookies.refresh_claims(&self.refresh_verifier).collect(),
-            _ => self.signed_claims(credentials),
-        };
-        check_one_user(claims.iter().chain(&others))?;
-        claims
+        if let Some(token) = bearer {
+            let claims = self.access_verifier.verify(token, now)?;
+            let others = cookies.claims_by_session(&self.access_verifier, &self.refresh_verifier);
+            check_one_user([&claims].into_iter().chain(&others))?;
+            return Ok(claims);
+        }
+        if cookies.is_ambiguous() {
+            return Err(self.ambiguous(credentials));
+        }
+        let token = cookies.access_token().ok_or(Error::NotAuthorized);
+        let claims = token.and_then(|token| self.access_verifier.verify_ignoring_time(token));
+        check_one_user(claims.iter().chain(cookies.refresh_claims(&self.refresh_verifier)))?;
+        let claims = claims?;
+        self.access_verifier.check(&claims, now)?;
+        Ok(claims)
+    }
+
+    /// Returns the claims of the refresh token that may renew the session, even if it has expired, or `None` if this
+    /// service did not sign it. A request with a `Bearer` token renews nothing.
+    #[must_use]
+    pub fn refresh_claims<'c>(&self, credentials: &'c RequestCredentials<'_>) -> Option<&'c Claims> {
+        let RequestCredentials { bearer, cookies, .. } = credentials;
+        cookies.refresh_token().filter(|_| bearer.is_none())?;
+        cookies.refresh_claims(&self.refresh_verifier).first()
     }
 
     /// Returns the claims of all tokens of the request that this service signed, the `Bearer` token included, one for

@@ -29,8 +29,8 @@ pub struct Renewal {
 /// A refresh token that a request presents.
 #[derive(Clone, Copy)]
 pub struct Presented<'a> {
-    /// The text of the token.
-    pub token: &'a [u8],
+    /// The claims of the token, which may have expired: the use of a replaced token is reuse even then.
+    pub token: &'a Claims,
     /// Whether the request may change anything. If not, nothing is written, and the caller gets no tokens (R86).
     pub may_change: bool,
     /// Where the request comes from.
@@ -54,7 +54,7 @@ impl Renewal {
     /// Uses a refresh token: renews the session, repeats the last renewal, or ends the session after reuse.
     ///
     /// # Errors
-    /// [`Error::NotAuthorized`] if the token is invalid; [`Error::Unavailable`], [`Error::Misconfigured`],
+    /// [`Error::NotAuthorized`] if the token is no longer valid; [`Error::Unavailable`], [`Error::Misconfigured`],
     /// [`Error::Corrupt`], [`Error::ConcurrentUpdate`] or [`Error::Unexpected`].
     pub async fn present(
         &self,
@@ -62,21 +62,17 @@ impl Renewal {
         now: Timestamp,
         budget: &Budget,
     ) -> Result<Outcome<Identity>> {
-        let Presented { token: text, may_change, source } = presented;
-        let verifier = &self.access.reader.refresh_verifier;
-        // Ignores the expiry here: the use of a replaced token is reuse even after the token has expired.
-        let token = verifier.verify_ignoring_time(text)?;
-        let identity = self.identity(&token, may_change, now, budget).await?;
-        let standing = self.rules.standing(&token, &identity.session, now);
-        if standing == Standing::Current {
-            verifier.check_time(&token, now)?;
-        }
-        if matches!(standing, Standing::Current | Standing::InGracePeriod) {
-            verifier.check_key(text, now)?;
+        let Presented { token, may_change, source } = presented;
+        let identity = self.identity(token, may_change, now, budget).await?;
+        let standing = self.rules.standing(token, &identity.session, now);
+        match standing {
+            Standing::Current => self.access.reader.refresh_verifier.check(token, now)?,
+            Standing::InGracePeriod => token.check_key(now)?,
+            Standing::Reused(_) | Standing::Unknown => {}
         }
         match standing {
             Standing::Current | Standing::InGracePeriod if !may_change => Ok(Outcome::Unchanged { identity }),
-            Standing::Current => self.renew(&token, identity, source, now, budget).await,
+            Standing::Current => self.renew(token, identity, source, now, budget).await,
             Standing::InGracePeriod => self.repeat(identity, source, now),
             Standing::Reused(_) if !may_change => Err(Error::NotAuthorized),
             Standing::Reused(reuse) => self.end(identity, reuse, now, budget).await,
@@ -105,7 +101,8 @@ impl Renewal {
                     | Error::Corrupt(_)
             )
         };
-        match (self.access.identity(credentials, now, budget).await, credentials.refresh_token()) {
+        let refresh_claims = self.access.reader.refresh_claims(credentials);
+        match (self.access.identity(credentials, now, budget).await, refresh_claims) {
             (Ok(_), _) => Ok(true),
             (Err(Error::NotAuthorized), Some(token)) => {
                 let presented = Presented { token, may_change: false, source: &Source::default() };

@@ -119,6 +119,9 @@ pub struct Claims {
     /// The [`Generation::number`]. Only refresh tokens have it.
     #[serde(rename = "gen", default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+    /// The time from which on the key of the token no longer verifies. It comes from the key set and not from the token.
+    #[serde(skip)]
+    pub(super) key_retires_at: Option<Timestamp>,
 }
 
 impl Claims {
@@ -137,6 +140,14 @@ impl Claims {
             }
         };
         if is_ours && is_complete && is_of_kind && self.iat < self.exp { Ok(()) } else { Err(Error::NotAuthorized) }
+    }
+
+    /// Accepts claims of a token whose key is not retired at `now`.
+    ///
+    /// # Errors
+    /// [`Error::NotAuthorized`] if the key is retired.
+    pub fn check_key(&self, now: Timestamp) -> Result<()> {
+        if self.key_retires_at.is_some_and(|at| at <= now) { Err(Error::NotAuthorized) } else { Ok(()) }
     }
 
     /// Ends the claims of an access token after this time at the latest (R44). Leaves a lifetime that cannot be

@@ -5,6 +5,7 @@
 //! ours (measured with `cookie` 0.18). Knows nothing about the values.
 
 use std::collections::HashSet;
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -32,6 +33,8 @@ pub struct PresentedCookies<'a> {
     access: Vec<&'a [u8]>,
     refresh: Vec<&'a [u8]>,
     device: Vec<&'a [u8]>,
+    /// Set at the first use.
+    refresh_claims: OnceLock<Vec<Claims>>,
 }
 
 impl<'a> PresentedCookies<'a> {
@@ -68,16 +71,17 @@ impl<'a> PresentedCookies<'a> {
         }
     }
 
-    /// Returns the claims of the refresh cookies whose tokens this service signed, even if they have expired.
-    pub fn refresh_claims(&self, verifier: &Verifier) -> impl Iterator<Item = Claims> {
-        verified(&self.refresh, verifier)
+    /// Returns the claims of the refresh cookies whose tokens this service signed, even if they have expired. Verifies
+    /// each token once.
+    pub fn refresh_claims(&self, verifier: &Verifier) -> &[Claims] {
+        self.refresh_claims.get_or_init(|| verified(&self.refresh, verifier).collect())
     }
 
     /// Returns the claims of one token for each session among the access and refresh cookies. Includes every session of
     /// a token that this service signed, even if the token has expired.
     #[must_use]
     pub fn claims_by_session(&self, access: &Verifier, refresh: &Verifier) -> Vec<Claims> {
-        let claims = verified(&self.access, access).chain(self.refresh_claims(refresh));
+        let claims = verified(&self.access, access).chain(self.refresh_claims(refresh).iter().cloned());
         let mut seen = HashSet::new();
         claims.filter(|claims| seen.insert((claims.sub.clone(), claims.sid.clone()))).collect()
     }

@@ -8,10 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
 use super::{Claims, Kind, Token};
-use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use crate::json;
-use crate::keys::{Algorithm, Key, KeySet};
+use crate::keys::{Key, KeySet};
 
 /// The longest accepted token in bytes: what a browser stores in one cookie (R49).
 const MAX_TOKEN: usize = 4096;
@@ -39,27 +38,21 @@ pub(super) fn sign(kind: Kind, key: &Key, claims: &Claims) -> Result<Token> {
 }
 
 /// Verifies the size, the shape, the header and the signature of a token. Returns its payload (the JSON of the claims)
-/// and the algorithm of its key. With `now`, its key may not be retired.
+/// and its key, which can be retired.
 ///
 /// # Errors
 /// [`Error::NotAuthorized`] for every other token.
-pub(super) fn verified_payload(
-    kind: Kind,
-    keys: &KeySet,
-    token: &[u8],
-    now: Option<Timestamp>,
-) -> Result<(Vec<u8>, Algorithm)> {
+pub(super) fn verified_payload<'k>(kind: Kind, keys: &'k KeySet, token: &[u8]) -> Result<(Vec<u8>, &'k Key)> {
     let Parts { message, header, payload, signature } = Parts::of(token).ok_or(Error::NotAuthorized)?;
     let header: Header = json::object(&decode(header)?).map_err(|_| Error::NotAuthorized)?;
     let key = keys.by_id(&header.kid).ok_or(Error::NotAuthorized)?;
     let typ = header.typ.to_ascii_lowercase();
     let typ = typ.strip_prefix("application/").unwrap_or(&typ);
-    let is_retired = now.is_some_and(|now| key.is_retired(now));
-    if header.alg != key.algorithm().name() || typ != kind.typ() || is_retired {
+    if header.alg != key.algorithm().name() || typ != kind.typ() {
         return Err(Error::NotAuthorized);
     }
     if key.has_signed(message.as_bytes(), &decode(signature)?) {
-        Ok((decode(payload)?, key.algorithm()))
+        Ok((decode(payload)?, key))
     } else {
         Err(Error::NotAuthorized)
     }

@@ -101,6 +101,7 @@ impl Signer {
             nbf: None,
             roles: Vec::new(),
             generation: None,
+            key_retires_at: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::*;
+use crate::error::Error;
 use crate::id::{SessionId, UserId};
 use crate::keys::{Algorithm, Purpose, key_id};
 
@@ -54,6 +55,29 @@ fn the_verifier_accepts_what_the_signer_signs() {
     assert_eq!((claims.sub, claims.sid, claims.iat), (user(), session(), NOW));
     let claims = Verifier::for_refresh_tokens(&env(&[])).unwrap().verify(refresh_token().as_bytes(), NOW).unwrap();
     assert_eq!((claims.generation, claims.jti.as_str()), (Some(1), "AAAAAAAAAAAAAAAAAAAAAA.1"));
+}
+
+/// R56: a key that is still in the set verifies until it retires. The ids in its tokens can be read even then, for a
+/// logout and for the detection of reuse.
+#[test]
+fn a_token_of_a_retired_key_is_rejected() {
+    let retires = "1800000100";
+    let retiring = |name, secret: &str| {
+        let set = testbed::key_set(name, &[secret, &format!("another-{secret}")], &[]);
+        set.replacen(r#""sign_from":0"#, &format!(r#""sign_from":0,"retire_at":{retires}"#), 1)
+    };
+    let sets = [("ACCESS_SECRET", ACCESS_SECRET), ("REFRESH_SECRET", REFRESH_SECRET)];
+    let sets = sets.map(|(name, secret)| (name, retiring(name, secret)));
+    let env = Environment::new(testbed::settings(&sets.each_ref().map(|(name, set)| (*name, set.as_str()))));
+    for (verifier, token) in [
+        (Verifier::for_access_tokens(&env).unwrap(), access_token()),
+        (Verifier::for_refresh_tokens(&env).unwrap(), refresh_token()),
+    ] {
+        let verify = |seconds| verifier.verify(token.as_bytes(), NOW + Duration::from_secs(seconds));
+        assert_eq!(verify(99).unwrap().sid, session());
+        assert!(matches!(verify(100), Err(Error::NotAuthorized)));
+        assert_eq!(verifier.verify_ignoring_time(token.as_bytes()).unwrap().sid, session());
+    }
 }
 
 /// R54.

@@ -63,8 +63,8 @@ impl Verifier {
     /// # Errors
     /// [`Error::NotAuthorized`] for every other token.
     pub fn verify(&self, token: &[u8], now: Timestamp) -> Result<Claims> {
-        let claims = self.claims(token, Some(now))?;
-        self.check_time(&claims, now)?;
+        let claims = self.verify_ignoring_time(token)?;
+        self.check(&claims, now)?;
         Ok(claims)
     }
 
@@ -74,33 +74,24 @@ impl Verifier {
     /// # Errors
     /// [`Error::NotAuthorized`] for every other token.
     pub fn verify_ignoring_time(&self, token: &[u8]) -> Result<Claims> {
-        self.claims(token, None)
-    }
-
-    fn claims(&self, token: &[u8], now: Option<Timestamp>) -> Result<Claims> {
-        let (payload, algorithm) = jws::verified_payload(self.kind, &self.keys.set(), token, now)?;
+        let keys = self.keys.set();
+        let (payload, key) = jws::verified_payload(self.kind, &keys, token)?;
         let mut claims: Claims = json::object(&payload).map_err(|_| Error::NotAuthorized)?;
         claims.check(self.kind, &self.issuer, &self.audience)?;
+        claims.key_retires_at = key.retire_at;
         if let Lifetime::Access(ttl) = self.lifetime {
-            claims.end_within(ttl.of(algorithm));
+            claims.end_within(ttl.of(key.algorithm()));
         }
         Ok(claims)
     }
 
-    /// Accepts a token that this service signed with a key that is not retired at `now`. Does not check the times of
-    /// the token.
+    /// Accepts verified claims that are valid at `now`, of a key that is not retired.
     ///
     /// # Errors
-    /// [`Error::NotAuthorized`] for every other token.
-    pub fn check_key(&self, token: &[u8], now: Timestamp) -> Result<()> {
-        self.claims(token, Some(now)).map(drop)
-    }
-
-    /// Accepts verified claims that are valid at `now`.
-    ///
-    /// # Errors
-    /// [`Error::NotAuthorized`] if they are not valid yet, have expired, or have a lifetime that cannot be configured.
-    pub fn check_time(&self, claims: &Claims, now: Timestamp) -> Result<()> {
+    /// [`Error::NotAuthorized`] if the key is retired, or if the claims are not valid yet, have expired, or have a
+    /// lifetime that cannot be configured.
+    pub fn check(&self, claims: &Claims, now: Timestamp) -> Result<()> {
+        claims.check_key(now)?;
         let lifetime = match self.lifetime {
             Lifetime::Access(ttl) => ttl.longest(),
             Lifetime::Refresh(ttl) => ttl,
