@@ -3,6 +3,7 @@
 //! Owns when they are read: all of them at the start, and the key sets again while the function runs. A function whose
 //! variables hold the secrets themselves, as in the local stack, reads nothing.
 
+use std::cell::LazyCell;
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
@@ -39,13 +40,13 @@ const PURPOSES: [Purpose; 4] = [Purpose::Access, Purpose::Refresh, Purpose::Devi
 
 /// The secrets of this instance.
 pub struct Secrets {
-    client: Client,
     values: Values,
     sources: Mutex<Vec<Source>>,
 }
 
 /// The secret that holds the key set of a purpose.
 struct Source {
+    client: Client,
     purpose: Purpose,
     arn: String,
     read_at: Timestamp,
@@ -60,26 +61,28 @@ impl Secrets {
     /// [`Error::Unavailable`] or [`Error::Misconfigured`] if a secret cannot be read (F26); [`Error::Setting`] without
     /// credentials.
     pub async fn read(env: &mut Environment, now: Timestamp) -> Result<Self> {
-        Self::read_with(Aws::from_env(env)?.secrets_manager(), env, now).await
+        Self::read_with(&Aws::from_env(env)?, env, now).await
     }
 
-    /// Reads the secrets with this client.
+    /// Reads the secrets with a client of `aws`. Makes no client if no variable holds an ARN: a client takes a fifth of
+    /// the instructions of a start.
     ///
     /// # Errors
     /// The errors of [`read`](Self::read).
-    pub(super) async fn read_with(client: Client, env: &mut Environment, now: Timestamp) -> Result<Self> {
+    pub(super) async fn read_with(aws: &Aws, env: &mut Environment, now: Timestamp) -> Result<Self> {
         let arns = |name: &'static str| env.arn(name).map(|arn| (name, arn));
         let named: Vec<_> = FIXED.into_iter().chain(PURPOSES.map(Purpose::variable)).filter_map(arns).collect();
+        let client = LazyCell::new(|| aws.secrets_manager());
         let secrets = try_join_all(named.iter().map(|(_, arn)| fetch(&client, arn))).await?;
         for ((name, _), secret) in named.iter().zip(secrets) {
             env.provide(name, secret);
         }
         let source = |purpose: Purpose| {
             let (_, arn) = named.iter().find(|(name, _)| *name == purpose.variable())?;
-            Some(Source { purpose, arn: arn.clone(), read_at: now, tried_at: now })
+            Some(Source { client: Client::clone(&client), purpose, arn: arn.clone(), read_at: now, tried_at: now })
         };
         let sources = PURPOSES.into_iter().filter_map(source).collect();
-        Ok(Self { client, values: env.values(), sources: Mutex::new(sources) })
+        Ok(Self { values: env.values(), sources: Mutex::new(sources) })
     }
 
     /// Reads the key sets again if they are older than 300 s. Keeps a set if the new one cannot be used (F28).
@@ -95,7 +98,7 @@ impl Secrets {
         let read = due.into_iter().map(|source| async move {
             source.tried_at = now;
             let patience = if source.is_stale(now) { REQUEST_BUDGET } else { PATIENCE };
-            let outcome = timeout(patience, fetch(&self.client, &source.arn)).await;
+            let outcome = timeout(patience, fetch(&source.client, &source.arn)).await;
             (source, outcome.unwrap_or_else(|elapsed| Err(Error::Unavailable(elapsed.into()))))
         });
         for (source, outcome) in futures_util::future::join_all(read).await {

@@ -27,8 +27,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub async fn start(env: &mut Environment, now: Timestamp) -> Result<(Secrets, Client)> {
     let aws = Aws::from_env(env)?;
     let (client, table) = (aws.dynamodb(), env.required("SESSIONS_TABLE")?);
-    let (secrets, _) =
-        tokio::join!(Secrets::read_with(aws.secrets_manager(), env, now), open_connection(&client, &table));
+    let (secrets, _) = tokio::join!(Secrets::read_with(&aws, env, now), open_connection(&client, &table));
     Ok((secrets?, client))
 }
 
