@@ -58,8 +58,8 @@ impl Userinfo {
     async fn signed_in(&self, request: &Request, now: Timestamp) -> http::Result<SignedIn> {
         let access = &self.renewal.access;
         let credentials = access.reader.read(request.bearer(), request.cookie_lines(), request.host());
-        let refresh_claims = access.reader.refresh_claims(&credentials);
-        match (access.identity(&credentials, now, &request.budget).await, refresh_claims) {
+        let refresh = access.reader.renewal_claims(&credentials);
+        match (access.identity(&credentials, now, &request.budget).await, refresh) {
             (Err(Error::NotAuthorized), Some(token)) => self.renew(token, request, now).await,
             (identity, _) => Ok(SignedIn { identity: identity?, has_access: true, cookies: Vec::new() }),
         }

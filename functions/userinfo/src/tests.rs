@@ -305,7 +305,8 @@ async fn a_refresh_token_used_in_its_last_second_has_the_same_grace_period() {
     assert_eq!(kim_is_in.renew(&kim_is_in.refresh, after(7 * DAY + 9)).await, second);
 }
 
-/// R56: a retired key renews no session, also if it is still in the set.
+/// R56, R66: a retired key renews no session and repeats no renewal, also if it is still in the set. The use of a
+/// replaced token is reuse even then.
 #[tokio::test]
 async fn a_refresh_token_of_a_retired_key_is_rejected() {
     let kim_is_in = SignedIn::new().await;
@@ -313,8 +314,13 @@ async fn a_refresh_token_of_a_retired_key_is_rejected() {
     let set = testbed::key_set("REFRESH_SECRET", &keys, &[]);
     let set = set.replacen(r#""sign_from":0"#, r#""sign_from":0,"retire_at":1800000100"#, 1);
     let env = Environment::new(kim_is_in.tables.settings(&[("REFRESH_SECRET", &set)]));
-    assert!(refused(&send(&env, with("", &kim_is_in.refresh), after(100)).await));
-    assert_eq!(send(&env, with("", &kim_is_in.refresh), after(99)).await.status, 200);
+    let first = async |secs| send(&env, with("", &kim_is_in.refresh), after(secs)).await;
+    assert!(refused(&first(100).await), "it would renew the session");
+    let renewed = first(99).await;
+    assert!(refused(&first(100).await), "it would repeat the renewal");
+    let second = with("", renewed.cookie("refresh_jwt").unwrap());
+    assert_eq!(send(&env, second, after(100)).await.status, 200);
+    assert!(ended_for_reuse(&first(100).await));
 }
 
 /// F27: half of the instances have the new key. The others cannot sign the same successor.

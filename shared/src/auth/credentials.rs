@@ -101,7 +101,7 @@ impl CredentialReader {
     /// Returns the claims of the refresh token that may renew the session, even if it has expired, or `None` if this
     /// service did not sign it. A request with a `Bearer` token renews nothing.
     #[must_use]
-    pub fn refresh_claims<'c>(&self, credentials: &'c RequestCredentials<'_>) -> Option<&'c Claims> {
+    pub fn renewal_claims<'c>(&self, credentials: &'c RequestCredentials<'_>) -> Option<&'c Claims> {
         let RequestCredentials { bearer, cookies, .. } = credentials;
         cookies.refresh_token().filter(|_| bearer.is_none())?;
         cookies.refresh_claims(&self.refresh_verifier).first()

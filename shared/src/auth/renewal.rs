@@ -29,7 +29,8 @@ pub struct Renewal {
 /// A refresh token that a request presents.
 #[derive(Clone, Copy)]
 pub struct Presented<'a> {
-    /// The claims of the token, which may have expired: the use of a replaced token is reuse even then.
+    /// The claims of the token, as [`CredentialReader::renewal_claims`](super::CredentialReader::renewal_claims) returns
+    /// them. They may have expired: the use of a replaced token is reuse even then.
     pub token: &'a Claims,
     /// Whether the request may change anything. If not, nothing is written, and the caller gets no tokens (R86).
     pub may_change: bool,
@@ -101,8 +102,8 @@ impl Renewal {
                     | Error::Corrupt(_)
             )
         };
-        let refresh_claims = self.access.reader.refresh_claims(credentials);
-        match (self.access.identity(credentials, now, budget).await, refresh_claims) {
+        let refresh = self.access.reader.renewal_claims(credentials);
+        match (self.access.identity(credentials, now, budget).await, refresh) {
             (Ok(_), _) => Ok(true),
             (Err(Error::NotAuthorized), Some(token)) => {
                 let presented = Presented { token, may_change: false, source: &Source::default() };

@@ -72,7 +72,7 @@ impl<'a> PresentedCookies<'a> {
     }
 
     /// Returns the claims of the refresh cookies whose tokens this service signed, even if they have expired. Verifies
-    /// each token once.
+    /// each token once, with the verifier of the first call.
     pub fn refresh_claims(&self, verifier: &Verifier) -> &[Claims] {
         self.refresh_claims.get_or_init(|| verified(&self.refresh, verifier).collect())
     }
