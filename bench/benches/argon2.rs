@@ -1,4 +1,5 @@
-//! `cargo bench -p bench`: compares our password hasher with the plain `argon2` crate at the same parameters.
+//! `cargo bench -p bench`: compares our password hasher with the crates `argon2` and `argon2-rust` at the same
+//! parameters.
 //!
 //! Criterion measures each candidate by itself first. The table at the end is the result to rely on: it measures the
 //! candidates in turn, so that background load affects all of them alike. The benchmark stops if two candidates compute
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
+use argon2_rust::params::Memory;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bench::statistics::Sample;
@@ -41,7 +43,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Returns the memory of a hash in KiB, and our hasher first, then the `argon2` crate. Our hasher makes the parameters,
+/// Returns the memory of a hash in KiB, and our hasher first, then the crates. Our hasher makes the parameters,
 /// the salt and the digest for all candidates.
 fn candidates(env: &Environment) -> Result<(u32, Vec<Candidate>)> {
     let (hasher, password) = (Hasher::from_env(env)?, Password::new(PASSWORD)?);
@@ -69,6 +71,17 @@ fn candidates(env: &Environment) -> Result<(u32, Vec<Candidate>)> {
             move || {
                 let mut digest = vec![0; 32];
                 argon2.hash_password_into_with_memory(PASSWORD.as_bytes(), &salt, &mut digest, &mut memory)?;
+                Ok(digest)
+            }
+        }),
+        candidate("argon2-rust, warm memory, wiped", {
+            let params =
+                argon2_rust::Params::builder().memory(Memory::kib(memory_kib.into())).passes(PASSES).build()?;
+            let algorithm = argon2_rust::Algorithm::Argon2id;
+            let mut hasher = argon2_rust::Argon2::new(algorithm, argon2_rust::Version::V0x13, params).hasher();
+            move || {
+                let mut digest = vec![0; 32];
+                hasher.hash_into(PASSWORD.as_bytes(), &salt, &mut digest)?;
                 Ok(digest)
             }
         }),
@@ -122,7 +135,8 @@ fn measure_in_turn(candidates: &mut [Candidate]) -> Result<Vec<Sample>> {
 
 fn print(memory_kib: u32, candidates: &[Candidate], samples: &[Sample]) -> Result<()> {
     let mut out = io::stdout();
-    writeln!(out, "Argon2id, {memory_kib} KiB, {PASSES} passes, 1 lane; {ROUNDS} hashes each, in turn; times in ms\n")?;
+    writeln!(out, "Argon2id, {memory_kib} KiB, {PASSES} passes, 1 lane; {ROUNDS} hashes each, in turn; times in ms")?;
+    writeln!(out, "argon2-rust uses {:?}\n", argon2_rust::detected_backend())?;
     writeln!(out, "{:<32}{:>8}{:>8}{:>8}{:>8}", "", "q1", "median", "q3", "ratio")?;
     let ours = samples.first().map(Sample::median).unwrap_or_default();
     for (Candidate { name, .. }, sample) in candidates.iter().zip(samples) {
