@@ -30,7 +30,7 @@ pub struct Renewal {
 #[derive(Clone, Copy)]
 pub struct Presented<'a> {
     /// The claims of the token, as [`CredentialReader::renewal_claims`](super::CredentialReader::renewal_claims) returns
-    /// them. They may have expired: the use of a replaced token is reuse even then.
+    /// them. The token may have expired. The use of a replaced token is reuse even after that.
     pub token: &'a Claims,
     /// Whether the request may change anything. If not, nothing is written, and the caller gets no tokens (R86).
     pub may_change: bool,

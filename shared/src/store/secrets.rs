@@ -64,8 +64,8 @@ impl Secrets {
         Self::read_with(&Aws::from_env(env)?, env, now).await
     }
 
-    /// Reads the secrets with a client of `aws`. Makes no client if no variable holds an ARN: a client takes a fifth of
-    /// the instructions of a start.
+    /// Reads the secrets with a client of `aws`. Makes a client only if a variable holds an ARN, because a client
+    /// takes a fifth of the instructions of a start.
     ///
     /// # Errors
     /// The errors of [`read`](Self::read).

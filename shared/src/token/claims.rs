@@ -119,7 +119,7 @@ pub struct Claims {
     /// The [`Generation::number`]. Only refresh tokens have it.
     #[serde(rename = "gen", default, deserialize_with = "not_null", skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
-    /// The time from which on the key of the token no longer verifies. It comes from the key set and not from the token.
+    /// When the key of the token retires. It comes from the key set and not from the token.
     #[serde(skip)]
     pub(super) key_retires_at: Option<Timestamp>,
 }
