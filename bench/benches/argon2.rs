@@ -43,8 +43,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Returns the memory of a hash in KiB, and the candidates: our hasher, then the crates. Our hasher makes the parameters,
-/// the salt and the digest for all candidates.
+/// Returns the memory of a hash in KiB, and the candidates: our hasher, then the crates. Our hasher makes the
+/// parameters, the salt and the digest for all candidates.
 fn candidates(env: &Environment) -> Result<(u32, Vec<Candidate>)> {
     let (hasher, password) = (Hasher::from_env(env)?, Password::new(PASSWORD)?);
     let phc = serde_json::to_value(hasher.hash(&password, Timestamp::now())?)?;
