@@ -305,8 +305,8 @@ async fn a_refresh_token_used_in_its_last_second_has_the_same_grace_period() {
     assert_eq!(kim_is_in.renew(&kim_is_in.refresh, after(7 * DAY + 9)).await, second);
 }
 
-/// R56, R66: a token of a retired key renews no session and repeats no renewal, even if the key is still in the set. The
-/// use of a replaced token is reuse even then.
+/// R56, R66: a token of a retired key renews no session and repeats no renewal, even if the key is still in the set.
+/// The use of a replaced token is reuse even then.
 #[tokio::test]
 async fn a_refresh_token_of_a_retired_key_is_rejected() {
     let kim_is_in = SignedIn::new().await;

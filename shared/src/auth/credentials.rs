@@ -98,8 +98,8 @@ impl CredentialReader {
         Ok(claims)
     }
 
-    /// Returns the claims of the refresh token that may renew the session, even if it has expired. Returns `None` without
-    /// exactly one refresh token, if this service did not sign it, and for a request with a `Bearer` token.
+    /// Returns the claims of the refresh token that may renew the session, even if it has expired. Returns `None`
+    /// without exactly one refresh token, if this service did not sign it, and for a request with a `Bearer` token.
     #[must_use]
     pub fn renewal_claims<'c>(&self, credentials: &'c RequestCredentials<'_>) -> Option<&'c Claims> {
         let RequestCredentials { bearer, cookies, .. } = credentials;

@@ -29,8 +29,8 @@ pub struct Renewal {
 /// A refresh token that a request presents.
 #[derive(Clone, Copy)]
 pub struct Presented<'a> {
-    /// The claims of the token, as [`CredentialReader::renewal_claims`](super::CredentialReader::renewal_claims) returns
-    /// them. The token may have expired. The use of a replaced token is reuse even after that.
+    /// The claims of the token, from [`renewal_claims`](super::CredentialReader::renewal_claims). The token may have
+    /// expired. The use of a replaced token is reuse even after that.
     pub token: &'a Claims,
     /// Whether the request may change anything. If not, nothing is written, and the caller gets no tokens (R86).
     pub may_change: bool,
