@@ -26,7 +26,7 @@ Each of the requests at a time has its own process, as on Lambda. Here, all proc
 the throughput should stay the same, and the time of a request grows with the number of requests. At most 16 requests
 for each core run at a time, because a function that waits too long for a core answers 503. The others wait in front of
 the functions, and the time of a request includes this wait. The first call of a process counts, too. It takes longer
-than a later one, and 344 of the 600 processes are new in the last step.
+than a later one, and more than half of the processes are new in the last step.
 
 ![Answers in a second](performance-load.svg)
 
